@@ -1,0 +1,37 @@
+# make setup · check · test · demo · docs. Everything goes to .venv in this checkout; a second run installs nothing.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: setup check format test demo docs clean
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml
+	@echo "Setting up $(VENV): downloads about 3 GB and takes about 6 GB on disk (PyTorch's ordinary build brings CUDA libraries along)."
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[demo,dev]"
+	@touch $@
+
+check: $(STAMP)
+	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(STAMP)
+	$(BIN)/ruff format src tests benchmarks
+	$(BIN)/ruff check --fix src tests benchmarks
+
+test: $(STAMP)
+	$(BIN)/python -m pytest
+
+demo: $(STAMP)
+	$(BIN)/warmstart demo
+
+docs: $(STAMP)
+	$(BIN)/python -m warmstart.cli.reference > docs/cli.md
+
+clean:
+	rm -rf $(VENV) build dist src/*.egg-info

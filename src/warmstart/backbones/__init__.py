@@ -1,0 +1,1 @@
+"""Pretrained networks as declared chains of links: catalogue, weights, cuts, freezing."""

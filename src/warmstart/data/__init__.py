@@ -1,0 +1,1 @@
+"""Pictures: listing, splitting, decoding, views. Imports no torch."""

@@ -1,0 +1,1 @@
+"""Run a frozen prefix as fast as the machine allows, and prove that it computes what PyTorch computes."""

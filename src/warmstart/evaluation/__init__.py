@@ -1,0 +1,1 @@
+"""Scores, intervals, calibration. Pure numpy: no torch, no files, no clock."""

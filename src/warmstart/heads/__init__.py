@@ -1,0 +1,1 @@
+"""Small models on features, behind one protocol."""

@@ -1,0 +1,54 @@
+"""The one place that asks about the machine: cores, memory, instruction set, cache folder."""
+
+import os
+import platform
+import sys
+from functools import cache
+from pathlib import Path
+
+
+def cores() -> int:
+    """Cores this process may run on (an affinity mask or a container's cpuset counts), at least 1."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0)) or 1
+    return os.cpu_count() or 1
+
+
+def cache_folder() -> Path:
+    """Where stored activations and compiled graphs live: WARMSTART_CACHE, or the platform's cache folder."""
+    override = os.environ.get("WARMSTART_CACHE")
+    if override:
+        return Path(override).expanduser()
+    home = Path.home()
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA", home / "AppData" / "Local"))
+    elif sys.platform == "darwin":
+        base = home / "Library" / "Caches"
+    else:
+        base = Path(os.environ.get("XDG_CACHE_HOME", home / ".cache"))
+    return base / "warmstart"
+
+
+@cache
+def cpu_flags() -> frozenset[str]:
+    """Instruction-set flags as Linux names them; empty where the system does not tell."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return frozenset()
+    for line in text.splitlines():
+        if line.startswith(("flags", "Features")):
+            return frozenset(line.partition(":")[2].split())
+    return frozenset()
+
+
+def describe() -> dict[str, object]:
+    """What a run record says about the machine."""
+    flags = cpu_flags()
+    return {
+        "system": platform.system(),
+        "processor": platform.machine(),
+        "cores": cores(),
+        "instruction_sets": sorted(flags & {"avx2", "avx512f", "avx512_bf16", "avx512_vnni", "amx_bf16", "bf16", "asimd"}),
+        "python": platform.python_version(),
+    }

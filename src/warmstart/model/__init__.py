@@ -1,0 +1,1 @@
+"""The assembled, self-contained predictor: build, save, load, predict."""

@@ -1,0 +1,173 @@
+"""Frozen values that cross folders: plain data, no behaviour beyond checking and JSON.
+
+N examples, K classes.
+"""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Self
+
+from warmstart.errors import UnknownNameError, UsageError
+
+Split = Literal["train", "val", "test"]
+SPLITS: tuple[Split, ...] = ("train", "val", "test")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Problem:
+    """Something that was left out or looks wrong: counted, named, never silent."""
+
+    path: str
+    kind: str  # 'unreadable', 'truncated', 'conflicting-labels', … ; the word that tables group by
+    message: str  # what was found, what was expected, how to fix it
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Example:
+    """One labelled picture file. ``split`` and ``group`` only when the user gave them."""
+
+    path: str
+    class_name: str
+    split: Split | None = None
+    group: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listing:
+    """What stands in a folder, manifest or list, before any picture is opened."""
+
+    source: str  # what the user named, for messages and records
+    examples: tuple[Example, ...]
+    class_names: tuple[str, ...]  # sorted; a label is an index into it
+    problems: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """The whole recipe of a run as plain data. What it does not name has no influence on the result.
+
+    'auto' is resolved before the run and the resolved plan is what a run folder holds.
+    """
+
+    backbone: str = "efficientnet_lite0"
+    weights: str = "default"  # 'default', 'random', or a path to .safetensors / .pth
+    cut: str = "pooled"
+    taps: str = "auto"  # 'auto', a named set, or tap names joined by ','
+    head: str = "linear"
+    image_size_px: int | None = None  # None: the backbone's own
+    resize: str = "crop"  # 'crop', 'squash', 'pad'
+    views: str = "none"  # 'none', 'flip'
+    engine: str = "auto"  # 'auto', 'openvino', 'pytorch'
+    precision: str = "auto"  # 'auto', 'bf16', 'f32'
+    class_weight: str = "none"  # 'none', 'balanced'
+    positive: str | None = None  # two classes only: the class that counts as found
+    threshold: float | None = None  # two classes only: probability of `positive` from which it is predicted; None: 0.5
+    fractions: tuple[float, float, float] = (0.70, 0.15, 0.15)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        problems = []
+        if self.image_size_px is not None and not 32 <= self.image_size_px <= 2048:
+            problems.append(f"image size {self.image_size_px} px is outside 32 … 2048")
+        if self.threshold is not None and not 0 < self.threshold < 1:
+            problems.append(f"threshold {self.threshold} is outside 0 … 1 (exclusive)")
+        if len(self.fractions) != 3 or min(self.fractions) < 0 or abs(sum(self.fractions) - 1) > 1e-6:
+            problems.append(f"fractions {self.fractions} are not three shares that sum to 1")
+        if problems:
+            raise UsageError("; ".join(problems))
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return dataclasses.asdict(self) | {"fractions": list(self.fractions)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """The inverse of `to_dict`. Raises UnknownNameError for a key that is not a field."""
+        known = [f.name for f in dataclasses.fields(cls)]
+        for key in values:
+            if key not in known:
+                raise UnknownNameError("plan key", key, known)
+        given = dict(values)
+        if "fractions" in given:
+            given["fractions"] = tuple(given["fractions"])
+        return cls(**given)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scores:
+    """How good predictions are on one split. Definitions and sources: `warmstart.evaluation.metrics`."""
+
+    n: int
+    accuracy: float
+    accuracy_ci95: tuple[float, float]
+    macro_f1: float
+    log_loss: float
+    ece: float
+    auroc: float | None  # None when a class has no example in this split
+    majority_accuracy: float  # of always naming the most frequent class of train
+    per_class: Mapping[str, Mapping[str, float]]  # class name → precision, recall, f1, support
+    confusion: tuple[tuple[int, ...], ...]  # (K, K) counts, row = true, column = predicted
+    used_for_choosing: bool  # True: penalty, taps or epoch were chosen on these pictures, so the numbers flatter
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return dataclasses.asdict(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineProof:
+    """That an engine computes what PyTorch float32 computes, on the user's own pictures.
+
+    The error of a tap is ‖B−T‖ / ‖T−mean(T)‖ over the proof pictures: B the engine's, T PyTorch's output, the mean per channel.
+    """
+
+    engine: str
+    precision: str
+    pictures: int
+    limit: float
+    tap_errors: Mapping[str, float]
+
+    @property
+    def passed(self) -> bool:
+        """Every tap within the limit. A NaN is not."""
+        return all(error <= self.limit for error in self.tap_errors.values())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cache:
+    """How many pictures (times views) came from the store and how many were computed."""
+
+    hits: int
+    misses: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRecord:
+    """`run.json`: what was done, with what, on what, how long it took and how well it went."""
+
+    data: Mapping[str, Any]
+    plan: Plan
+    scores: Mapping[str, Scores]  # by split
+    seconds: Mapping[str, float]
+    images_per_second: float | None  # None when every picture came from the store
+    cache: Cache
+    run_dir: str
+    engine: Mapping[str, Any] = field(default_factory=dict)
+    choice: Mapping[str, Any] = field(default_factory=dict)  # the table that taps and penalty were chosen from
+    versions: Mapping[str, str] = field(default_factory=dict)
+    machine: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        out = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        out["plan"] = self.plan.to_dict()
+        out["scores"] = {split: scores.to_dict() for split, scores in self.scores.items()}
+        out["cache"] = dataclasses.asdict(self.cache)
+        return out
+
+
+def to_json(document: Any) -> str:
+    """The one way we write JSON for people and files: two spaces, the order of insertion, no NaN."""
+    return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"

@@ -1,0 +1,1 @@
+"""Stored activations and features: keys, rows, the index of files. Imports no torch."""

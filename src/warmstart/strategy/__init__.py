@@ -1,0 +1,1 @@
+"""What to do with which data: pure tables and functions, no torch, no files, no clock."""
