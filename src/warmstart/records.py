@@ -44,6 +44,23 @@ class Listing:
     problems: tuple[Problem, ...] = ()
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Picture:
+    """A picture file and the digest of its bytes: what extraction works on, and what rows are stored under."""
+
+    path: str
+    digest: bytes  # BLAKE2b-128 of the file, 16 bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preprocessing:
+    """How a picture becomes the network's input. The same in training, prediction and export."""
+
+    size_px: int
+    resize: str = "crop"  # 'crop', 'squash', 'pad'
+    views: tuple[str, ...] = ("plain",)  # features are averaged over these
+
+
 @dataclass(frozen=True, kw_only=True)
 class Plan:
     """The whole recipe of a run as plain data. What it does not name has no influence on the result.
@@ -131,7 +148,7 @@ class EngineProof:
 
     @property
     def passed(self) -> bool:
-        """Every tap within the limit. A NaN is not."""
+        """Every tap within the limit; rows that are not finite are infinitely far off."""
         return all(error <= self.limit for error in self.tap_errors.values())
 
 
