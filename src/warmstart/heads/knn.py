@@ -1,0 +1,71 @@
+"""k nearest neighbours by cosine of standardised features; logits are the logarithm of smoothed vote shares.
+
+N examples, M training examples, D features, K classes.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from warmstart.heads.protocol import Array, Labels, Settings, fit_one_by_one, one_weighting
+from warmstart.heads.standardising import blocks, mean_and_scale
+
+
+class KnnHead:
+    """k-NN: ``neighbours`` vote with their sample weight; one vote more is spread evenly over the classes (Laplace), so that no
+    probability is 0.
+    """
+
+    name: ClassVar[str] = "knn"
+
+    def __init__(self, *, neighbours: int = 10) -> None:
+        self.neighbours = neighbours
+
+    def fit(self, X: Array, y: Labels, *, n_classes: int, sample_weight: Array | None = None) -> Self:
+        """See `Head.fit`; a weight counts votes and does not make an example nearer. Memory besides X: N·D·4 bytes."""
+        weights = one_weighting(y, sample_weight)
+        mean, scale = mean_and_scale(X, weights)
+        self.mean_, self.scale_ = mean[0], scale[0]
+        self.examples_ = self._directions(X)
+        self.votes_ = weights[0][:, None] * (y[:, None] == np.arange(n_classes)).astype(np.float32)
+        return self
+
+    def logits(self, X: Array) -> Array:
+        """See `Head.logits`."""
+        k = min(self.neighbours, len(self.examples_))
+        logits = np.empty((len(X), self.votes_.shape[1]), np.float32)
+        for rows in blocks(len(X)):
+            likeness = self._directions(X[rows]) @ self.examples_.T
+            nearest = np.argpartition(-likeness, k - 1, axis=1)[:, :k]
+            votes = self.votes_[nearest].sum(axis=1) + 1 / self.votes_.shape[1]
+            logits[rows] = np.log(votes / votes.sum(axis=1, keepdims=True))
+        return logits
+
+    def settings(self) -> dict[str, Any]:
+        """See `Head.settings`."""
+        return {"neighbours": self.neighbours}
+
+    def arrays(self) -> dict[str, Array]:
+        """The training examples as unit vectors (M, D), their votes (M, K), and the standardisation (D,), (D,)."""
+        return {"examples": self.examples_, "votes": self.votes_, "mean": self.mean_, "scale": self.scale_}
+
+    @classmethod
+    def from_arrays(cls, settings: Settings, arrays: Mapping[str, Array]) -> Self:
+        """See `Head.from_arrays`."""
+        head = cls(**settings)
+        head.examples_, head.votes_ = arrays["examples"], arrays["votes"]
+        head.mean_, head.scale_ = arrays["mean"], arrays["scale"]
+        return head
+
+    @classmethod
+    def fit_path(
+        cls, X: Array, y: Labels, *, n_classes: int, weights: Array, grid: Sequence[Settings]
+    ) -> Iterator[Iterable[Self]]:
+        """See `Head.fit_path`."""
+        return fit_one_by_one(cls, X, y, n_classes=n_classes, weights=weights, grid=grid)
+
+    def _directions(self, X: Array) -> Array:
+        out: Array = (X - self.mean_) * self.scale_
+        out /= np.maximum(np.linalg.norm(out, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+        return out

@@ -1,0 +1,81 @@
+"""What every head can do.
+
+N examples, D features, K classes, F fits on the same features.
+
+`fit` learns, `logits` predicts, `settings` and `arrays` are all that is needed to predict again elsewhere, and `fit_path` is
+how a setting is chosen: it fits the same pictures under F different weightings, for every setting of a grid. A fold is such a
+weighting, with weight 0 on the pictures it holds out, so a head that can share work between folds or between neighbouring
+settings does, and need not copy the features for each.
+
+Features are finite: what is stored never holds inf or NaN, and heads do not look again.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Protocol, Self, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float32]
+Labels = NDArray[np.int64]  # (N,), each 0 … K-1
+Settings = Mapping[str, Any]  # the keyword arguments a head is made with, JSON-ready
+
+
+class Head(Protocol):
+    """A small classifier on features."""
+
+    name: ClassVar[str]  # in the catalogue
+
+    def __init__(self, **settings: Any) -> None: ...
+
+    def fit(self, X: Array, y: Labels, *, n_classes: int, sample_weight: Array | None = None) -> Self:
+        """Learn from X (N, D) and y (N,). An example of weight w counts like w examples. Classes may be absent from y."""
+        ...
+
+    def logits(self, X: Array) -> Array:
+        """(N, K), also for two classes: softmax(logits / temperature) is the probability. Needs numpy only."""
+        ...
+
+    def settings(self) -> dict[str, Any]:
+        """The settings this head was made with."""
+        ...
+
+    def arrays(self) -> dict[str, Array]:
+        """Everything learnt, by name."""
+        ...
+
+    @classmethod
+    def from_arrays(cls, settings: Settings, arrays: Mapping[str, Array]) -> Self:
+        """The fitted head back from `settings` and `arrays`: its logits are equal to the bit."""
+        ...
+
+    @classmethod
+    def fit_path(
+        cls, X: Array, y: Labels, *, n_classes: int, weights: Array, grid: Sequence[Settings]
+    ) -> Iterator[Iterable[Self]]:
+        """For each setting of the grid in turn, F heads: one for each row of ``weights`` (F, N).
+
+        Close enough to `fit` to choose by. What is not asked for need not be fitted: take the F heads before the next setting.
+        """
+        ...
+
+
+H = TypeVar("H", bound=Head)
+
+
+def fit_one_by_one(
+    cls: type[H], X: Array, y: Labels, *, n_classes: int, weights: Array, grid: Sequence[Settings]
+) -> Iterator[Iterable[H]]:
+    """`Head.fit_path` for a head whose fits have nothing to share. One copy of the features lives at a time."""
+
+    def fitted(settings: Settings, w: Array) -> H:
+        rows = w > 0
+        return cls(**settings).fit(X[rows], y[rows], n_classes=n_classes, sample_weight=w[rows])
+
+    for settings in grid:
+        yield (fitted(settings, w) for w in weights)
+
+
+def one_weighting(y: Labels, sample_weight: Array | None) -> Array:
+    """Weights (1, N) of a single fit."""
+    return np.ones((1, len(y)), np.float32) if sample_weight is None else sample_weight.astype(np.float32)[None]
