@@ -11,6 +11,7 @@ from warmstart.heads.linear import LinearHead, LinearSvmHead
 from warmstart.heads.mlp import MlpHead
 from warmstart.heads.protocol import Head, Settings
 from warmstart.heads.ridge import RidgeHead
+from warmstart.heads.standardising import ROWS_AT_ONCE
 from warmstart.heads.svm_rbf import RbfSvmHead
 
 
@@ -49,13 +50,13 @@ def fitting_bytes(name: str, *, examples: int, features: int, classes: int) -> i
     """
     n, d, k = examples, features, classes
     rows = n * d  # those of train, read into one block
-    parameters = 5 * k * d * (4 * lbfgs_memory(n, 5 * k) + 9) + 5 * k * n * 8
+    parameters = 5 * k * d * (2 * lbfgs_memory(n, 5 * k) + 12) + 5 * k * n * 8
     numbers = {
         "linear": rows + parameters,
         "svm": rows + parameters,
         "svm-rbf": 4 * rows
         + 4 * n * n,  # a fold's copy, its standardised copy, support vectors; kernels in float32 and float64
-        "ridge": rows + min(n, d) ** 2 + 12 * 5 * k * d,
+        "ridge": rows + min(n, d) ** 2 + 12 * 5 * k * d + 3 * ROWS_AT_ONCE * d,
         "knn": 4 * rows,  # a fold's copy, its directions and those being made, the last head's
         "mlp": rows + 5 * 32 * d * (2 * 8 + 9) + 5 * 32 * n * 8,
     }

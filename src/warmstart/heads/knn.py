@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from warmstart.heads.protocol import Array, Labels, Settings, fit_one_by_one, one_weighting
+from warmstart.heads.protocol import Array, Labels, Settings, fit_one_by_one, without_weightless
 from warmstart.heads.standardising import blocks, mean_and_scale
 
 
@@ -24,11 +24,11 @@ class KnnHead:
 
     def fit(self, X: Array, y: Labels, *, n_classes: int, sample_weight: Array | None = None) -> Self:
         """See `Head.fit`; a weight counts votes and does not make an example nearer. Memory besides X: N·D·4 bytes."""
-        weights = one_weighting(y, sample_weight)
-        mean, scale = mean_and_scale(X, weights)
+        X, y, weights = without_weightless(X, y, sample_weight)
+        mean, scale = mean_and_scale(X, weights[None])
         self.mean_, self.scale_ = mean[0], scale[0]
         self.examples_ = self._directions(X)
-        self.votes_ = weights[0][:, None] * (y[:, None] == np.arange(n_classes)).astype(np.float32)
+        self.votes_ = weights[:, None] * (y[:, None] == np.arange(n_classes)).astype(np.float32)
         return self
 
     def logits(self, X: Array) -> Array:

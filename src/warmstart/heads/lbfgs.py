@@ -9,13 +9,14 @@ the same losses: 0.9 s, with scipy's L-BFGS-B (float64 vectors, no carried curva
 F problems, P parameters each.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
 Block = NDArray[np.float32]  # (F, P)
+Pair = tuple[Block, Block]  # a step, and the change of the loss gradient along it
 PerProblem = NDArray[np.float64]  # (F,)
 Loss = Callable[[Block], tuple[PerProblem, Block]]  # parameters → values and gradients, without the penalty
 
@@ -25,44 +26,42 @@ SUFFICIENT = 1e-4  # Armijo's constant, Nocedal and Wright 2006, §3.1
 FLOOR = 1e-6  # losses this small are zero: hinge losses of separable data reach it
 
 
-@dataclass(frozen=True)
-class Point:
-    """Parameters (F, P) and the curvature seen on the way: pairs of a step and the change of the loss gradient along it."""
+def minimise(
+    loss: Loss, start: Block, penalties: Iterable[NDArray[np.float32]], *, tolerance: float, memory: int = 8
+) -> Iterator[Block]:
+    """For each penalty in turn, a vector (P,) ≥ 0, the parameters (F, P) where loss(θ) + ½ Σ penalty·θ² is smallest.
 
-    parameters: Block
-    pairs: tuple[tuple[Block, Block], ...] = ()
-
-
-def minimise(loss: Loss, start: Point, *, penalty: NDArray[np.float32], tolerance: float, memory: int = 8) -> Point:
-    """The point where loss(θ) + ½ Σ penalty·θ² is smallest, for each of the F problems; ``penalty`` is (P,), ≥ 0.
+    Each penalty starts where the one before ended, with the curvature seen so far: ``memory`` pairs of a step and the change of
+    the loss gradient along it, 2·F·P·4 bytes each.
 
     Stops when the improvement that the quadratic model still promises, half of gradient · step, is below ``tolerance`` × value
     for every problem: a share of the loss, so that it means the same for any number of pictures, features or classes.
-    ``memory`` is the number of pairs kept: 2·F·P·4 bytes each.
     """
-    theta, pairs = start.parameters, list(start.pairs)
-    value, gradient = _penalised(loss, theta, penalty)
-    for _ in range(STEPS):
-        step = _newton_like_step(gradient, pairs, penalty)
-        slope = np.vecdot(gradient, step).astype(np.float64)
-        arrived = slope / 2 <= tolerance * (value + FLOOR)
-        if arrived.all() and (pairs or not slope.any()):
-            break
-        length = np.ones(len(theta), np.float32)
-        for _ in range(HALVINGS):
-            ahead = theta - length[:, None] * step
-            ahead_value, ahead_gradient = _penalised(loss, ahead, penalty)
-            # The last term lets float32's rounding pass, which near the end is larger than the descent asked for.
-            high = ahead_value > value - SUFFICIENT * length * slope + 1e-7 * value
-            if not high.any():
+    theta = start
+    pairs: deque[Pair] = deque(maxlen=memory)
+    for penalty in penalties:
+        value, gradient = _penalised(loss, theta, penalty)
+        for _ in range(STEPS):
+            step = _newton_like_step(gradient, pairs, penalty)
+            slope = np.vecdot(gradient, step).astype(np.float64)
+            arrived = slope / 2 <= tolerance * (value + FLOOR)
+            if arrived.all() and (pairs or not slope.any()):
                 break
-            length = np.where(high, length / 2, length).astype(np.float32)
-        else:
-            break  # no descent left at this precision
-        moved = ahead - theta
-        pairs = [*pairs, (moved, ahead_gradient - gradient - penalty * moved)][-memory:]
-        theta, value, gradient = ahead, ahead_value, ahead_gradient
-    return Point(theta, tuple(pairs))
+            length = np.ones(len(theta), np.float32)
+            for _ in range(HALVINGS):
+                ahead = theta - length[:, None] * step
+                ahead_value, ahead_gradient = _penalised(loss, ahead, penalty)
+                # The last term lets float32's rounding pass, which near the end is larger than the descent asked for.
+                high = ahead_value > value - SUFFICIENT * length * slope + 1e-7 * value
+                if not high.any():
+                    break
+                length = np.where(high, length / 2, length).astype(np.float32)
+            else:
+                break  # no descent left at this precision
+            moved = ahead - theta
+            pairs.append((moved, ahead_gradient - gradient - penalty * moved))
+            theta, value, gradient = ahead, ahead_value, ahead_gradient
+        yield theta
 
 
 def _penalised(loss: Loss, theta: Block, penalty: NDArray[np.float32]) -> tuple[PerProblem, Block]:
@@ -71,7 +70,7 @@ def _penalised(loss: Loss, theta: Block, penalty: NDArray[np.float32]) -> tuple[
     return value + np.vecdot(pull, theta) / 2, gradient + pull
 
 
-def _newton_like_step(gradient: Block, pairs: list[tuple[Block, Block]], penalty: NDArray[np.float32]) -> Block:
+def _newton_like_step(gradient: Block, pairs: Iterable[Pair], penalty: NDArray[np.float32]) -> Block:
     """Inverse Hessian times gradient, each problem's own, by the two-loop recursion (Nocedal and Wright 2006, algorithm 7.4).
 
     A pair without positive curvature in some problem is passed over in that problem.

@@ -82,7 +82,7 @@ class LinearHead:
 
 class LinearSvmHead(LinearHead):
     """Linear support vector machine: one class against the rest, squared hinge (what scikit-learn's LinearSVC minimises, but
-    with a free bias). ``penalty`` as in `LinearHead`; LinearSVC's C is 1 / (2 · N · penalty).
+    with a free bias). ``penalty`` as in `LinearHead`; LinearSVC's C is 1 / (N · penalty).
     """
 
     name: ClassVar[str] = "svm"

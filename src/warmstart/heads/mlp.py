@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from warmstart.heads.affine import CLOSE, CLOSE_ENOUGH_TO_CHOOSE, shares_of, softmax_loss
-from warmstart.heads.lbfgs import Point, minimise
+from warmstart.heads.lbfgs import minimise
 from warmstart.heads.protocol import Array, Labels, Settings, one_weighting
 from warmstart.heads.standardising import StandardisedFeatures
 
@@ -105,8 +105,8 @@ class MlpHead:
         penalty = np.full(start.shape, self.penalty, np.float32)
         penalty[ends[0] : ends[1]] = 0
         penalty[ends[2] :] = 0
-        point = minimise(loss_of, Point(np.tile(start, (f, 1))), penalty=penalty, tolerance=tolerance)
-        V1, c1, V2, c2 = layers_of(point.parameters)
+        (theta,) = minimise(loss_of, np.tile(start, (f, 1)), [penalty], tolerance=tolerance)
+        V1, c1, V2, c2 = layers_of(theta)
         W1, b1 = features.folded(V1, c1)
         return list(zip(W1, b1, V2, c2, strict=True))
 

@@ -79,3 +79,10 @@ def fit_one_by_one(
 def one_weighting(y: Labels, sample_weight: Array | None) -> Array:
     """Weights (1, N) of a single fit."""
     return np.ones((1, len(y)), np.float32) if sample_weight is None else sample_weight.astype(np.float32)[None]
+
+
+def without_weightless(X: Array, y: Labels, sample_weight: Array | None) -> tuple[Array, Labels, Array]:
+    """X, y and weights (N,) of the examples that count, for heads that keep examples: one of weight 0 must not take a place."""
+    weights = one_weighting(y, sample_weight)[0]
+    counts = weights > 0
+    return (X, y, weights) if counts.all() else (X[counts], y[counts], weights[counts])

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from warmstart.errors import UsageError
-from warmstart.heads.protocol import Array, Labels, Settings, fit_one_by_one, one_weighting
+from warmstart.heads.protocol import Array, Labels, Settings, fit_one_by_one, without_weightless
 from warmstart.heads.standardising import blocks, mean_and_scale
 
 MOST_EXAMPLES = 10_000  # the kernel matrix then takes 800 MB
@@ -33,6 +33,7 @@ class RbfSvmHead:
 
         Raises UsageError for more than `MOST_EXAMPLES` examples.
         """
+        X, y, weights = without_weightless(X, y, sample_weight)
         if len(X) > MOST_EXAMPLES:
             raise UsageError(
                 f"head 'svm-rbf' needs memory for all pairs of pictures: {len(X):,} training pictures are too many, "
@@ -40,8 +41,7 @@ class RbfSvmHead:
             )
         from sklearn.svm import SVC
 
-        weights = one_weighting(y, sample_weight)
-        mean, scale = mean_and_scale(X, weights)
+        mean, scale = mean_and_scale(X, weights[None])
         self.mean_, self.scale_ = mean[0], scale[0]
         Z = (X - self.mean_) * self.scale_
         kernel = self._kernel(Z, Z).astype(np.float64)
@@ -55,7 +55,7 @@ class RbfSvmHead:
             if mine.all():
                 self.intercept_[label] = 1
             elif mine.any():
-                machine = SVC(kernel="precomputed", C=self.cost).fit(kernel, mine, sample_weight=weights[0])
+                machine = SVC(kernel="precomputed", C=self.cost).fit(kernel, mine, sample_weight=weights)
                 coef[machine.support_, label] = machine.dual_coef_[0]
                 self.intercept_[label] = machine.intercept_[0]
         supports = (coef != 0).any(axis=1)
