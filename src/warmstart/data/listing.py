@@ -1,0 +1,113 @@
+"""What the user named → labelled picture files, before any picture is opened.
+
+A folder of class folders, a folder of train/ val/ test/ folders of class folders, a CSV or TSV manifest, pairs, or a data
+frame → examples and problems → classes checked → `Listing`. What is left out is a named `Problem`; what makes the whole
+unusable, a DataError.
+
+Files with a known picture extension are not opened here: a second run over an unchanged folder must open no picture. Others are
+told by their first bytes.
+"""
+
+import glob
+import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from warmstart.data.folders import Exclusions, has_class_folder, list_folder, walk
+from warmstart.data.manifest import list_frame, list_manifest, list_pairs
+from warmstart.errors import DataError
+from warmstart.records import Example, Listing, Problem
+
+
+def read_listing(
+    source: str | Path | Iterable[tuple[str, str]] | Any, *, exclude: Sequence[str] = (), min_classes: int = 2
+) -> Listing:
+    """The labelled pictures of ``source``, sorted by the bytes of their paths, and everything that was left out.
+
+    ``source``: a path to a folder or manifest, pairs of (path, label), or anything with columns ``path`` and ``label`` (a
+    data frame). ``exclude``: fnmatch patterns; a class, folder or file whose name or relative path matches is not listed and
+    not reported. ``min_classes``: 2 to learn from; 1 where pictures of one class only make sense, as in evaluation.
+
+    Raises DataError when nothing can be made of it: no such path, no manifest, an empty or flat folder, too few classes,
+    columns or split names that are not known, several labels for one picture.
+    """
+    exclusions = Exclusions(exclude)
+    if isinstance(source, str | Path):
+        shown = os.fspath(source)
+        if not os.path.lexists(shown):
+            raise DataError(f"{shown!r} does not exist; expected a folder of class folders or a CSV manifest: check the path")
+        if Path(shown).is_dir():
+            examples, problems = list_folder(shown, exclusions)
+        else:
+            examples, problems = list_manifest(shown, exclusions)
+    elif hasattr(source, "columns"):
+        shown = "data frame"
+        examples, problems = list_frame(source, exclusions)
+    else:
+        pairs = list(source)
+        shown = f"list of {len(pairs)} pairs"
+        examples, problems = list_pairs(pairs, exclusions)
+
+    problems += exclusions.unused()
+    class_names = tuple(sorted({example.class_name for example in examples}))
+    _check_classes(shown, class_names, examples, problems, min_classes)
+    return Listing(
+        source=shown,
+        examples=tuple(sorted(examples, key=lambda example: os.fsencode(example.path))),
+        class_names=class_names,
+        problems=tuple(problems),
+    )
+
+
+def find_pictures(arguments: Sequence[str | Path]) -> tuple[list[str], list[Problem]]:
+    """Unlabelled pictures: files as they are, folders with all that is below them, and glob patterns where no such file exists.
+
+    In the order of the arguments, below a folder or pattern by the bytes of the path; each path once.
+    """
+    found: dict[str, None] = {}
+    problems: list[Problem] = []
+    for argument in arguments:
+        name = os.fspath(argument)
+        matches = [name]
+        if not os.path.lexists(name) and glob.has_magic(name):
+            matches = sorted(glob.glob(name, recursive=True), key=os.fsencode)  # noqa: PTH207 - may be absolute
+        if not os.path.lexists(name) and (not glob.has_magic(name) or not matches):
+            why = "no file matches this pattern" if glob.has_magic(name) else "no such file or folder"
+            problems.append(Problem(path=name, kind="missing", message=f"{name!r}: {why}; check the spelling and the folder"))
+            continue
+        for match in matches:
+            if not Path(match).is_dir():
+                found[match] = None
+                continue
+            paths, below = walk(match, Exclusions(()))
+            problems += below
+            if not paths:
+                message = (
+                    f"{match!r} holds no picture, in no folder below it either; expected JPEG, PNG, WebP, GIF, BMP or TIFF"
+                )
+                problems.append(Problem(path=match, kind="empty-folder", message=message))
+            found.update(dict.fromkeys(sorted(paths, key=os.fsencode)))
+    return list(found), problems
+
+
+def _check_classes(
+    shown: str, class_names: Sequence[str], examples: Sequence[Example], problems: Sequence[Problem], min_classes: int
+) -> None:
+    reasons = Counter(problem.kind for problem in problems)
+    because = f" Left out: {', '.join(f'{count} × {kind}' for kind, count in sorted(reasons.items()))}." if reasons else ""
+    if problems and not examples:
+        because += f" The first: {problems[0].message}."
+    if not examples:
+        raise DataError(f"{shown!r} has no picture that can be used.{because}")
+    if len(class_names) < min_classes:
+        only = class_names[0]
+        hint = ""
+        inner = Path(shown) / only
+        if has_class_folder(inner):
+            hint = f" {only!r} holds folders itself: did you mean {os.fspath(inner)!r}?"
+        raise DataError(
+            f"{shown!r} has only the class {only!r} ({len(examples)} pictures), expected at least {min_classes} classes, "
+            f"one folder or label each.{hint}{because}"
+        )

@@ -1,0 +1,232 @@
+"""Tables of labelled pictures → examples: CSV and TSV files, pairs, data frames.
+
+Columns: ``path`` and ``label``; ``split`` (train, val, test or empty) and ``group`` (pictures that belong together: one
+patient, one scene, one video) if you like. Paths in a file are relative to its folder, those from Python to the working
+folder.
+
+Rows are read → columns checked → each row checked → examples. One picture has one label: several are refused by name.
+"""
+
+import csv
+import io
+import os
+import stat
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from warmstart.data.folders import SPLIT_FOLDERS, Exclusions, problem_of_file
+from warmstart.data.formats import READABLE, UNREADABLE, sniff
+from warmstart.errors import DataError
+from warmstart.records import Example, Problem, Split
+
+_REQUIRED = ("path", "label")
+_KNOWN = ("path", "label", "split", "group")
+
+# What other tools call these columns; only to say so, for a guess about columns could be wrong without anybody noticing.
+_OTHER_NAMES = {
+    "path": ("file", "filename", "file_name", "filepath", "file_path", "image", "image_path", "img", "picture"),
+    "label": ("class", "class_name", "classname", "target", "category", "y", "tag"),
+    "split": ("set", "subset", "fold", "partition"),
+    "group": ("group_id", "patient", "patient_id", "subject", "scene"),
+}
+
+_ONE_LABEL = "warmstart learns one label per picture, so multi-label data cannot be used yet: keep one label for each"
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    where: str  # 'line 7', 'row 6', for messages
+    cells: Mapping[str, Any]  # lower-case column → value
+
+
+def list_manifest(path: str, exclusions: Exclusions) -> tuple[list[Example], list[Problem]]:
+    """Examples and problems of a CSV or TSV file. Raises DataError when it is no manifest."""
+    header, rows = _read_table(path)
+    problems = _check_columns(repr(path), header, path)
+    examples, more = _list_rows(repr(path), rows, os.path.dirname(path), exclusions)  # noqa: PTH120
+    return examples, problems + more
+
+
+def list_frame(frame: Any, exclusions: Exclusions) -> tuple[list[Example], list[Problem]]:
+    """Examples and problems of anything with ``columns`` whose items are columns. Raises DataError as `list_manifest` does."""
+    names = {str(column).strip().lower(): column for column in frame.columns}
+    problems = _check_columns("the data frame", list(names), "data frame")
+    columns = {name: list(frame[original]) for name, original in names.items() if name in _KNOWN}
+    rows = (
+        _Row(f"row {number}", dict(zip(columns, cells, strict=True)))
+        for number, cells in enumerate(zip(*columns.values(), strict=True))
+    )
+    examples, more = _list_rows("the data frame", rows, "", exclusions)
+    return examples, problems + more
+
+
+def list_pairs(pairs: Sequence[Any], exclusions: Exclusions) -> tuple[list[Example], list[Problem]]:
+    """Examples and problems of (path, label) pairs. Raises DataError for an item that is no pair."""
+    rows = []
+    for number, pair in enumerate(pairs):
+        if not isinstance(pair, tuple | list) or len(pair) != 2 or not isinstance(pair[0], str | os.PathLike):
+            raise DataError(f"item {number} of the list is {pair!r}, expected a pair (path, label)")
+        rows.append(_Row(f"item {number}", dict(zip(_REQUIRED, pair, strict=True))))
+    return _list_rows("the list", rows, "", exclusions)
+
+
+def _read_table(path: str) -> tuple[list[str], Iterator[_Row]]:
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise DataError(f"{path!r} cannot be read ({error.strerror}); expected a folder or a CSV manifest: check it") from error
+    format_name = sniff(content)
+    if format_name in READABLE or format_name in UNREADABLE or b"\0" in content[:4096]:
+        what = f"a {format_name} file" if format_name else "a binary file"
+        raise DataError(f"{path!r} is {what}, expected a folder of class folders or a CSV manifest: name the folder instead")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise DataError(f"{path!r} is not UTF-8 (line {line}), as manifests must be: save it as 'CSV UTF-8'") from error
+    if not text.strip():
+        raise DataError(f"{path!r} is empty, expected a manifest whose first line is path,label")
+    # The delimiter with which the first line shows most of the known columns; a comma when none does.
+    first = text.splitlines()[0]
+    delimiter = max(",\t;|", key=lambda mark: _known_columns(first.split(mark)))
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    try:
+        header = [cell.strip().lower() for cell in next(reader)]
+    except csv.Error as error:
+        raise DataError(f"{path!r} line 1 is not proper CSV ({error}): check its double quotes") from error
+    return header, _rows(path, header, reader)
+
+
+def _known_columns(cells: Sequence[str]) -> int:
+    return len({cell.strip().strip('"').lower() for cell in cells} & set(_KNOWN))
+
+
+def _rows(path: str, header: Sequence[str], reader: Any) -> Iterator[_Row]:
+    try:
+        for cells in reader:
+            if not any(cell.strip() for cell in cells):
+                continue
+            if len(cells) != len(header):
+                raise DataError(
+                    f"{path!r} line {reader.line_num} has {len(cells)} cells, its first line {len(header)}: "
+                    'put names that hold a delimiter or a line break in double quotes ("like, this")'
+                )
+            yield _Row(f"line {reader.line_num}", dict(zip(header, cells, strict=True)))
+    except csv.Error as error:
+        raise DataError(f"{path!r} line {reader.line_num} is not proper CSV ({error}): check its double quotes") from error
+
+
+def _check_columns(shown: str, header: Sequence[str], path: str) -> list[Problem]:
+    """Problems for columns that nobody reads. Raises DataError for missing, doubled and misspelt ones."""
+    unknown = [name for name in header if name not in _KNOWN]
+    if "labels" in unknown:
+        raise DataError(f"{shown} has a column 'labels', expected 'label'. {_ONE_LABEL} and name the column label.")
+    for name in _KNOWN:
+        if (times := list(header).count(name)) > 1:
+            raise DataError(f"{shown} has {times} columns {name!r}, expected one: rename or remove the others")
+        if name in header:
+            continue
+        near = [column for column in unknown if column in _OTHER_NAMES[name]]
+        near = near or get_close_matches(name, unknown, n=1, cutoff=0.7)
+        if name in _REQUIRED:
+            guess = f" {near[0]!r} looks like it: rename that column." if near else ""
+            raise DataError(f"{shown} has columns {', '.join(map(repr, header))} but no {name!r}; expected path,label.{guess}")
+        # 'splt' must not be passed over: pictures would silently be split anew. Another word may mean something else.
+        if near and near[0] not in _OTHER_NAMES[name]:
+            raise DataError(f"{shown} has an unknown column {near[0]!r}. Did you mean {name!r}? Rename or remove it.")
+    return [
+        Problem(
+            path=path,
+            kind="unknown-column",
+            message=f"{shown} has a column {name!r}, which is not read; known: {', '.join(_KNOWN)}{_like(name)}",
+        )
+        for name in unknown
+    ]
+
+
+def _like(column: str) -> str:
+    meant = [name for name, others in _OTHER_NAMES.items() if column in others]
+    return f"; rename it to {meant[0]!r} if that is what it is" if meant else ""
+
+
+def _list_rows(shown: str, rows: Iterable[_Row], folder: str, exclusions: Exclusions) -> tuple[list[Example], list[Problem]]:
+    examples: dict[str, Example] = {}
+    problems: list[Problem] = []
+    for row in rows:
+        written = row.cells["path"]
+        named = os.fspath(written) if isinstance(written, str | os.PathLike) else ""
+        if not named.strip():
+            raise DataError(f"{shown} {row.where} has no path, expected the path of a picture file")
+        path = os.path.normpath(os.path.join(folder, named))  # noqa: PTH118
+        class_name = _class_name(shown, row)
+        if class_name is None:
+            message = f"{shown} {row.where}: {named!r} has no label; left out: fill it in"
+            problems.append(Problem(path=path, kind="no-label", message=message))
+            continue
+        if exclusions.match(class_name, named.replace(os.sep, "/")):
+            continue
+        example = Example(path=path, class_name=class_name, split=_split(shown, row), group=_text(row.cells.get("group")))
+        problem = _problem_of_row(shown, row, example, examples.get(path))
+        if problem is None:
+            examples[path] = example
+        else:
+            problems.append(problem)
+    return list(examples.values()), problems
+
+
+def _class_name(shown: str, row: _Row) -> str | None:
+    label = row.cells["label"]
+    if isinstance(label, list | tuple | set | frozenset | dict):
+        raise DataError(f"{shown} {row.where} has the labels {label!r}. {_ONE_LABEL}.")
+    text = _text(label)
+    if text is not None and any(mark in text for mark in "|;"):
+        raise DataError(f"{shown} {row.where} has the label {text!r}, which reads as several. {_ONE_LABEL}, without | and ;.")
+    return unicodedata.normalize("NFC", text) if text is not None else None
+
+
+def _split(shown: str, row: _Row) -> Split | None:
+    text = _text(row.cells.get("split"))
+    if text is None:
+        return None
+    split = SPLIT_FOLDERS.get(text.lower())
+    if split is None:
+        near = get_close_matches(text.lower(), SPLIT_FOLDERS, n=1)
+        guess = f" Did you mean {near[0]!r}?" if near else ""
+        raise DataError(f"{shown} {row.where} has the split {text!r}, expected train, val, test or nothing.{guess}")
+    return split
+
+
+def _problem_of_row(shown: str, row: _Row, example: Example, earlier: Example | None) -> Problem | None:
+    if earlier is not None:
+        if earlier.class_name != example.class_name:
+            labels = f"{earlier.class_name!r} and {example.class_name!r}"
+            raise DataError(f"{shown} {row.where} lists {example.path!r} again: labels {labels}. {_ONE_LABEL}.")
+        if (earlier.split, earlier.group) != (example.split, example.group):
+            raise DataError(f"{shown} {row.where} lists {example.path!r} again, in another split or group: keep one row")
+        message = f"{shown} {row.where} lists {example.path!r} again; counted once: remove the row"
+        return Problem(path=example.path, kind="repeated-path", message=message)
+    try:
+        example.path.encode()
+        status = os.stat(example.path)  # noqa: PTH116 - 100,000 rows
+    except PermissionError:
+        message = f"{shown} {row.where}: {example.path!r} may not be read by this user: change its permissions"
+        return Problem(path=example.path, kind="permission", message=message)
+    except (OSError, ValueError):  # ValueError: a name that the file system cannot have, with a NUL say
+        shown_path = example.path.encode(errors="backslashreplace").decode()
+        message = f"{shown} {row.where}: {shown_path!r} does not exist; left out: paths are relative to the manifest's folder"
+        return Problem(path=shown_path, kind="missing", message=message)
+    if not stat.S_ISREG(status.st_mode):
+        message = f"{shown} {row.where}: {example.path!r} is no file, expected a picture: name a file"
+        return Problem(path=example.path, kind="not-a-picture", message=message)
+    return problem_of_file(example.path)
+
+
+def _text(value: Any) -> str | None:
+    """A cell as text without surrounding space; None for empty, None and NaN, which data frames put where nothing is."""
+    if value is None or value != value:
+        return None
+    return str(value).strip() or None
