@@ -52,3 +52,23 @@ def describe() -> dict[str, object]:
         "instruction_sets": sorted(flags & {"avx2", "avx512f", "avx512_bf16", "avx512_vnni", "amx_bf16", "bf16", "asimd"}),
         "python": platform.python_version(),
     }
+
+
+def process_seconds() -> float:
+    """Seconds since this process started, imports included; 0 where the system does not tell (only Linux does, without help)."""
+    try:
+        started_ticks = int(Path("/proc/self/stat").read_text("ascii").rpartition(")")[2].split()[19])
+        up_seconds = float(Path("/proc/uptime").read_text("ascii").split()[0])
+    except OSError:
+        return 0.0
+    return max(0.0, up_seconds - started_ticks / os.sysconf("SC_CLK_TCK"))
+
+
+def store_folder() -> Path:
+    """Where activations and features are stored."""
+    return cache_folder() / "store"
+
+
+def graphs_folder() -> Path:
+    """Where converted graphs and engine proofs are kept."""
+    return cache_folder() / "graphs"

@@ -46,10 +46,16 @@ class Listing:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Picture:
-    """A picture file and the digest of its bytes: what extraction works on, and what rows are stored under."""
+    """A picture and the digest of its content: what extraction works on, and what rows are stored under."""
 
-    path: str
-    digest: bytes  # BLAKE2b-128 of the file, 16 bytes
+    path: str  # or a name for one that is in memory
+    digest: bytes  # BLAKE2b-128 of the file (or of shape and pixels), 16 bytes
+    content: Any = None  # encoded bytes, PIL image or uint8 array; None: it is in the file
+
+    @property
+    def source(self) -> Any:
+        """What to decode."""
+        return self.path if self.content is None else self.content
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -30,7 +30,7 @@ def toy_module() -> nn.Module:
 
 @pytest.fixture
 def toy_prefix(toy_module: nn.Module) -> Prefix:
-    return Prefix(key="70" * 32, size_px=32, layout=(("stem", 8), ("stage1", 16)), module=lambda: toy_module)
+    return Prefix(name="toy", key="70" * 32, size_px=32, layout=(("stem", 8), ("stage1", 16)), module=lambda: toy_module)
 
 
 @pytest.fixture(scope="session")

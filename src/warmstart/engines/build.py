@@ -34,6 +34,7 @@ PRECISIONS = ("auto", "bf16", "f32")
 class Prefix:
     """What an engine is to run: everything left of the cut, and what its rows look like."""
 
+    name: str  # of the backbone, for people
     key: str  # hex, changes whenever the numbers would: weights, architecture, input size, normalisation, outputs
     size_px: int
     layout: tuple[tuple[str, int], ...]  # (tap name, width) in column order

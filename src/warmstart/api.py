@@ -1,0 +1,40 @@
+"""The verbs as Python calls, with a progress bar on stderr (also in notebooks) unless ``quiet``."""
+
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+from warmstart.cli.terminal import Terminal
+from warmstart.records import Plan
+from warmstart.workflows import evaluate as _evaluate
+from warmstart.workflows import inspect as _inspect
+from warmstart.workflows import train as _train
+from warmstart.workflows.watch import Nobody
+
+
+def train(
+    data: Any,
+    plan: Plan | None = None,
+    *,
+    exclude: tuple[str, ...] = (),
+    runs: str | Path = "runs",
+    strict: bool = False,
+    download: bool = False,
+    quiet: bool = False,
+) -> _train.Run:
+    """Train on a folder, manifest, list of (path, class name) or DataFrame with path and label; see `workflows.train.train`."""
+    settings = _train.TrainSettings(exclude=exclude, runs=Path(runs), strict=strict, download=download)
+    with nullcontext(Nobody()) if quiet else Terminal() as watcher:
+        return _train.train(data, plan, settings, watcher=watcher)
+
+
+def evaluate(model: str | Path, data: Any, *, exclude: tuple[str, ...] = (), quiet: bool = False) -> _evaluate.Evaluation:
+    """Score a saved model on labelled pictures; see `workflows.evaluate.evaluate`."""
+    with nullcontext(Nobody()) if quiet else Terminal() as watcher:
+        return _evaluate.evaluate(str(model), data, exclude=exclude, watcher=watcher)
+
+
+def inspect(data: Any, *, exclude: tuple[str, ...] = (), quiet: bool = False) -> _inspect.Inspection:
+    """Look at every picture of a data set; see `workflows.inspect.inspect`."""
+    with nullcontext(Nobody()) if quiet else Terminal() as watcher:
+        return _inspect.inspect(data, exclude=exclude, watcher=watcher)

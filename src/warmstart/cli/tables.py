@@ -1,0 +1,300 @@
+"""How results look in a terminal: one function a document, stdout."""
+
+import csv
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from warmstart.records import RunRecord, Scores
+    from warmstart.workflows.demo import Demo
+    from warmstart.workflows.evaluate import Evaluation
+    from warmstart.workflows.inspect import Inspection
+    from warmstart.workflows.predict import Predictions
+
+PROBLEMS_SHOWN = 10
+
+
+def _out() -> Console:
+    return Console(highlight=False)
+
+
+def train(record: "RunRecord") -> None:
+    """The scores, where they come from, and what it took."""
+    out = _out()
+    splits = record.data["splits"]
+    out.print(
+        f"[bold]{record.data['images']:,} images, {len(record.data['classes'])} classes[/bold] "
+        f"(train {splits['train']:,}, val {splits['val']:,}, test {splits['test']:,}) · {escape(record.plan.backbone)}, "
+        f"taps {escape(record.plan.taps)}, head {escape(record.plan.head)} {escape(_settings(record.choice.get('settings', {})))}"
+    )
+    problems(out, record.data["problems"])
+    out.print(_scores_table(record.scores))
+    if "test" in record.scores:
+        out.print(_classes_table(record.scores["test"]))
+    out.print(_took(record))
+    out.print(f"written to [bold]{escape(record.run_dir)}[/bold]")
+    out.print(f"predict with: warmstart predict {escape(record.run_dir)} PICTURES…", style="dim")
+
+
+def predict(result: "Predictions", top: int) -> None:
+    """A row a picture, the most probable classes first."""
+    out = _out()
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("picture", overflow="fold")
+    table.add_column("class")
+    table.add_column("probability", justify="right")
+    table.add_column("next", style="dim")
+    for prediction in result.predictions:
+        ranked = sorted(prediction.probabilities.items(), key=lambda item: -item[1])
+        others = [f"{name} {p:.2f}" for name, p in ranked if name != prediction.class_name][: top - 1]
+        table.add_row(
+            escape(printable(prediction.source)),
+            escape(prediction.class_name),
+            f"{prediction.probability:.3f}",
+            escape(", ".join(others)),
+        )
+    if result.predictions:
+        out.print(table)
+    problems(out, [{"message": problem.message} for problem in result.problems])
+
+
+def write_predictions_csv(result: "Predictions", target: Path | IO[str]) -> None:
+    """path, class, probability, then one column a class."""
+    if isinstance(target, Path):
+        with target.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+            write_predictions_csv(result, file)
+        return
+    writer = csv.writer(target)
+    writer.writerow(["path", "class", "probability", *result.class_names])
+    for p in result.predictions:
+        shares = [f"{p.probabilities[name]:.6f}" for name in result.class_names]
+        writer.writerow([p.source, p.class_name, f"{p.probability:.6f}", *shares])
+
+
+def evaluate(result: "Evaluation") -> None:
+    """Scores on unseen pictures, and on all where some were seen."""
+    out = _out()
+    if result.trained_on:
+        out.print(
+            f"[yellow]The model was trained on {result.trained_on:,} of these {result.images:,} pictures; "
+            "scores on those flatter it.[/yellow]"
+        )
+    else:
+        out.print(f"{result.images:,} pictures; the model was trained on none of them.")
+    shown = {"unseen": result.scores, "all, seen ones too": result.scores_with_seen}
+    out.print(_scores_table({name: scores for name, scores in shown.items() if scores}))
+    best = result.scores or result.scores_with_seen
+    if best:
+        out.print(_classes_table(best))
+    problems(out, [{"message": problem.message} for problem in result.problems])
+
+
+def inspect(result: "Inspection") -> None:
+    """What is in the folder."""
+    out = _out()
+    out.print(f"[bold]{result.images:,} readable images, {len(result.classes)} classes[/bold] in {escape(result.source)}")
+    table = Table("class", box=box.SIMPLE_HEAD)
+    table.add_column("images", justify="right")
+    table.add_column("share", justify="right")
+    for name, count in result.classes.items():
+        table.add_row(escape(printable(name)), f"{count:,}", f"{count / max(1, result.images):.1%}")
+    out.print(table)
+    if result.splits:
+        out.print("split given by the data: " + ", ".join(f"{name} {count:,}" for name, count in result.splits.items()))
+    out.print("formats: " + ", ".join(f"{name} {count:,}" for name, count in result.formats.items()))
+    out.print("pixels: " + ", ".join(f"{name} {count:,}" for name, count in result.modes.items()))
+    for side, spread in (("width", result.width_px), ("height", result.height_px)):
+        out.print(f"{side}: {spread[0]} … {spread[2]} px, median {spread[1]}")
+    extra = sum(len(paths) - 1 for paths in result.duplicates)
+    out.print(f"identical copies: {extra:,}" + (f" (of {len(result.duplicates):,} pictures)" if extra else ""))
+    for paths in result.duplicates[:3]:
+        out.print("  " + escape(printable(" = ".join(paths))), style="dim", soft_wrap=True)
+    problems(out, [{"message": problem.message} for problem in result.problems])
+
+
+def catalogue(document: Mapping[str, Any]) -> None:
+    """The catalogue, a row a backbone."""
+    table = Table(box=box.SIMPLE_HEAD)
+    for name, justify in (
+        ("backbone", "left"),
+        ("input", "right"),
+        ("parameters", "right"),
+        ("weights", "left"),
+        ("licence", "left"),
+        ("ILSVRC top-5 error", "left"),
+    ):
+        table.add_column(name, justify=justify)  # type: ignore[arg-type]
+    for row in document["backbones"]:
+        table.add_row(
+            row["name"], f"{row['input_size_px']} px", f"{row['params_millions']:.1f} M", row["weights_state"], row["licence"] or "",
+            _history(row["history"]),
+        )  # fmt: skip
+    _out().print(table)
+    _out().print("Stages, shapes and costs of one: warmstart backbones NAME", style="dim")
+
+
+def backbone(document: Mapping[str, Any]) -> None:
+    """One backbone, a row a cut."""
+    out = _out()
+    out.print(
+        f"[bold]{document['name']}[/bold] · {document['library']} {document['builder']} · {document['params_millions']:.1f} M parameters "
+        f"· weights {document['weights_tag'] or 'none known'} ({document['weights_state']}, {document['licence'] or 'licence not stated'})"
+    )
+    if document["history"]:
+        out.print(f"ILSVRC top-5 error: {_history(document['history'])}; {document['history']['source']}", style="dim")
+    table = Table(box=box.SIMPLE_HEAD)
+    for name in ("cut", "alias"):
+        table.add_column(name)
+    for name in ("shape", "frozen parameters", "trainable", "GFLOPs to here"):
+        table.add_column(name, justify="right")
+    for row in document["cuts"]:
+        table.add_row(
+            row["cut"], row["alias"], "×".join(map(str, row["shape"])), f"{row['params_left']:,}", f"{row['params_right']:,}",
+            f"{row['gflops_left']:.3f}",
+        )  # fmt: skip
+    out.print(table)
+    out.print(
+        f"at {document['size_px']} px. Parameters without the 1,000-class classifier. 1 FLOP = 1 multiply-add.", style="dim"
+    )
+
+
+def cache(document: Mapping[str, Any]) -> None:
+    """What is stored."""
+    out = _out()
+    table = Table(box=box.SIMPLE_HEAD)
+    for name, justify in (("recipe", "left"), ("rows", "right"), ("size", "right"), ("last used", "left"), ("what", "left")):
+        table.add_column(name, justify=justify)  # type: ignore[arg-type]
+    for row in document["recipes"]:
+        recipe = row["recipe"]
+        what = f"{recipe.get('architecture', '?')} {recipe.get('size_px', '?')} px {recipe.get('resize', '')} {recipe.get('engine', '')} {recipe.get('precision', '')}"
+        table.add_row(row["key"][:16], f"{row['rows']:,}", size(row["bytes"]), str(row["last_used"]), what)
+    if document["recipes"]:
+        out.print(table)
+    out.print(
+        f"{size(document['bytes'])} in {escape(document['folder'])} (budget {size(document['budget_bytes'])}; "
+        f"compiled graphs {size(document['graph_bytes'])})"
+    )
+
+
+def pruned(document: Mapping[str, Any]) -> None:
+    """What was removed."""
+    _out().print(f"removed {len(document['removed'])} recipes, {size(document['bytes'])}")
+
+
+def verified(document: Mapping[str, Any]) -> None:
+    """What was damaged."""
+    out = _out()
+    for key, rows in document["damaged"].items():
+        out.print(f"[yellow]recipe {key[:16]}: {rows} damaged rows removed; they will be computed again[/yellow]")
+    if not document["damaged"]:
+        out.print(f"{document['recipes']} recipes, every row is as it was written")
+
+
+def demo(result: "Demo") -> None:
+    """Our score beside the published ones."""
+    record = result.run.record
+    train(record)
+    test = record.scores["test"]
+    table = Table(title="Defective solar cells, 656 held out", box=box.SIMPLE_HEAD, title_justify="left")
+    table.add_column("method")
+    table.add_column("accuracy", justify="right")
+    table.add_column("macro-F1", justify="right")
+    table.add_column("training", justify="right")
+    low, high = test.accuracy_ci95
+    table.add_row(
+        f"[bold]frozen {record.plan.backbone}, this run[/bold]", f"[bold]{test.accuracy:.2%}[/bold] ({low:.1%}-{high:.1%})",
+        f"{test.macro_f1:.2%}", f"{record.seconds['total']:.0f} s",
+    )  # fmt: skip
+    for name, accuracy in result.published.items():
+        table.add_row(f"{name} (published)", f"{accuracy:.2%}", "", "")
+    out = _out()
+    out.print(table)
+    out.print(f"Published: {result.source}. Sizes as published, pictures drawn with --seed {record.plan.seed}.", style="dim")
+    out.print(f"Data: elpv-dataset, {result.licence}", style="dim")
+
+
+def problems(out: Console, found: Sequence[Mapping[str, str]]) -> None:
+    """The first problems, and how many more there are."""
+    if not found:
+        return
+    out.print(f"[yellow]{len(found):,} problem{'s' if len(found) > 1 else ''}:[/yellow]")
+    for problem in found[:PROBLEMS_SHOWN]:
+        out.print("  " + escape(printable(problem["message"])), soft_wrap=True)
+    if len(found) > PROBLEMS_SHOWN:
+        out.print(f"  … and {len(found) - PROBLEMS_SHOWN:,} more; all of them with --json")
+
+
+def size(count: float) -> str:
+    """Bytes for people: 1.2 MB."""
+    if count < 1000:
+        return f"{count:.0f} B"
+    power = min(4, int(math.log10(count) // 3))
+    return f"{count / 1000**power:.1f} {'BkMGT'[power]}B"
+
+
+def printable(text: str) -> str:
+    """A file name that cannot harm a terminal: control characters and bytes that are no text are shown as escapes."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode("ascii") for c in text)
+
+
+def _scores_table(scores: "Mapping[str, Scores]") -> Table:
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("split")
+    for name in ("pictures", "accuracy", "95 % interval", "macro-F1", "AUROC", "log-loss", "ECE", "majority class"):
+        table.add_column(name, justify="right")
+    for split, s in scores.items():
+        low, high = s.accuracy_ci95
+        table.add_row(
+            split + (" (chosen on)" if s.used_for_choosing and split == "val" else ""), f"{s.n:,}", f"[bold]{s.accuracy:.3f}[/bold]",
+            f"{low:.3f}-{high:.3f}", f"{s.macro_f1:.3f}", "-" if s.auroc is None else f"{s.auroc:.3f}", f"{s.log_loss:.3f}",
+            f"{s.ece:.3f}", f"{s.majority_accuracy:.3f}",
+        )  # fmt: skip
+    return table
+
+
+def _classes_table(scores: "Scores") -> Table:
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("class")
+    for name in ("precision", "recall", "F1", "pictures", "most often taken for"):
+        table.add_column(name, justify="right")
+    names = list(scores.per_class)
+    for i, (name, row) in enumerate(scores.per_class.items()):
+        table.add_row(
+            escape(printable(name)), f"{row['precision']:.3f}", f"{row['recall']:.3f}", f"{row['f1']:.3f}", f"{row['support']:.0f}",
+            escape(_confused(i, scores.confusion[i], names)),
+        )  # fmt: skip
+    return table
+
+
+def _confused(label: int, counts: Iterable[int], names: Sequence[str]) -> str:
+    wrong = [(count, names[i]) for i, count in enumerate(counts) if i != label and count]
+    return f"{max(wrong)[1]} ({max(wrong)[0]})" if wrong else ""
+
+
+def _took(record: "RunRecord") -> str:
+    s = record.seconds
+    computed = record.cache.misses
+    speed = (
+        f"{computed:,} rows computed at {record.images_per_second:.0f} images/s"
+        if record.images_per_second
+        else "nothing computed"
+    )
+    return (
+        f"{s['total']:.1f} s in all: features {s['extract']:.1f} s ({speed}, {record.cache.hits:,} from the store), "
+        f"head {s['fit']:.1f} s · {record.engine['name']} {record.engine['precision']}, proved on your pictures"
+    )
+
+
+def _settings(settings: Mapping[str, Any]) -> str:
+    return f"({', '.join(f'{name} {value}' for name, value in settings.items())})" if settings else ""
+
+
+def _history(entry: Mapping[str, Any] | None) -> str:
+    return f"{entry['top5_error_percent']:g} % ({entry['entry']}, {entry['year']})" if entry else ""

@@ -1,0 +1,54 @@
+"""What a person sees while a verb works: one progress bar and sentences, on stderr. Also in notebooks."""
+
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+stderr = Console(stderr=True, highlight=False)
+
+
+class _PicturesPerSecond(ProgressColumn):
+    """The speed column."""
+
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed:,.0f} images/s" if task.speed else "")
+
+
+class Terminal:
+    """A `workflows.watch.Watcher`. A context manager: the bar is taken down when the verb ends, however it ends."""
+
+    def __init__(self, console: Console = stderr) -> None:
+        self._console = console
+        self._bar = Progress(
+            TextColumn("{task.description:>10}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            _PicturesPerSecond(),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+        )
+        self._tasks: dict[str, TaskID] = {}
+
+    def progress(self, phase: str, done: int, total: int) -> None:
+        """See `Watcher.progress`."""
+        if phase not in self._tasks:
+            self._tasks[phase] = self._bar.add_task(phase, total=total)
+        self._bar.update(self._tasks[phase], completed=done, total=total)
+        if done >= total:
+            self._bar.remove_task(self._tasks.pop(phase))
+
+    def say(self, sentence: str) -> None:
+        """See `Watcher.say`."""
+        self._console.print(escape(sentence))
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._bar.stop()

@@ -1,0 +1,130 @@
+"""A scikit-learn transformer: pictures in, features out; works in a Pipeline with any classifier.
+
+N pictures, D features.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils.validation import check_is_fitted
+
+from warmstart import machine
+from warmstart.backbones.weights import load_backbone
+from warmstart.data.hashing import digest
+from warmstart.data.memory import in_memory
+from warmstart.data.views import VIEW_POLICIES
+from warmstart.errors import DataError, PictureError, UnknownNameError
+from warmstart.extraction import Extraction, choose_engine, columns, extract, scan, tapped_prefix
+from warmstart.records import Picture, Preprocessing
+from warmstart.store.cache import Store
+from warmstart.strategy.taps import candidate_taps
+
+
+class FeatureExtractor(TransformerMixin, BaseEstimator):  # type: ignore[misc]
+    """Features of a frozen pretrained network, computed once per picture file and kept in the store.
+
+    backbone: a name of the catalogue. cut: where to read, 'pooled' or an earlier stage (its spatial mean); or taps: 'all',
+    'last', 'middle' or names joined by ','. image_size_px: None is the backbone's own. resize: 'crop', 'squash', 'pad'.
+    views: 'none', or 'flip' (features are averaged over the views). weights: 'default', 'random' or a file.
+    engine, precision: 'auto' or a name; the first that proves itself on the pictures seen by `fit` is used.
+    """
+
+    def __init__(
+        self,
+        backbone: str = "efficientnet_lite0",
+        *,
+        cut: str = "pooled",
+        taps: str | None = None,
+        image_size_px: int | None = None,
+        resize: str = "crop",
+        views: str = "none",
+        weights: str = "default",
+        engine: str = "auto",
+        precision: str = "auto",
+        seed: int = 0,
+    ) -> None:
+        self.backbone = backbone
+        self.cut = cut
+        self.taps = taps
+        self.image_size_px = image_size_px
+        self.resize = resize
+        self.views = views
+        self.weights = weights
+        self.engine = engine
+        self.precision = precision
+        self.seed = seed
+
+    def fit(self, X: Sequence[Any], y: Any = None) -> Self:
+        """Load the backbone and prove an engine on these pictures. Nothing is learnt from them, so a test fold cannot leak.
+
+        X: paths, PIL images or uint8 arrays (N, H, W, 3). Raises UnknownNameError, BackboneError, PictureError or DataError.
+        """
+        if self.views not in VIEW_POLICIES:
+            raise UnknownNameError("views", self.views, VIEW_POLICIES)
+        backbone = load_backbone(self.backbone, weights=self.weights, seed=self.seed)
+        cut = backbone.resolve_cut(self.cut)
+        sets = candidate_taps(self.taps or ("pooled" if cut == "pooled" else "auto"), cut, backbone.tap_names)
+        (self.taps_,) = sets.values()
+        self.preprocessing_ = Preprocessing(
+            size_px=self.image_size_px or backbone.spec.input_size_px, resize=self.resize, views=VIEW_POLICIES[self.views]
+        )
+        self.prefix_ = tapped_prefix(backbone, self.preprocessing_.size_px)
+        with Store(machine.store_folder()) as store:
+            pictures = _pictures(X, store)
+        graphs = machine.graphs_folder()
+        self.proven_ = choose_engine(
+            pictures, self.prefix_, self.preprocessing_, engine=self.engine, precision=self.precision, graphs=graphs
+        )
+        widths = dict(self.prefix_.layout)
+        self.n_features_out_ = sum(widths[tap] for tap in self.taps_)
+        return self
+
+    def transform(self, X: Sequence[Any]) -> np.ndarray:
+        """float32 (N, D). Raises PictureError naming the first picture that cannot be decoded: a row cannot be left out here."""
+        check_is_fitted(self, "prefix_")
+        with Store(machine.store_folder()) as store:
+            extraction: Extraction = extract(
+                _pictures(X, store),
+                prefix=self.prefix_,
+                engine=self.proven_.engine,
+                precision=self.proven_.precision,
+                preprocessing=self.preprocessing_,
+                store=store,
+                graphs=machine.graphs_folder(),
+            )
+        if extraction.broken:
+            first = extraction.broken[min(extraction.broken)]
+            raise PictureError(first.kind, f"{len(extraction.broken)} pictures cannot be used, the first: {first.message}")
+        return columns(extraction.rows, extraction.layout, self.taps_)
+
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
+        """'pooled_0', 'pooled_1' …: the tap and the channel."""
+        widths = dict(self.prefix_.layout)
+        return np.array([f"{tap}_{i}" for tap in self.taps_ for i in range(widths[tap])], dtype=object)
+
+
+def _pictures(X: Sequence[Any], store: Store) -> list[Picture]:
+    """Each source with the digest of its content; files through the index, so that known ones are not opened."""
+    if not len(X):
+        raise DataError("no picture was given; expected a sequence of paths, PIL images or uint8 arrays")
+    paths = [str(source) for source in X if isinstance(source, (str, Path))]
+    digests, problems = scan(paths, store)
+    if problems:
+        raise PictureError(problems[0].kind, problems[0].message)
+    of_file = iter(zip(paths, digests, strict=True))
+    pictures = []
+    for i, source in enumerate(X):
+        if isinstance(source, (str, Path)):
+            path, known = next(of_file)
+            assert known is not None  # scan names a problem otherwise
+            pictures.append(Picture(path=path, digest=known))
+        elif isinstance(source, bytes):
+            pictures.append(Picture(path=f"picture {i}", digest=digest(source), content=source))
+        else:
+            pixels = np.asarray(in_memory(source))
+            content = str(pixels.shape).encode("ascii") + pixels.tobytes()
+            pictures.append(Picture(path=f"picture {i}", digest=digest(content), content=pixels))
+    return pictures

@@ -1,0 +1,245 @@
+"""The assembled model: picture in, class and probability out.
+
+    decode → resize → views → engine(prefix) → mean over views → taps → head → temperature → probabilities → class
+
+B batch, N pictures, K classes, S image side, D features.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from warmstart import machine
+from warmstart.data.views import apply_view
+from warmstart.engines import openvino
+from warmstart.engines.build import Prefix, open_engine
+from warmstart.engines.protocol import Engine
+from warmstart.errors import ModelFileError, PictureError
+from warmstart.evaluation.calibration import softmax
+from warmstart.extraction import chunks, columns, map_ahead, prefix_key, render
+from warmstart.heads.catalog import head_spec
+from warmstart.heads.protocol import Head
+from warmstart.model import files
+from warmstart.records import Preprocessing, Problem
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """What the model says of one picture."""
+
+    source: str  # the path, or 'picture 3' for one that came without a name
+    class_name: str
+    probability: float  # of that class
+    probabilities: Mapping[str, float]  # class name → probability, summing to 1
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return {
+            "path": self.source,
+            "class": self.class_name,
+            "probability": self.probability,
+            "probabilities": dict(self.probabilities),
+        }
+
+
+@dataclass(kw_only=True)
+class Model:
+    """A trained classifier. Made by `warmstart.train`, read by `warmstart.load`; self-contained in its folder."""
+
+    class_names: tuple[str, ...]
+    backbone: str  # name in the catalogue
+    weights_digest: str
+    layout: tuple[tuple[str, int], ...]  # (tap, width) of the prefix's rows
+    taps: tuple[str, ...]  # those that the head reads
+    preprocessing: Preprocessing
+    head: Head
+    head_name: str
+    temperature: float
+    engine: str
+    precision: str
+    tensors: Mapping[str, np.ndarray]  # the backbone's, without its classifier
+    positive: str | None = None
+    threshold: float | None = None
+    about: Mapping[str, Any] = field(default_factory=dict)  # plan, scores, licence, digests of training pictures, versions
+    _engine: Engine | None = field(default=None, repr=False)
+
+    def predict(self, sources: Any) -> "Prediction | list[Prediction]":
+        """The prediction for one picture, or a list for several.
+
+        sources: a path, encoded bytes, a PIL image, a uint8 array (H, W, 3), or a sequence of these.
+        Raises PictureError for a picture that cannot be decoded; `predict_each` goes on instead.
+        """
+        one = isinstance(sources, (str, Path, bytes)) or hasattr(sources, "convert") or getattr(sources, "ndim", 0) == 3
+        results = list(self.predict_each([sources] if one else sources))
+        for result in results:
+            if isinstance(result, Problem):
+                raise PictureError(result.kind, result.message)
+        return results[0] if one else results  # type: ignore[return-value]
+
+    def predict_each(self, sources: Sequence[Any]) -> Iterator[Prediction | Problem]:
+        """A prediction or a named problem for each source, in order. Decoding, engine and head overlap; memory stays bounded."""
+        for first, block in self._blocks(sources):
+            for offset, result in enumerate(block):
+                name = _name(sources[first + offset], first + offset)
+                if isinstance(result, PictureError):
+                    yield Problem(path=name, kind=result.kind, message=str(result))
+                else:
+                    yield self._prediction(name, result)
+
+    def probabilities(self, rows: np.ndarray) -> np.ndarray:
+        """float64 (N, K) for prefix rows (N, D over all taps), as extraction gives them."""
+        return softmax(self.head.logits(columns(rows, self.layout, self.taps)), self.temperature)
+
+    def decide(self, probabilities: np.ndarray) -> np.ndarray:
+        """Labels int64 (N,) for probabilities (N, K): the most probable class, or by threshold where one is set."""
+        if self.threshold is None or self.positive is None:
+            return probabilities.argmax(axis=1)
+        positive = self.class_names.index(self.positive)
+        return np.where(probabilities[:, positive] >= self.threshold, positive, 1 - positive)
+
+    def majority_label(self, labels: np.ndarray) -> int:
+        """The most frequent class of train; of ``labels`` for a model that was not trained here."""
+        name = self.about.get("majority_class")
+        return self.class_names.index(name) if name else int(np.bincount(labels).argmax())
+
+    def save(self, folder: str | Path) -> None:
+        """Write the model folder: `model.json` and `model.safetensors`."""
+        description = {
+            "class_names": list(self.class_names),
+            "backbone": {"name": self.backbone, "weights_digest": self.weights_digest},
+            "preprocessing": {
+                "size_px": self.preprocessing.size_px,
+                "resize": self.preprocessing.resize,
+                "views": list(self.preprocessing.views),
+            },
+            "layout": [list(tap) for tap in self.layout],
+            "taps": list(self.taps),
+            "head": {"name": self.head_name, "settings": self.head.settings()},
+            "temperature": self.temperature,
+            "engine": {"name": self.engine, "precision": self.precision},
+            "positive": self.positive,
+            "threshold": self.threshold,
+            "about": dict(self.about),
+        }
+        tensors = {f"backbone.{name}": tensor for name, tensor in self.tensors.items()}
+        tensors |= {f"head.{name}": array for name, array in self.head.arrays().items()}
+        files.write(Path(folder), description, tensors)
+
+    def prefix(self) -> Prefix:
+        """What an engine runs for this model. The network itself is built (and torch imported) only when no graph is stored."""
+        size_px = self.preprocessing.size_px
+        key = prefix_key(self.backbone, self.weights_digest, size_px)
+        return Prefix(name=self.backbone, key=key, size_px=size_px, layout=self.layout, module=self._module)
+
+    def _module(self) -> "torch.nn.Module":
+        import torch
+
+        from warmstart.backbones.catalog import find
+        from warmstart.backbones.taps import tapped
+        from warmstart.backbones.weights import load_tensors
+
+        return tapped(load_tensors(find(self.backbone), {name: torch.from_numpy(t) for name, t in self.tensors.items()}))
+
+    def _open_engine(self) -> Engine:
+        if self._engine is None:
+            name, precision = self.engine, self.precision
+            if name == "openvino" and precision not in openvino.precisions():
+                precision = "f32"  # trained where bf16 is native, used where it is not: slower and more exact
+            self._engine = open_engine(self.prefix(), name, precision, folder=machine.graphs_folder())
+        return self._engine
+
+    def _blocks(self, sources: Sequence[Any]) -> Iterator[tuple[int, list[np.ndarray | PictureError]]]:
+        """(index of the first source, probabilities (K,) or the problem of each) per batch, in the order of the sources."""
+        engine = self._open_engine()
+        views = self.preprocessing.views
+        decoded: dict[int, list[np.ndarray | PictureError]] = {}
+
+        def decode_batch(task: list[tuple[int, Any]]) -> tuple[int, list[np.ndarray | PictureError]]:
+            return task[0][0], [_render(source, self.preprocessing) for _, source in task]
+
+        def batches() -> Iterator[tuple[int, np.ndarray]]:
+            per_task = max(1, engine.batch_size // len(views))
+            for first, pictures in map_ahead(decode_batch, chunks(enumerate(sources), per_task)):
+                decoded[first] = pictures
+                good = [p for p in pictures if not isinstance(p, PictureError)]
+                order.append(first)
+                if good:
+                    yield first, np.stack([apply_view(p, view) for p in good for view in views])
+                else:
+                    finished[first] = list(pictures)
+
+        order: list[int] = []
+        finished: dict[int, list[np.ndarray | PictureError]] = {}
+        for first, rows in engine.map(batches()):
+            mean = rows.reshape(-1, len(views), rows.shape[1]).mean(axis=1)
+            answers = iter(self.probabilities(mean))
+            finished[first] = [p if isinstance(p, PictureError) else next(answers) for p in decoded.pop(first)]
+            while order and order[0] in finished:
+                yield order[0], finished.pop(order.pop(0))
+        for first in order:
+            yield first, finished.pop(first)
+
+    def _prediction(self, name: str, probabilities: np.ndarray) -> Prediction:
+        label = int(self.decide(probabilities[None])[0])
+        return Prediction(
+            source=name,
+            class_name=self.class_names[label],
+            probability=float(probabilities[label]),
+            probabilities={c: float(p) for c, p in zip(self.class_names, probabilities, strict=True)},
+        )
+
+
+def load(folder: str | Path) -> Model:
+    """The model in a model folder (or in a run folder). Runs no code from it. Raises ModelFileError."""
+    folder = Path(folder)
+    if not (folder / files.DESCRIPTION).is_file() and (folder / "model" / files.DESCRIPTION).is_file():
+        folder = folder / "model"
+    description, tensors = files.read(folder)
+    try:
+        head_class = head_spec(description["head"]["name"]).head
+        return Model(
+            class_names=tuple(description["class_names"]),
+            backbone=description["backbone"]["name"],
+            weights_digest=description["backbone"]["weights_digest"],
+            layout=tuple((tap, width) for tap, width in description["layout"]),
+            taps=tuple(description["taps"]),
+            preprocessing=Preprocessing(
+                size_px=description["preprocessing"]["size_px"],
+                resize=description["preprocessing"]["resize"],
+                views=tuple(description["preprocessing"]["views"]),
+            ),
+            head=head_class.from_arrays(description["head"]["settings"], _below("head.", tensors)),
+            head_name=description["head"]["name"],
+            temperature=description["temperature"],
+            engine=description["engine"]["name"],
+            precision=description["engine"]["precision"],
+            tensors=_below("backbone.", tensors),
+            positive=description["positive"],
+            threshold=description["threshold"],
+            about=description["about"],
+        )
+    except (KeyError, TypeError) as reason:
+        raise ModelFileError(
+            f"{folder / files.DESCRIPTION} lacks or misuses {reason}; was it written by another program?"
+        ) from reason
+
+
+def _below(prefix: str, tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def _name(source: Any, index: int) -> str:
+    return str(source) if isinstance(source, (str, Path)) else f"picture {index}"
+
+
+def _render(source: Any, preprocessing: Preprocessing) -> np.ndarray | PictureError:
+    try:
+        return render(source, preprocessing)
+    except PictureError as reason:
+        return reason

@@ -1,0 +1,59 @@
+"""cache: what is stored, how big it is, for which recipe; prune and verify it."""
+
+import shutil
+from collections.abc import Sequence
+from typing import Any
+
+from warmstart import machine
+from warmstart.store.cache import Store
+
+
+def contents() -> dict[str, Any]:
+    """Every recipe with rows, bytes and last use, the compiled graphs, and the whole."""
+    with Store(machine.store_folder()) as store:
+        recipes = [
+            {"key": r.key, "rows": r.rows, "bytes": r.bytes, "last_used": r.last_used, "recipe": r.recipe}
+            for r in store.recipes()
+        ]
+        budget = store.budget_bytes
+    graphs = _graph_bytes()
+    return {
+        "folder": str(machine.cache_folder()),
+        "budget_bytes": budget,
+        "bytes": sum(r["bytes"] for r in recipes) + graphs,
+        "graph_bytes": graphs,
+        "recipes": recipes,
+    }
+
+
+def prune(to_bytes: int | None, keys: Sequence[str] | None) -> dict[str, Any]:
+    """Remove recipes, the least recently used first, until at most ``to_bytes`` are left (None: all), or only those named.
+
+    Recipes that another process uses stay. Compiled graphs go when everything goes; they are made again when needed.
+    """
+    with Store(machine.store_folder()) as store:
+        removed = store.prune(to_bytes=None if keys else (to_bytes or 0), keys=keys)
+    graphs = 0
+    if not keys and not to_bytes:
+        graphs = _graph_bytes()
+        shutil.rmtree(machine.graphs_folder(), ignore_errors=True)
+    return {
+        "removed": [{"key": r.key, "rows": r.rows, "bytes": r.bytes} for r in removed],
+        "bytes": sum(r.bytes for r in removed) + graphs,
+    }
+
+
+def verify() -> dict[str, Any]:
+    """Check every stored row against its checksum. Damaged rows are removed and computed again when they are needed."""
+    with Store(machine.store_folder()) as store:
+        checked = store.verify()
+    return {
+        "recipes": len(checked),
+        "rows": sum(recipe.rows for recipe in checked),
+        "damaged": {recipe.key: len(recipe.damaged) for recipe in checked if recipe.damaged},
+        "unreadable": {recipe.key: recipe.unreadable for recipe in checked if recipe.unreadable},
+    }
+
+
+def _graph_bytes() -> int:
+    return sum(path.stat().st_size for path in machine.graphs_folder().rglob("*") if path.is_file())

@@ -1,0 +1,173 @@
+"""From a listing to labelled, fingerprinted, split pictures, with everything that was left out named.
+
+N pictures, K classes.
+"""
+
+import hashlib
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from warmstart.data.splitting import assign_splits, find_conflicts, find_leaks
+from warmstart.errors import DataError
+from warmstart.extraction import scan
+from warmstart.records import SPLITS, Listing, Picture, Plan, Problem, Split
+from warmstart.store.cache import Store
+from warmstart.workflows.watch import Watcher
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """Pictures that can be read, with label and split."""
+
+    source: str
+    class_names: tuple[str, ...]
+    pictures: tuple[Picture, ...]  # N
+    labels: np.ndarray  # int64 (N,), indices into class_names
+    splits: tuple[Split, ...]  # N
+    problems: tuple[Problem, ...]
+
+    def positions(self, *splits: Split) -> np.ndarray:
+        """Where the pictures of these splits stand, int64, ascending."""
+        return np.array([i for i, split in enumerate(self.splits) if split in splits], dtype=np.int64)
+
+    def fingerprint(self) -> str:
+        """SHA-256 over digest, class and split of every picture, whatever the files are called."""
+        lines = sorted(
+            f"{p.digest.hex()} {split} {self.class_names[label]!r}"
+            for p, label, split in zip(self.pictures, self.labels, self.splits, strict=True)
+        )
+        return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
+
+    def summary(self) -> dict[str, Any]:
+        """The `data` part of a run record."""
+        return {
+            "source": self.source,
+            "images": len(self.pictures),
+            "classes": {name: int(np.sum(self.labels == i)) for i, name in enumerate(self.class_names)},
+            "splits": {split: self.splits.count(split) for split in SPLITS},
+            "fingerprint": self.fingerprint(),
+            "problems": [{"path": p.path, "kind": p.kind, "message": p.message} for p in self.problems],
+        }
+
+
+def prepare(
+    listing: Listing, store: Store, plan: Plan, watcher: Watcher, *, strata: Mapping[str, Hashable] | None = None
+) -> Dataset:
+    """Read digests, leave out what cannot be used, and assign splits.
+
+    ``strata``: path → what to stratify by instead of the class. Raises DataError when fewer than two classes are left.
+    """
+    paths = [example.path for example in listing.examples]
+    digests, unreadable = scan(paths, store, on_progress=watcher.progress)
+    label_of = {name: i for i, name in enumerate(listing.class_names)}
+    rows = [(e, d, label_of[e.class_name]) for e, d in zip(listing.examples, digests, strict=True) if d is not None]
+    conflicts = find_conflicts([d for _, d, _ in rows], [label for _, _, label in rows])
+    problems = [*listing.problems, *unreadable, *conflict_problems(conflicts, [e.path for e, _, _ in rows])]
+    left_out = {i for group in conflicts for i in group}
+    rows = [row for i, row in enumerate(rows) if i not in left_out]
+    if not rows:
+        raise DataError(f"{listing.source}: none of {len(paths)} pictures can be used. {_first_reasons(problems)}")
+    splits = assign_splits(
+        digests=[d for _, d, _ in rows],
+        labels=[label for _, _, label in rows],
+        groups=[e.group for e, _, _ in rows],
+        given=[e.split for e, _, _ in rows],
+        strata=[strata[e.path] for e, _, _ in rows] if strata else None,
+        seed=plan.seed,
+        fractions=plan.fractions,
+    )
+    leaks = find_leaks([d for _, d, _ in rows], [e.group for e, _, _ in rows], splits)
+    problems += [_leak_problem([rows[i][0].path for i in leak], [splits[i] for i in leak]) for leak in leaks]
+    dataset = Dataset(
+        source=listing.source,
+        class_names=listing.class_names,
+        pictures=tuple(Picture(path=e.path, digest=d) for e, d, _ in rows),
+        labels=np.array([label for _, _, label in rows], dtype=np.int64),
+        splits=tuple(splits),
+        problems=tuple(problems),
+    )
+    return _drop_empty_classes(dataset)
+
+
+def without(dataset: Dataset, broken: Mapping[int, Problem]) -> tuple[Dataset, np.ndarray]:
+    """The data set without pictures that could not be decoded, and where its pictures stood before (int64)."""
+    keep = np.array([i for i in range(len(dataset.pictures)) if i not in broken], dtype=np.int64)
+    left = replace(
+        dataset,
+        pictures=tuple(dataset.pictures[i] for i in keep),
+        labels=dataset.labels[keep],
+        splits=tuple(dataset.splits[i] for i in keep),
+        problems=(*dataset.problems, *broken.values()),
+    )
+    trained = set(left.labels[left.positions("train")].tolist())
+    usable = np.array([label in trained for label in left.labels], dtype=bool)
+    lost = sorted({left.class_names[label] for label in left.labels[~usable]})
+    if lost:
+        problem = Problem(
+            path=left.source,
+            kind="class-without-train",
+            message=f"{', '.join(lost)}: no readable picture in train, so nothing to learn from; left out. Add pictures.",
+        )
+        left = replace(
+            left,
+            pictures=tuple(p for p, ok in zip(left.pictures, usable, strict=True) if ok),
+            labels=left.labels[usable],
+            splits=tuple(s for s, ok in zip(left.splits, usable, strict=True) if ok),
+            problems=(*left.problems, problem),
+        )
+    return _drop_empty_classes(left), keep[usable]
+
+
+def _drop_empty_classes(dataset: Dataset) -> Dataset:
+    """Classes without a usable picture leave the list, by name. Raises DataError when fewer than two are left."""
+    counts = np.bincount(dataset.labels, minlength=len(dataset.class_names))
+    problems = list(dataset.problems)
+    for name, count in zip(dataset.class_names, counts, strict=True):
+        if count == 0:
+            message = f"class {name!r}: none of its pictures can be used, so the class is left out."
+            problems.append(Problem(path=dataset.source, kind="empty-class", message=message))
+        elif count == 1:
+            message = f"class {name!r} has a single picture: it is trained on, and nothing measures how well. Add pictures."
+            problems.append(Problem(path=dataset.source, kind="single-picture", message=message))
+    if np.count_nonzero(counts) < 2:
+        raise DataError(
+            f"{dataset.source}: {np.count_nonzero(counts)} class with usable pictures; at least two are needed. "
+            + _first_reasons(problems)
+        )
+    new_label = np.cumsum(counts > 0) - 1
+    return replace(
+        dataset,
+        class_names=tuple(name for name, count in zip(dataset.class_names, counts, strict=True) if count),
+        labels=new_label[dataset.labels],
+        problems=tuple(dict.fromkeys(problems)),
+    )
+
+
+def conflict_problems(conflicts: Sequence[Sequence[int]], paths: Sequence[str]) -> list[Problem]:
+    return [
+        Problem(
+            path=paths[group[0]],
+            kind="conflicting-labels",
+            message=f"the same picture stands under different classes, so all {len(group)} copies are left out: "
+            + ", ".join(paths[i] for i in group)
+            + ". Keep the one with the right class.",
+        )
+        for group in conflicts
+    ]
+
+
+def _leak_problem(paths: Sequence[str], splits: Sequence[Split]) -> Problem:
+    places = ", ".join(f"{path} ({split})" for path, split in zip(paths, splits, strict=True))
+    return Problem(
+        path=paths[0],
+        kind="leak",
+        message=f"one picture or group stands in more than one given split, which makes scores look better than they are: {places}.",
+    )
+
+
+def _first_reasons(problems: Sequence[Problem]) -> str:
+    reasons = [problem.message for problem in problems[:3]]
+    return " ".join(reasons) + (f" … and {len(problems) - 3} more." if len(problems) > 3 else "")

@@ -1,0 +1,118 @@
+"""evaluate: scores of a saved model on any labelled folder, the pictures that it was trained on told apart."""
+
+import time
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from warmstart import machine
+from warmstart.data.listing import read_listing
+from warmstart.errors import DataError
+from warmstart.evaluation.metrics import score
+from warmstart.extraction import extract, scan
+from warmstart.records import Cache, Picture, Problem, Scores
+from warmstart.store.cache import Store
+from warmstart.workflows.predict import open_model
+from warmstart.workflows.watch import Nobody, Watcher
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """Scores on pictures that the model had not seen; on all of them too, when it had seen some."""
+
+    model: str
+    data: str
+    images: int
+    trained_on: int  # how many of these very pictures (by content) the model learnt from
+    scores: Scores | None  # on the unseen pictures; None when there is none
+    scores_with_seen: Scores | None  # on all, None when all are unseen
+    problems: tuple[Problem, ...]
+    cache: Cache
+    seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return {
+            "model": self.model,
+            "data": self.data,
+            "images": self.images,
+            "trained_on": self.trained_on,
+            "scores": self.scores and self.scores.to_dict(),
+            "scores_with_seen": self.scores_with_seen and self.scores_with_seen.to_dict(),
+            "problems": [asdict(problem) for problem in self.problems],
+            "cache": asdict(self.cache),
+            "seconds": self.seconds,
+        }
+
+
+def evaluate(
+    model: str,
+    data: Any,
+    *,
+    exclude: tuple[str, ...] = (),
+    download: bool = False,
+    watcher: Watcher | None = None,
+) -> Evaluation:
+    """Score a model on every labelled picture of a folder, manifest or list, whatever its split.
+
+    Classes that the model does not know are left out and named. Raises DataError when no class is left.
+    """
+    watcher = watcher or Nobody()
+    begin = time.perf_counter()
+    predictor = open_model(model, download=download)
+    listing = read_listing(data, exclude=exclude)
+    problems = list(listing.problems)
+    foreign = [name for name in listing.class_names if name not in predictor.class_names]
+    if foreign:
+        known = ", ".join(predictor.class_names[:20]) + (" …" if len(predictor.class_names) > 20 else "")
+        message = f"classes {', '.join(foreign)} are not among the model's ({known}); their pictures are left out."
+        problems.append(Problem(path=listing.source, kind="foreign-class", message=message))
+    examples = [e for e in listing.examples if e.class_name not in foreign]
+    if not examples:
+        raise DataError(f"{listing.source}: nothing to evaluate. {problems[-1].message}")
+    with Store(machine.store_folder()) as store:
+        digests, unreadable = scan([e.path for e in examples], store, on_progress=watcher.progress)
+        rows = [(e, d) for e, d in zip(examples, digests, strict=True) if d is not None]
+        extraction = extract(
+            [Picture(path=e.path, digest=d) for e, d in rows],
+            prefix=predictor.prefix(),
+            engine=predictor.engine,
+            precision=predictor.precision,
+            preprocessing=predictor.preprocessing,
+            store=store,
+            graphs=machine.graphs_folder(),
+            on_progress=watcher.progress,
+        )
+    problems += [*unreadable, *extraction.broken.values()]
+    good = [i for i in range(len(rows)) if i not in extraction.broken]
+    if not good:
+        raise DataError(f"{listing.source}: none of {len(examples)} pictures can be read. {problems[0].message}")
+    labels = np.array([predictor.class_names.index(rows[i][0].class_name) for i in good])
+    probabilities = predictor.probabilities(extraction.rows[good])
+    learnt = set(predictor.about.get("trained_on", ()))
+    seen = np.array([rows[i][1].hex() in learnt for i in good])
+
+    def scores_of(which: np.ndarray) -> Scores | None:
+        if not which.any():
+            return None
+        return score(
+            probabilities=probabilities[which],
+            labels=labels[which],
+            class_names=predictor.class_names,
+            majority_label=predictor.majority_label(labels),
+            used_for_choosing=bool(seen[which].any()),
+            predicted=predictor.decide(probabilities[which]),
+        )
+
+    return Evaluation(
+        model=model,
+        data=listing.source,
+        images=len(good),
+        trained_on=int(seen.sum()),
+        scores=scores_of(~seen),
+        scores_with_seen=scores_of(np.ones_like(seen)) if seen.any() else None,
+        problems=tuple(problems),
+        cache=Cache(hits=extraction.hits, misses=extraction.misses),
+        seconds=time.perf_counter() - begin,
+    )

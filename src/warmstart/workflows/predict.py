@@ -1,0 +1,67 @@
+"""predict: files, folders and globs in, a class and its probability out for each picture."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from warmstart.data.listing import find_pictures
+from warmstart.errors import DataError
+from warmstart.model.predictor import Model, Prediction, load
+from warmstart.records import Problem
+from warmstart.workflows.watch import Nobody, Watcher
+
+SOURCE_PREFIX = "imagenet:"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Predictions:
+    """Predictions in the order of the pictures, and the pictures that have none."""
+
+    class_names: tuple[str, ...]
+    predictions: tuple[Prediction, ...]
+    problems: tuple[Problem, ...]
+    seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return {
+            "predictions": [prediction.to_dict() for prediction in self.predictions],
+            "problems": [asdict(problem) for problem in self.problems],
+            "seconds": self.seconds,
+        }
+
+
+def predict(model: str, pictures: Sequence[str], *, download: bool = False, watcher: Watcher | None = None) -> Predictions:
+    """Predict with a model folder, a run folder, or 'imagenet:BACKBONE'.
+
+    A broken picture becomes a named problem. Raises DataError when nothing was found at all, ModelFileError for the model.
+    """
+    watcher = watcher or Nobody()
+    begin = time.perf_counter()
+    predictor = open_model(model, download=download)
+    found, problems = find_pictures(pictures)
+    if not found and not problems:
+        raise DataError(f"no picture found in {', '.join(pictures)}; expected files, folders with pictures, or globs")
+    predictions = []
+    for done, result in enumerate(predictor.predict_each(found), 1):
+        if isinstance(result, Problem):
+            problems.append(result)
+        else:
+            predictions.append(result)
+        watcher.progress("predicting", done, len(found))
+    return Predictions(
+        class_names=predictor.class_names,
+        predictions=tuple(predictions),
+        problems=tuple(problems),
+        seconds=time.perf_counter() - begin,
+    )
+
+
+def open_model(name: str, *, download: bool = False) -> Model:
+    """The model in a model or run folder, or with 'imagenet:NAME' the pretrained network with the classes of its source."""
+    if name.startswith(SOURCE_PREFIX):
+        from warmstart.model.build import source_model
+
+        return source_model(name.removeprefix(SOURCE_PREFIX), download=download)
+    return load(name)

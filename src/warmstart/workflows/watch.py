@@ -1,0 +1,23 @@
+"""What a verb tells whoever watches it, while it works: progress by phase, and sentences worth reading at once."""
+
+from typing import Protocol
+
+
+class Watcher(Protocol):
+    """The terminal, a page, a test. A verb works the same whoever watches."""
+
+    def progress(self, phase: str, done: int, total: int) -> None:
+        """``done`` of ``total`` pictures (or steps) of this phase; phases follow one another."""
+
+    def say(self, sentence: str) -> None:
+        """Something that the user should know now: a download, a fallback, a problem."""
+
+
+class Nobody:
+    """The watcher of a call that nobody watches."""
+
+    def progress(self, phase: str, done: int, total: int) -> None:
+        """Unseen."""
+
+    def say(self, sentence: str) -> None:
+        """Unheard."""
