@@ -1,10 +1,11 @@
 """L-BFGS for F smooth problems at once (D. Liu, J. Nocedal, Mathematical Programming 45, 1989).
 
-Why our own: the F problems are the folds of one cross-validation, and they differ only in the weights of the pictures. One
-product of the features with the F parameter blocks side by side costs half of F products, while step lengths and curvature
-stay each problem's own. And the quadratic penalty is kept apart from the loss, so that the curvature gathered at one penalty is
-still right at the next one. Measured with 3,068 pictures, 3,376 features, 10 classes, 5 folds, 5 penalties on 2 cores, to about
-the same losses: 0.9 s, with scipy's L-BFGS-B (float64 vectors, no carried curvature) 3.7 s.
+Why our own: the F problems are the folds of one cross-validation and differ only in the weights of the pictures, so one product
+of the features with all F parameter blocks side by side serves them all, while step lengths and curvature stay each problem's
+own. The quadratic penalty is kept apart from the loss, so that curvature gathered at one penalty is still right at the next.
+And everything is float32. scipy's L-BFGS-B needs about as many evaluations (60 for 5 folds, 5 penalties, 3,376 features, 10
+classes, 3,068 pictures), but its float64 vectors take half as much time again per evaluation and more than twice the memory,
+which would no longer fit into the 2.5 times of the features that fitting may take.
 
 F problems, P parameters each.
 """
@@ -34,18 +35,20 @@ def minimise(
     Each penalty starts where the one before ended, with the curvature seen so far: ``memory`` pairs of a step and the change of
     the loss gradient along it, 2·F·P·4 bytes each.
 
-    Stops when the improvement that the quadratic model still promises, half of gradient · step, is below ``tolerance`` × value
-    for every problem: a share of the loss, so that it means the same for any number of pictures, features or classes.
+    Stops when both the last step's gain and the gain that the quadratic model still promises, half of gradient · step, are
+    below ``tolerance`` × value for every problem: a share of the loss, which means the same for any number of pictures, features or
+    classes. Both, because now and then the model promises too little or a step gains little in the middle of the way.
     """
     theta = start
     pairs: deque[Pair] = deque(maxlen=memory)
     for penalty in penalties:
         value, gradient = _penalised(loss, theta, penalty)
+        gained = np.full(len(theta), np.inf)
         for _ in range(STEPS):
             step = _newton_like_step(gradient, pairs, penalty)
             slope = np.vecdot(gradient, step).astype(np.float64)
-            arrived = slope / 2 <= tolerance * (value + FLOOR)
-            if arrived.all() and (pairs or not slope.any()):
+            arrived = np.maximum(slope / 2, gained) <= tolerance * (value + FLOOR)
+            if arrived.all() or not slope.any():
                 break
             length = np.ones(len(theta), np.float32)
             for _ in range(HALVINGS):
@@ -60,6 +63,7 @@ def minimise(
                 break  # no descent left at this precision
             moved = ahead - theta
             pairs.append((moved, ahead_gradient - gradient - penalty * moved))
+            gained = value - ahead_value
             theta, value, gradient = ahead, ahead_value, ahead_gradient
         yield theta
 
