@@ -64,7 +64,7 @@ def test_curvature_from_one_penalty_saves_steps_at_the_next():
 
 
 def test_the_curvature_of_the_penalty_is_known_exactly():
-    """A linear loss has no curvature of its own, so after one step the second lands on the minimum b / penalty; one more sees it."""
+    """A linear loss has no curvature of its own, so after one step the second lands on the minimum; one more sees it."""
     b = np.array([[3.0, -1.0, 2.0]], np.float32)
     calls = []
 

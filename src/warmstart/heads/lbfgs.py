@@ -36,8 +36,8 @@ def minimise(
     the loss gradient along it, 2·F·P·4 bytes each.
 
     Stops when both the last step's gain and the gain that the quadratic model still promises, half of gradient · step, are
-    below ``tolerance`` × value for every problem: a share of the loss, which means the same for any number of pictures, features or
-    classes. Both, because now and then the model promises too little or a step gains little in the middle of the way.
+    below ``tolerance`` × value for every problem: a share of the loss, which means the same for any number of pictures,
+    features or classes. Both, because now and then the model promises too little, or a step gains little, midway.
     """
     theta = start
     pairs: deque[Pair] = deque(maxlen=memory)
