@@ -1,0 +1,74 @@
+"""From uint8 pictures to pooled features of every stage, or to the activations at a cut: what an engine compiles.
+
+    uint8 (B, 3, H, W) → (x / 255 − mean) / std → chain → taps, each (B, C) → concatenated (B, D)
+
+Normalisation is inside, so that engines take decoded bytes and nothing between decoding and network can be forgotten.
+
+B batch, C channels, H, W, D features.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from warmstart.backbones.chain import Backbone, sequence, split
+
+
+class Normalise(nn.Module):
+    """uint8 (B, 3, H, W), 0 … 255 → float32 (x / 255 − mean) / std."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """The order of operations is torchvision's `to_dtype(scale=True)`, then `normalize`."""
+        return (pixels.to(self.mean.dtype) / 255 - self.mean) / self.std
+
+
+class TappedPrefix(nn.Module):
+    """uint8 (B, 3, H, W) → float32 (B, D): all taps of a backbone from one pass, in the order of ``tap_names``."""
+
+    def __init__(self, normalise: Normalise, stages: Sequence[tuple[str, nn.Module]], tap_names: tuple[str, ...]) -> None:
+        super().__init__()
+        self.normalise = normalise
+        self.stages = nn.ModuleList(module for _, module in stages)
+        self.stage_names = tuple(name for name, _ in stages)
+        self.tap_names = tap_names
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """One pass; each stage is pooled as soon as it is computed, so its map can be freed."""
+        x = self.normalise(pixels)
+        taps: dict[str, Tensor] = {}
+        for name, stage in zip(self.stage_names, self.stages, strict=True):
+            if name == "pooled" and "max" in self.tap_names:
+                taps["max"] = x.amax(dim=(2, 3))
+            x = stage(x)
+            if name == "pooled":
+                taps[name] = x
+            elif name in self.tap_names:
+                taps[name] = x.mean(dim=(2, 3))
+        return torch.cat([taps[name] for name in self.tap_names], dim=1)
+
+
+def tapped(backbone: Backbone, *, mean: Sequence[float] | None = None, std: Sequence[float] | None = None) -> TappedPrefix:
+    """The whole backbone with all its taps, in eval mode. ``mean`` and ``std`` default to the backbone's own."""
+    stages = [(stage.name, sequence(backbone.links[stage.start : stage.stop])) for stage in backbone.stages]
+    return TappedPrefix(_normalise(backbone, mean, std), stages, backbone.tap_names).eval()
+
+
+def activations_prefix(
+    backbone: Backbone, cut: str, *, mean: Sequence[float] | None = None, std: Sequence[float] | None = None
+) -> nn.Sequential:
+    """uint8 (B, 3, H, W) → float32 activations at the cut, in eval mode: what a suffix from `split` is trained on."""
+    prefix, _ = split(backbone, cut)
+    return nn.Sequential(_normalise(backbone, mean, std), *prefix).eval()
+
+
+def _normalise(backbone: Backbone, mean: Sequence[float] | None, std: Sequence[float] | None) -> Normalise:
+    return Normalise(mean or backbone.spec.mean, std or backbone.spec.std)
