@@ -79,8 +79,8 @@ class Environment:
             self._lmdb = _open_lmdb(folder, max_bytes, len(databases))
             try:
                 self._lmdb.reader_check()  # clears the slots of processes that were killed while reading
+                self._pad()  # before anything looks at a page
                 self.databases = {name: self._lmdb.open_db(name.encode("ascii")) for name in databases}
-                self._pad()
             except BaseException:
                 self._lmdb.close()
                 raise
