@@ -1,4 +1,5 @@
 import io
+import os
 import struct
 import threading
 import warnings
@@ -477,6 +478,11 @@ def test_a_file_that_may_not_be_read_is_named(function, unprivileged, photo):
     with pytest.raises(PictureError) as caught:
         function(path)
     assert caught.value.kind == "permission"
+
+
+def test_a_pipe_is_no_picture_and_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.jpg")
+    assert kind_of(tmp_path / "pipe.jpg")[0] == "not-a-picture"
 
 
 def test_no_bytes_are_no_picture():

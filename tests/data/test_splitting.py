@@ -107,6 +107,13 @@ def test_a_class_with_one_picture_is_trained_on_and_one_with_two_gives_at_most_o
         assert "train" in splits[101:]
 
 
+def test_classes_of_one_picture_do_not_take_from_the_shares_of_val_and_test():
+    labels = [0] * 100 + list(range(1, 21))
+    splits = split(labels, fractions=(0.2, 0.4, 0.4))
+    assert splits[100:] == ("train",) * 20
+    assert Counter(splits) == {"train": 24, "val": 48, "test": 48}
+
+
 def test_many_small_classes_share_the_held_out_pictures_instead_of_both_from_the_same():
     labels = [label for label in range(100) for _ in range(3)]
     splits = split(labels)
@@ -155,6 +162,12 @@ def test_with_only_test_given_the_rest_is_divided_into_train_and_val():
 
 def test_with_only_train_given_val_and_test_are_cut_from_it():
     assert Counter(split([i % 2 for i in range(100)], given=["train"] * 100)) == {"train": 70, "val": 15, "test": 15}
+
+
+def test_pictures_given_as_train_stay_there_while_others_are_divided():
+    splits = split([i % 2 for i in range(120)], given=["train"] * 20 + [None] * 100)
+    assert splits[:20] == ("train",) * 20
+    assert Counter(splits[20:]) == {"train": 70, "val": 15, "test": 15}
 
 
 def test_a_given_val_and_test_without_train_is_refused():
