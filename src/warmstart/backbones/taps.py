@@ -34,7 +34,7 @@ class Normalise(nn.Module):
 class TappedPrefix(nn.Module):
     """uint8 (B, 3, H, W) → float32 (B, D): all taps of a backbone from one pass, in the order of ``tap_names``."""
 
-    def __init__(self, normalise: Normalise, stages: Sequence[tuple[str, nn.Module]], tap_names: tuple[str, ...]) -> None:
+    def __init__(self, normalise: nn.Module, stages: Sequence[tuple[str, nn.Module]], tap_names: tuple[str, ...]) -> None:
         super().__init__()
         self.normalise = normalise
         self.stages = nn.ModuleList(module for _, module in stages)

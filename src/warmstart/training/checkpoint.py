@@ -1,0 +1,160 @@
+"""A run of training as one file, from which it goes on to the very same weights.
+
+    checkpoint.safetensors    header: JSON with position, settings, identity, execution
+                              tensors: module/…  best/…  average/…  optimizer/…
+
+One file, because two could not be replaced at the same moment. It is written beside its place, flushed to the disk and
+renamed: after a kill or a power cut there is the old file or the new one. No generator states are in it: random numbers
+follow from seed and position.
+"""
+
+import dataclasses
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Self
+
+from torch import Tensor
+
+from warmstart.errors import InputError, UsageError
+from warmstart.training.validation import ValScores
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Position:
+    """How far a run is."""
+
+    epoch: int = 0  # epochs completed
+    batch: int = 0  # batches of the running epoch that were trained on
+    step: int = 0  # updates made
+    loss_sum: float = 0.0  # over the running epoch's pictures
+    pictures: int = 0  # of the running epoch
+    epoch_seconds: float = 0.0  # spent on the running epoch
+    seconds: float = 0.0  # spent on all
+    best_epoch: int = 0
+    best: ValScores
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready; floats keep every bit."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """The inverse of `to_dict`."""
+        return cls(**{**values, "best": ValScores(**values["best"])})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """Everything a run consists of between two steps."""
+
+    position: Position
+    settings: Mapping[str, Any]  # of training; a run goes on under the same
+    execution: Mapping[str, Any]  # what decides last bits; a run may go on under another
+    tensors: Mapping[str, Tensor]  # 'module/…', 'best/…', 'average/…', 'optimizer/…'
+
+    def part(self, name: str) -> dict[str, Tensor]:
+        """The tensors of one part, by their names in it."""
+        return {key.removeprefix(f"{name}/"): tensor for key, tensor in self.tensors.items() if key.startswith(f"{name}/")}
+
+
+def write_checkpoint(path: Path, checkpoint: Checkpoint, identity: Mapping[str, Any]) -> None:
+    """Write or replace the file, whole or not at all. ``identity``: plan, digest of the data …, flat or nested, JSON-ready.
+
+    The version of warmstart is added to the identity.
+    """
+    from safetensors.torch import save
+
+    document = {
+        "format": FORMAT,
+        "position": checkpoint.position.to_dict(),
+        "settings": dict(checkpoint.settings),
+        "execution": dict(checkpoint.execution),
+        "identity": _with_version(identity),
+    }
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in checkpoint.tensors.items()}
+    content = save(tensors, metadata={"warmstart": json.dumps(document, allow_nan=False)})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    _sync_folder(path.parent)
+
+
+def read_checkpoint(path: Path, identity: Mapping[str, Any]) -> Checkpoint:
+    """Raises UsageError naming every field of ``identity`` that differs, InputError for a file that is missing or damaged."""
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        raise InputError(
+            f"there is no checkpoint at {path}: the run ended before its first, or it is the folder of something else."
+        )
+    try:
+        with safe_open(path, framework="pt") as file:
+            document = json.loads((file.metadata() or {})["warmstart"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+    except (SafetensorError, KeyError, ValueError, OSError) as reason:
+        raise InputError(
+            f"{path} is not a readable checkpoint ({type(reason).__name__}: {reason}). Start the run again."
+        ) from reason
+    if document["format"] != FORMAT:
+        raise InputError(f"{path} has format {document['format']}; this version of warmstart reads format {FORMAT}.")
+    refuse_changes(document["identity"], _with_version(identity))
+    return Checkpoint(
+        position=Position.from_dict(document["position"]),
+        settings=document["settings"],
+        execution=document["execution"],
+        tensors=tensors,
+    )
+
+
+def refuse_changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Raises UsageError when two documents differ, with the names of the fields and both values."""
+    changes = differences(then, now)
+    if changes:
+        raise UsageError(
+            f"the run cannot be resumed: {'; '.join(changes)}. Resume with what it was started with, or start a new run."
+        )
+
+
+def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[str, ...]:
+    """'field: value then, value now' for every field that differs; nested fields as 'plan.cut'."""
+    before, after = (_flat(json.loads(json.dumps(document))) for document in (then, now))
+    return tuple(
+        f"{field}: {before.get(field, 'absent')} then, {after.get(field, 'absent')} now"
+        for field in sorted({*before, *after})
+        if before.get(field, "absent") != after.get(field, "absent")
+    )
+
+
+def _with_version(identity: Mapping[str, Any]) -> dict[str, Any]:
+    return {**identity, "warmstart": version("warmstart")}
+
+
+def _flat(document: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    for key, value in document.items():
+        out |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return out
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the renaming itself durable, where the system can (Windows cannot open folders)."""
+    if os.name != "posix":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

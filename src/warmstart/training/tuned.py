@@ -1,0 +1,148 @@
+"""The part that learns: the stages right of the cut and a linear head on taps, which starts as the frozen head.
+
+    activations at the cut → stage → stage → … → live taps ─┐
+    taps of the prefix, stored, constant ────────────────────┴→ in the head's order → (x - mean) · scale → linear → logits
+
+Starting from the head that was fitted on frozen features (LP-FT: A. Kumar et al., "Fine-tuning can distort pretrained
+features", ICLR 2022) the first steps improve the features instead of adapting them to a random head. The stages are the
+backbone's own modules, so training changes `backbone.network`; with `to_head` the result is what it was before: a backbone
+and a LinearHead.
+
+B batch, C channels, H, W, D features (P of them from the prefix), K classes.
+"""
+
+from collections.abc import Sequence
+from typing import Literal, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from warmstart.backbones.chain import Backbone, sequence
+from warmstart.backbones.taps import TappedPrefix
+from warmstart.errors import UnknownNameError, UsageError
+from warmstart.heads.linear import LinearHead
+from warmstart.heads.protocol import Array
+
+
+class TunedSuffix(nn.Module):
+    """activations (B, C, H, W) at the cut, prefix taps (B, P) → logits (B, K), all float32.
+
+    ``mean`` and ``scale`` (D,), features seen as (x - mean) · scale, are those the head was fitted under: with inputs of
+    one size AdamW's one step size suits every weight. They stay as they are. `split_taps` tells which taps come from the
+    prefix.
+    """
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, backbone: Backbone, cut: str, taps: Sequence[str], head: LinearHead, mean: Array, scale: Array) -> None:
+        super().__init__()
+        self.cut, self.taps = backbone.resolve_cut(cut), tuple(taps)
+        self.prefix_taps, self.live_taps = split_taps(backbone, self.cut, taps)
+        self.widths = {tap: width for tap, width in backbone.tap_layout() if tap in self.taps}
+        weight, bias = _for_standardised(head, mean, scale, width=sum(self.widths.values()))
+        at = backbone.cuts.index(self.cut)
+        stages = backbone.stages[at : 1 + max((_stage_of(backbone, tap) for tap in self.live_taps), default=-1)]
+        modules = [(stage.name, sequence(backbone.links[stage.start : stage.stop])) for stage in stages]
+        self.suffix = TappedPrefix(nn.Identity(), modules, self.live_taps)
+        self.head = nn.Linear(weight.shape[1], weight.shape[0])
+        with torch.no_grad():
+            self.head.weight.copy_(torch.from_numpy(weight))
+            self.head.bias.copy_(torch.from_numpy(bias))
+        self.register_buffer("mean", torch.from_numpy(mean.astype(np.float32)))
+        self.register_buffer("scale", torch.from_numpy(scale.astype(np.float32)))
+
+    def forward(self, activations: Tensor, prefix_taps: Tensor) -> Tensor:
+        """The head always computes in float32, also where the stages run under autocast."""
+        parts = dict(zip(self.prefix_taps, _columns(prefix_taps, self.prefix_taps, self.widths), strict=True))
+        if self.live_taps:
+            live = self.suffix(activations)
+            parts |= zip(self.live_taps, _columns(live, self.live_taps, self.widths), strict=True)
+        features = torch.cat([parts[tap].float() for tap in self.taps], dim=1)
+        with torch.autocast(features.device.type, enabled=False):
+            return cast(Tensor, self.head((features - self.mean) * self.scale))
+
+    def by_depth(self) -> tuple[tuple[int, nn.Module], ...]:
+        """(depth, module): the head has depth 0, the last stage 1, and so on to the left."""
+        return ((0, self.head), *enumerate(reversed(self.suffix.stages), start=1))
+
+    @property
+    def trained_stages(self) -> tuple[str, ...]:
+        """The stages in which something learns. Empty: only the head does."""
+        stages = zip(self.suffix.stage_names, self.suffix.stages, strict=True)
+        return tuple(name for name, stage in stages if any(parameter.requires_grad for parameter in stage.parameters()))
+
+    def to_head(self) -> LinearHead:
+        """The head as it is now, for raw features: coef (D, K), intercept (K,), computed in float64."""
+        weight, bias, mean, scale = (
+            tensor.detach().cpu().double().numpy() for tensor in (self.head.weight, self.head.bias, self.mean, self.scale)
+        )
+        coef = weight * scale
+        arrays = {"coef": np.ascontiguousarray(coef.T, np.float32), "intercept": (bias - coef @ mean).astype(np.float32)}
+        return LinearHead.from_arrays(LinearHead().settings(), arrays)
+
+
+def cold_start(backbone: Backbone, taps: Sequence[str], n_classes: int) -> TunedSuffix:
+    """Training from scratch: the whole network, and a head that begins at zero on features as they are.
+
+    Not standardised: statistics of random features stop being true with the first steps.
+    """
+    width = sum(width for tap, width in backbone.tap_layout() if tap in taps)
+    zeros = {"coef": np.zeros((width, n_classes), np.float32), "intercept": np.zeros(n_classes, np.float32)}
+    head = LinearHead.from_arrays(LinearHead().settings(), zeros)
+    return TunedSuffix(backbone, "pixels", taps, head, np.zeros(width, np.float32), np.ones(width, np.float32))
+
+
+def split_taps(backbone: Backbone, cut: str, taps: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """(taps of the prefix, taps of the suffix) of a cut, each in the order of ``taps``. Raises UnknownNameError."""
+    for tap in taps:
+        if tap not in backbone.tap_names:
+            raise UnknownNameError("tap", tap, backbone.tap_names)
+    at = backbone.cuts.index(backbone.resolve_cut(cut))  # stages[:at] are the prefix
+    # The maximum is of the last map's values: known at that cut, although it is read on the way to `pooled`.
+    stored = [tap for tap in taps if (_stage_of(backbone, tap) if tap != "max" else len(backbone.stages) - 2) < at]
+    return tuple(stored), tuple(tap for tap in taps if tap not in stored)
+
+
+def set_training(module: nn.Module, batch_norm: Literal["stored", "update"]) -> None:
+    """Training mode; with 'stored', batch norm goes on using the statistics that it came with.
+
+    'stored' is the default for small data: statistics of 32 pictures are noisy, their running mean over a few hundred
+    pictures is not better than ImageNet's over a million, and the features stay those whose mean and scale the head was
+    given.
+    """
+    module.train()
+    if batch_norm == "stored":
+        for part in module.modules():
+            if isinstance(part, _BatchNorm):
+                part.eval()
+
+
+def _stage_of(backbone: Backbone, tap: str) -> int:
+    """The index of the stage that must run for this tap to be read."""
+    return [stage.name for stage in backbone.stages].index("pooled" if tap == "max" else tap)
+
+
+def _columns(features: Tensor, taps: Sequence[str], widths: dict[str, int]) -> tuple[Tensor, ...]:
+    expected = sum(widths[tap] for tap in taps)
+    if features.shape[1] != expected:
+        raise UsageError(f"found {features.shape[1]} features for the taps {', '.join(taps) or '(none)'}; expected {expected}.")
+    return torch.split(features, [widths[tap] for tap in taps], dim=1) if taps else ()
+
+
+def _for_standardised(head: LinearHead, mean: Array, scale: Array, *, width: int) -> tuple[Array, Array]:
+    """(K, D) and (K,) with weight · ((x - mean) · scale) + bias = x · coef + intercept."""
+    coef, intercept = head.coef_.T.astype(np.float64), head.intercept_.astype(np.float64)
+    if not coef.shape[1] == len(mean) == len(scale) == width:
+        raise UsageError(
+            f"the taps are {width} features wide, but the head has {coef.shape[1]}, mean {len(mean)} and scale {len(scale)}; "
+            "all must be of the same taps in the same order."
+        )
+    if np.any(coef[:, scale == 0]):
+        raise UsageError(
+            "a feature with scale 0 takes no part, but the head gives it a weight: mean and scale are not the head's."
+        )
+    weight = np.divide(coef, scale, out=np.zeros_like(coef), where=scale != 0)
+    return weight.astype(np.float32), (intercept + coef @ mean.astype(np.float64)).astype(np.float32)
