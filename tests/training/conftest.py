@@ -135,7 +135,7 @@ def draw(n: int, seed: int) -> tuple[Tensor, np.ndarray]:
     y, x = np.mgrid[:SIDE, :SIDE]
     along = np.stack([x, y, (x + y) / 1.4])[labels]
     waves = np.sin(along * 1.6 + random.uniform(0, 6.3, size=(n, 1, 1)))
-    pixels = 128 + 50 * waves[:, None] + random.normal(0, 45, size=(n, 3, SIDE, SIDE))
+    pixels = 128 + 26 * waves[:, None] + random.normal(0, 45, size=(n, 3, SIDE, SIDE))
     return torch.from_numpy(pixels.clip(0, 255).astype(np.uint8)), labels
 
 

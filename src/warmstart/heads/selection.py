@@ -67,6 +67,7 @@ class Choice:
     held_out_logits: Array  # (len(held_out), K), of heads that had not seen them
     temperature: float  # fitted on these logits
     class_weight: str
+    fitted_on: int  # how many examples a candidate learnt from
 
     def to_dict(self) -> dict[str, Any]:
         """The table for a run record, JSON-ready."""
@@ -101,7 +102,8 @@ def choose_head(
     trial = _trial(labels, n_classes, train, val, class_weight, seed)
     attempts = [attempt for tap_set, source in features.items() for attempt in _attempts(spec, tap_set, source, trial)]
     best = min(attempts, key=lambda attempt: attempt.candidate.log_loss)  # of equals the first, which is more regularised
-    head = make_head(head_name, **best.candidate.settings).fit(
+    fitted_on = trial.fitted_on
+    head = make_head(head_name, **same_prior(best.candidate.settings, fitted_on, len(train))).fit(
         _rows(features[best.candidate.tap_set], train), trial.y, n_classes=n_classes, sample_weight=trial.weights
     )
     return Choice(
@@ -116,13 +118,25 @@ def choose_head(
         held_out_logits=best.logits,
         temperature=best.temperature,
         class_weight=class_weight,
+        fitted_on=fitted_on,
     )
 
 
 def refit(choice: Choice, X: Array, y: Labels, *, n_classes: int) -> Head:
     """The chosen head fitted anew on X (N, D) of the chosen taps and y (N,): train and val together, once all is chosen."""
     weights = class_weights(y, n_classes, choice.class_weight)
-    return make_head(choice.head_name, **choice.settings).fit(X, y, n_classes=n_classes, sample_weight=weights[y])
+    settings = same_prior(choice.settings, choice.fitted_on, len(y))
+    return make_head(choice.head_name, **settings).fit(X, y, n_classes=n_classes, sample_weight=weights[y])
+
+
+def same_prior(settings: Settings, chosen_with: int, fitted_on: int) -> dict[str, Any]:
+    """Settings chosen with so many examples, for a fit on more.
+
+    A penalty beside the mean loss is a Gaussian prior of precision penalty · N (Bishop, Pattern Recognition and Machine Learning,
+    section 4.5): the prior does not know how many examples will follow, so the penalty falls as 1 / N.
+    """
+    scaled = {"penalty": settings["penalty"] * chosen_with / fitted_on} if "penalty" in settings else {}
+    return {**settings, **scaled}
 
 
 def class_weights(y: Labels, n_classes: int, class_weight: str) -> Array:
@@ -162,6 +176,11 @@ class _Trial:
     held_out_y: Labels
     held_out_weights: Array
     n_classes: int
+
+    @property
+    def fitted_on(self) -> int:
+        """How many examples a candidate learns from."""
+        return len(self.train) if self.fold_of is None else round(len(self.train) * (1 - 1 / (int(self.fold_of.max()) + 1)))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
