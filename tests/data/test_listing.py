@@ -155,6 +155,14 @@ def test_a_folder_that_may_not_be_read_is_named(unprivileged):
     assert "may not be read" in refusal(unprivileged)
 
 
+def test_a_file_that_must_be_looked_into_but_may_not_be_read_is_named(unprivileged):
+    for name in ("cat/1.jpg", "dog/2.jpg", "dog/secret"):
+        (unprivileged / name).parent.mkdir(exist_ok=True)
+        (unprivileged / name).touch()
+    (unprivileged / "dog" / "secret").chmod(0)
+    assert problems_of(read_listing(unprivileged), unprivileged) == {"dog/secret": "permission"}
+
+
 def test_links_are_followed_and_loops_are_named(draw, tmp_path):
     root = tmp_path / "photos"
     draw("photos/cat/1.jpg"), draw("photos/dog/2.jpg"), draw("elsewhere/3.jpg"), draw("elsewhere/deep/4.jpg")
