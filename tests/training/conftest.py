@@ -186,23 +186,25 @@ def rows(*tensors: Tensor) -> Read:
     return lambda indices, views: tuple(tensor[torch.from_numpy(indices)] for tensor in tensors)
 
 
-@pytest.fixture
-def problem() -> Callable[..., Problem]:
-    """problem('resnet', taps=…, n=…): a fresh one at every call; equal arguments give equal ones.
+def make_problem(
+    kind: str = "resnet", *, taps: tuple[str, ...] | None = None, n: int = 72, blank_head: bool = False
+) -> Problem:
+    """A fresh one at every call; equal arguments give equal ones.
 
     ``blank_head``: it starts from a head of zeros instead of the frozen solution, so that training surely makes it better.
     """
+    backbone = toy(kind)
+    taps = taps or backbone.tap_names
+    pixels, labels = draw(n, seed=1)
+    val_pixels, val_labels = draw(60, seed=2)
+    X = taps_of(backbone, pixels, taps)
+    head = LinearHead(penalty=0.1).fit(X, labels, n_classes=CLASSES)
+    if blank_head:
+        head.coef_[:], head.intercept_[:] = 0, 0
+    mean, scale = (values[0] for values in mean_and_scale(X, np.ones((1, n), np.float32)))
+    return Problem(backbone, head, mean, scale, tuple(taps), pixels, labels, val_pixels, val_labels)
 
-    def make(kind: str = "resnet", *, taps: tuple[str, ...] | None = None, n: int = 72, blank_head: bool = False) -> Problem:
-        backbone = toy(kind)
-        taps = taps or backbone.tap_names
-        pixels, labels = draw(n, seed=1)
-        val_pixels, val_labels = draw(60, seed=2)
-        X = taps_of(backbone, pixels, taps)
-        head = LinearHead(penalty=0.1).fit(X, labels, n_classes=CLASSES)
-        if blank_head:
-            head.coef_[:], head.intercept_[:] = 0, 0
-        mean, scale = (values[0] for values in mean_and_scale(X, np.ones((1, n), np.float32)))
-        return Problem(backbone, head, mean, scale, tuple(taps), pixels, labels, val_pixels, val_labels)
 
-    return make
+@pytest.fixture
+def problem() -> Callable[..., Problem]:
+    return make_problem
