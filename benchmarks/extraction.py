@@ -7,8 +7,8 @@
 (c) ours    scan, proof of the engine, extraction of all taps into an empty store
 (d) train   the whole `warmstart train` command in a process of its own: cold (empty store), then warm (the same again)
 
-(a), (b) and (c) run in processes of their own as well, and are timed inside them from the first file to the last feature, imports and model
-loading not counted. (d) counts everything from process start to exit.
+(a), (b) and (c) run in processes of their own as well, and are timed inside them from the first file to the last feature, imports
+and model loading not counted. (d) counts everything from process start to exit.
 """
 
 import argparse
@@ -132,7 +132,7 @@ def main() -> None:
         print(f"round {round_number + 1} of {options.rounds} done, load {os.getloadavg()[0]:.1f}", file=sys.stderr)
 
     table = Table(
-        title=f"{Path(options.data).resolve().name}: EfficientNet-Lite0, 224 px, {os.cpu_count()} cores, median of {options.rounds} rounds"
+        title=f"{Path(options.data).resolve().name}: Lite0, 224 px, {os.cpu_count()} cores, median of {options.rounds} rounds"
     )
     for column in ("", "images", "seconds", "images/s (min-max)", "speed ÷ usual", "speed ÷ tuned", "time ÷ usual"):
         table.add_column(column, justify="right" if column else "left")

@@ -13,14 +13,30 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from warmstart.api import evaluate, inspect, train
-    from warmstart.backbones.chain import Backbone, split
-    from warmstart.backbones.freezing import freeze, frozen_table, replace_classifier, unfreeze
-    from warmstart.backbones.weights import load_backbone
-    from warmstart.errors import WarmstartError
-    from warmstart.model.features import FeatureExtractor
-    from warmstart.model.predictor import Model, Prediction, load
-    from warmstart.records import Plan
+    from warmstart.api import evaluate as evaluate
+    from warmstart.api import inspect as inspect
+    from warmstart.api import train as train
+    from warmstart.backbones.chain import Backbone as Backbone
+    from warmstart.backbones.chain import split as split
+    from warmstart.backbones.freezing import (
+        freeze as freeze,
+    )
+    from warmstart.backbones.freezing import (
+        frozen_table as frozen_table,
+    )
+    from warmstart.backbones.freezing import (
+        replace_classifier as replace_classifier,
+    )
+    from warmstart.backbones.freezing import (
+        unfreeze as unfreeze,
+    )
+    from warmstart.backbones.weights import load_backbone as load_backbone
+    from warmstart.errors import WarmstartError as WarmstartError
+    from warmstart.model.features import FeatureExtractor as FeatureExtractor
+    from warmstart.model.predictor import Model as Model
+    from warmstart.model.predictor import Prediction as Prediction
+    from warmstart.model.predictor import load as load
+    from warmstart.records import Plan as Plan
 
 _HOME = {
     "Backbone": "backbones.chain",
@@ -40,8 +56,6 @@ _HOME = {
     "train": "api",
     "unfreeze": "backbones.freezing",
 }
-
-__all__ = [*_HOME]  # noqa: PLE0604
 
 
 def __getattr__(name: str) -> Any:

@@ -222,7 +222,7 @@ def prefix_key(architecture: str, weights: str, size_px: int) -> str:
     spec = find(architecture)
     normalisation = [repr(value) for value in (*spec.mean, *spec.std)]
     identity = {"architecture": spec.name, "weights": weights, "size_px": size_px, "normalisation": normalisation}
-    return recipe_key(identity | {"outputs": "taps"})
+    return recipe_key(identity | {"outputs": "mean and deviation of stages, pooled, max"})
 
 
 def _recipe(prefix: Prefix, preprocessing: Preprocessing, engine: str, precision: str) -> dict[str, Any]:

@@ -172,7 +172,7 @@ class RunRecord:
 
     data: Mapping[str, Any]
     plan: Plan
-    scores: Mapping[str, Scores]  # by split
+    scores: Mapping[Split, Scores]  # by split; a split without pictures has none
     seconds: Mapping[str, float]
     images_per_second: float | None  # None when every picture came from the store
     cache: Cache

@@ -78,9 +78,9 @@ class Backbone:
 
     @property
     def tap_names(self) -> tuple[str, ...]:
-        """What one pass reads: the mean of every stage, the pooled features, the maximum of the last stage.
+        """What one pass reads: mean and deviation of every stage, the pooled features, the maximum of the last stage.
 
-        The last stage's mean is left out where the pooled features are just that.
+        The last stage is left out where the pooled features are its mean.
         """
         *maps, pooled = self.stages
         if not maps:
@@ -91,8 +91,9 @@ class Backbone:
 
     def tap_layout(self, size_px: int | None = None) -> tuple[tuple[str, int], ...]:
         """(tap, width) in the order in which `tapped` concatenates them. ``size_px`` None: the backbone's own."""
-        widths = {cut: shape[0] for cut, shape in self.shapes(size_px).items()}
-        widths["max"] = widths[self.stages[-2].name] if len(self.stages) > 1 else 0
+        channels = {cut: shape[0] for cut, shape in self.shapes(size_px).items()}
+        widths = {name: 2 * c for name, c in channels.items()} | {"pooled": channels["pooled"]}
+        widths["max"] = channels[self.stages[-2].name] if len(self.stages) > 1 else 0
         return tuple((name, widths[name]) for name in self.tap_names)
 
     def shapes(self, size_px: int | None = None) -> dict[str, tuple[int, ...]]:

@@ -55,7 +55,7 @@ def _root(
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
     version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
 ) -> None:
-    global DEBUG  # noqa: PLW0603 - read once, by `run`, after the command is over
+    global DEBUG  # read once, by `_explain`, after the command is over
     DEBUG = debug
     if version:
         from importlib.metadata import version as installed

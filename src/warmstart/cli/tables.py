@@ -2,7 +2,8 @@
 
 import csv
 import math
-from collections.abc import Iterable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -20,9 +21,21 @@ if TYPE_CHECKING:
 
 PROBLEMS_SHOWN = 10
 
+SCORES_SHOWN: "Mapping[str, Callable[[Scores], str]]" = {
+    "pictures": lambda s: f"{s.n:,}",
+    "accuracy": lambda s: f"[bold]{s.accuracy:.3f}[/bold]",
+    "  95 % interval": lambda s: "{:.3f}-{:.3f}".format(*s.accuracy_ci95),
+    "  of the majority class": lambda s: f"{s.majority_accuracy:.3f}",
+    "macro-F1": lambda s: f"{s.macro_f1:.3f}",
+    "AUROC": lambda s: "-" if s.auroc is None else f"{s.auroc:.3f}",
+    "log-loss": lambda s: f"{s.log_loss:.3f}",
+    "calibration error (ECE)": lambda s: f"{s.ece:.3f}",
+}
+
 
 def _out() -> Console:
-    return Console(highlight=False)
+    """stdout, 120 columns wide where it is no terminal and so has no width."""
+    return Console(highlight=False, width=None if sys.stdout.isatty() else 120)
 
 
 def train(record: "RunRecord") -> None:
@@ -31,11 +44,16 @@ def train(record: "RunRecord") -> None:
     splits = record.data["splits"]
     out.print(
         f"[bold]{record.data['images']:,} images, {len(record.data['classes'])} classes[/bold] "
-        f"(train {splits['train']:,}, val {splits['val']:,}, test {splits['test']:,}) · {escape(record.plan.backbone)}, "
-        f"taps {escape(record.plan.taps)}, head {escape(record.plan.head)} {escape(_settings(record.choice.get('settings', {})))}"
+        f"(train {splits['train']:,}, val {splits['val']:,}, test {splits['test']:,})"
+    )
+    choice = record.choice
+    out.print(
+        f"{escape(record.plan.backbone)} at {record.plan.image_size_px} px, taps '{escape(choice['tap_set'])}', "
+        f"head {escape(record.plan.head)}"
+        f"{escape(_settings(choice['settings']))}, chosen {'on val' if choice['method'] == 'val' else 'by folds of train'}"
     )
     problems(out, record.data["problems"])
-    out.print(_scores_table(record.scores))
+    out.print(_scores_table({split: scores for split, scores in record.scores.items()}))
     if "test" in record.scores:
         out.print(_classes_table(record.scores["test"]))
     out.print(_took(record))
@@ -169,12 +187,14 @@ def cache(document: Mapping[str, Any]) -> None:
     """What is stored."""
     out = _out()
     table = Table(box=box.SIMPLE_HEAD)
-    for name, justify in (("recipe", "left"), ("rows", "right"), ("size", "right"), ("last used", "left"), ("what", "left")):
-        table.add_column(name, justify=justify)  # type: ignore[arg-type]
+    for name in ("recipe", "rows", "size", "last used", "what"):
+        table.add_column(name, justify="right" if name in ("rows", "size") else "left")
     for row in document["recipes"]:
         recipe = row["recipe"]
-        what = f"{recipe.get('architecture', '?')} {recipe.get('size_px', '?')} px {recipe.get('resize', '')} {recipe.get('engine', '')} {recipe.get('precision', '')}"
-        table.add_row(row["key"][:16], f"{row['rows']:,}", size(row["bytes"]), str(row["last_used"]), what)
+        known = (recipe.get(name) for name in ("architecture", "size_px", "resize", "engine", "precision", "format"))
+        what = " ".join(str(word) for word in known if word is not None) or "description lost"
+        rows = "damaged" if row["rows"] is None else f"{row['rows']:,}"
+        table.add_row(row["key"][:16], rows, size(row["bytes"]), row["last_used"], what)
     if document["recipes"]:
         out.print(table)
     out.print(
@@ -193,13 +213,17 @@ def verified(document: Mapping[str, Any]) -> None:
     out = _out()
     for key, rows in document["damaged"].items():
         out.print(f"[yellow]recipe {key[:16]}: {rows} damaged rows removed; they will be computed again[/yellow]")
-    if not document["damaged"]:
-        out.print(f"{document['recipes']} recipes, every row is as it was written")
+    for key, reason in document["unreadable"].items():
+        out.print(
+            f"[yellow]recipe {key[:16]} cannot be read ({escape(reason)}); remove it: warmstart cache prune --recipe {key[:16]}[/yellow]"
+        )
+    if not document["damaged"] and not document["unreadable"]:
+        out.print(f"{document['recipes']} recipes, {document['rows']:,} rows: all as they were written")
 
 
 def demo(result: "Demo") -> None:
     """Our score beside the published ones."""
-    record = result.run.record
+    record, document = result.run.record, result.to_dict()
     train(record)
     test = record.scores["test"]
     table = Table(title="Defective solar cells, 656 held out", box=box.SIMPLE_HEAD, title_justify="left")
@@ -209,15 +233,17 @@ def demo(result: "Demo") -> None:
     table.add_column("training", justify="right")
     low, high = test.accuracy_ci95
     table.add_row(
-        f"[bold]frozen {record.plan.backbone}, this run[/bold]", f"[bold]{test.accuracy:.2%}[/bold] ({low:.1%}-{high:.1%})",
+        "[bold]frozen EfficientNet-Lite0, this run[/bold]", f"[bold]{test.accuracy:.2%}[/bold] ({low:.1%}-{high:.1%})",
         f"{test.macro_f1:.2%}", f"{record.seconds['total']:.0f} s",
     )  # fmt: skip
     for name, accuracy in result.published.items():
         table.add_row(f"{name} (published)", f"{accuracy:.2%}", "", "")
     out = _out()
     out.print(table)
-    out.print(f"Published: {result.source}. Sizes as published, pictures drawn with --seed {record.plan.seed}.", style="dim")
-    out.print(f"Data: elpv-dataset, {result.licence}", style="dim")
+    out.print(
+        f"Published: {document['data_source']}. Sizes as published, pictures drawn with --seed {record.plan.seed}.", style="dim"
+    )
+    out.print(f"Data: elpv-dataset, {document['data_licence']}", style="dim")
 
 
 def problems(out: Console, found: Sequence[Mapping[str, str]]) -> None:
@@ -245,17 +271,13 @@ def printable(text: str) -> str:
 
 
 def _scores_table(scores: "Mapping[str, Scores]") -> Table:
+    """A column a split, a row a score: fits 80 columns whatever is measured."""
     table = Table(box=box.SIMPLE_HEAD)
-    table.add_column("split")
-    for name in ("pictures", "accuracy", "95 % interval", "macro-F1", "AUROC", "log-loss", "ECE", "majority class"):
-        table.add_column(name, justify="right")
+    table.add_column("")
     for split, s in scores.items():
-        low, high = s.accuracy_ci95
-        table.add_row(
-            split + (" (chosen on)" if s.used_for_choosing and split == "val" else ""), f"{s.n:,}", f"[bold]{s.accuracy:.3f}[/bold]",
-            f"{low:.3f}-{high:.3f}", f"{s.macro_f1:.3f}", "-" if s.auroc is None else f"{s.auroc:.3f}", f"{s.log_loss:.3f}",
-            f"{s.ece:.3f}", f"{s.majority_accuracy:.3f}",
-        )  # fmt: skip
+        table.add_column(split + (" (chosen on)" if s.used_for_choosing and split == "val" else ""), justify="right")
+    for name, show in SCORES_SHOWN.items():
+        table.add_row(name, *(show(s) for s in scores.values()))
     return table
 
 
@@ -293,7 +315,7 @@ def _took(record: "RunRecord") -> str:
 
 
 def _settings(settings: Mapping[str, Any]) -> str:
-    return f"({', '.join(f'{name} {value}' for name, value in settings.items())})" if settings else ""
+    return f" ({', '.join(f'{name} {value}' for name, value in settings.items())})" if settings else ""
 
 
 def _history(entry: Mapping[str, Any] | None) -> str:

@@ -94,14 +94,16 @@ class Model:
 
     def probabilities(self, rows: np.ndarray) -> np.ndarray:
         """float64 (N, K) for prefix rows (N, D over all taps), as extraction gives them."""
-        return softmax(self.head.logits(columns(rows, self.layout, self.taps)), self.temperature)
+        shares: np.ndarray = softmax(self.head.logits(columns(rows, self.layout, self.taps)), self.temperature)
+        return shares
 
     def decide(self, probabilities: np.ndarray) -> np.ndarray:
         """Labels int64 (N,) for probabilities (N, K): the most probable class, or by threshold where one is set."""
         if self.threshold is None or self.positive is None:
-            return probabilities.argmax(axis=1)
+            return np.asarray(probabilities.argmax(axis=1))
         positive = self.class_names.index(self.positive)
-        return np.where(probabilities[:, positive] >= self.threshold, positive, 1 - positive)
+        labels: np.ndarray = np.where(probabilities[:, positive] >= self.threshold, positive, 1 - positive)
+        return labels
 
     def majority_label(self, labels: np.ndarray) -> int:
         """The most frequent class of train; of ``labels`` for a model that was not trained here."""

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from warmstart import machine
@@ -11,18 +12,18 @@ from warmstart.store.cache import Store
 def contents() -> dict[str, Any]:
     """Every recipe with rows, bytes and last use, the compiled graphs, and the whole."""
     with Store(machine.store_folder()) as store:
-        recipes = [
-            {"key": r.key, "rows": r.rows, "bytes": r.bytes, "last_used": r.last_used, "recipe": r.recipe}
-            for r in store.recipes()
-        ]
+        stored = store.recipes()
         budget = store.budget_bytes
     graphs = _graph_bytes()
     return {
         "folder": str(machine.cache_folder()),
         "budget_bytes": budget,
-        "bytes": sum(r["bytes"] for r in recipes) + graphs,
+        "bytes": sum(r.bytes for r in stored) + graphs,
         "graph_bytes": graphs,
-        "recipes": recipes,
+        "recipes": [
+            {"key": r.key, "rows": r.rows, "bytes": r.bytes, "last_used": _time(r.last_used), "recipe": r.recipe}
+            for r in stored
+        ],
     }
 
 
@@ -57,3 +58,7 @@ def verify() -> dict[str, Any]:
 
 def _graph_bytes() -> int:
     return sum(path.stat().st_size for path in machine.graphs_folder().rglob("*") if path.is_file())
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds).isoformat(" ", "minutes")

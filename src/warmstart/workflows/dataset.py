@@ -147,6 +147,7 @@ def _drop_empty_classes(dataset: Dataset) -> Dataset:
 
 
 def conflict_problems(conflicts: Sequence[Sequence[int]], paths: Sequence[str]) -> list[Problem]:
+    """One problem for each group of positions that `find_conflicts` found."""
     return [
         Problem(
             path=paths[group[0]],

@@ -55,5 +55,5 @@ def solar_cells() -> tuple[Listing, dict[str, Hashable]]:
         Example(path=str(folder / path), class_name="defective" if float(probability) > 0.5 else "functional")
         for path, probability, _ in rows
     )
-    strata = {str(folder / path): (probability, cell) for path, probability, cell in rows}
+    strata: dict[str, Hashable] = {str(folder / path): (probability, cell) for path, probability, cell in rows}
     return Listing(source="elpv-dataset", examples=examples, class_names=("defective", "functional")), strata

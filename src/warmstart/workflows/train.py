@@ -28,10 +28,11 @@ from warmstart.errors import DataError, UnknownNameError, UsageError
 from warmstart.evaluation.metrics import score
 from warmstart.extraction import choose_engine, columns, extract, library_versions, tapped_prefix
 from warmstart.heads.catalog import head_spec
+from warmstart.heads.protocol import Head
 from warmstart.heads.selection import CLASS_WEIGHTS, Choice, choose_head, refit
 from warmstart.model.build import assemble
 from warmstart.model.predictor import Model
-from warmstart.records import Cache, Listing, Plan, Preprocessing, RunRecord, Scores, to_json
+from warmstart.records import Cache, Listing, Plan, Preprocessing, RunRecord, Scores, Split, to_json
 from warmstart.store.cache import Store
 from warmstart.strategy.taps import candidate_taps
 from warmstart.workflows.dataset import Dataset, prepare, without
@@ -237,7 +238,7 @@ def _some_rows(
 
 def _evaluate(
     model: Model, choice: Choice, dataset: Dataset, rows: np.ndarray
-) -> tuple[dict[str, Scores], list[tuple[str, str, str, float]]]:
+) -> tuple[dict[Split, Scores], list[tuple[str, str, str, float]]]:
     """Scores by split, and (path, true class, predicted class, its probability) of every test picture.
 
     The only place where labels of test are looked at, once. Val is scored with the head that was fitted on train alone.
@@ -245,7 +246,8 @@ def _evaluate(
     train_labels = dataset.labels[dataset.positions("train")]
     majority = int(np.bincount(train_labels).argmax())
     scores, predictions = {}, []
-    for split, head in (("val", choice.head), ("test", model.head)):
+    heads: dict[Split, Head] = {"val": choice.head, "test": model.head}
+    for split, head in heads.items():
         positions = dataset.positions(split)
         if not len(positions):
             continue
@@ -268,7 +270,7 @@ def _evaluate(
     return scores, predictions
 
 
-def _about(plan: Plan, scores: Mapping[str, Scores], dataset: Dataset, backbone: Backbone) -> dict[str, Any]:
+def _about(plan: Plan, scores: Mapping[Split, Scores], dataset: Dataset, backbone: Backbone) -> dict[str, Any]:
     """What a model folder says about where the model comes from."""
     return {
         "plan": plan.to_dict(),
