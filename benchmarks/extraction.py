@@ -132,7 +132,7 @@ def main() -> None:
         print(f"round {round_number + 1} of {options.rounds} done, load {os.getloadavg()[0]:.1f}", file=sys.stderr)
 
     table = Table(
-        title=f"{Path(options.data).resolve().name}: Lite0, 224 px, {os.cpu_count()} cores, median of {options.rounds} rounds"
+        title=f"{Path(options.data).resolve().name}: Lite0, 224 px, {os.cpu_count()} cores, median of {options.rounds} rounds",
     )
     for column in ("", "images", "seconds", "images/s (min-max)", "speed ÷ usual", "speed ÷ tuned", "time ÷ usual"):
         table.add_column(column, justify="right" if column else "left")

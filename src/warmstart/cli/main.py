@@ -236,7 +236,7 @@ def cache(
 @app.command()
 def demo(
     seed: Annotated[int, typer.Option(help="Which pictures are held out.")] = 0,
-    views: Annotated[str, typer.Option(help="none or flip.")] = "flip",
+    views: Annotated[str, typer.Option(help="none, or flip: features are averaged over the picture and its mirror image.")] = "none",
     runs: Annotated[Path, typer.Option(help="Folder in which the run folder is made.")] = Path("runs"),
     as_json: Json = False,
 ) -> None:

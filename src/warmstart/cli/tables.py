@@ -53,7 +53,7 @@ def train(record: "RunRecord") -> None:
         f"{escape(_settings(choice['settings']))}, chosen {'on val' if choice['method'] == 'val' else 'by folds of train'}"
     )
     problems(out, record.data["problems"])
-    out.print(_scores_table({split: scores for split, scores in record.scores.items()}))
+    out.print(_scores_table(record.scores))
     if "test" in record.scores:
         out.print(_classes_table(record.scores["test"]))
     out.print(_took(record))
@@ -270,7 +270,7 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode("ascii") for c in text)
 
 
-def _scores_table(scores: "Mapping[str, Scores]") -> Table:
+def _scores_table(scores: "Mapping[Any, Scores]") -> Table:
     """A column a split, a row a score: fits 80 columns whatever is measured."""
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("")

@@ -18,8 +18,9 @@ LICENCE = "CC BY-NC-SA 4.0 (the pictures: not for commercial use)"
 SOURCE = "Deitsch et al., Automatic classification of defective photovoltaic module cells, Solar Energy 185 (2019) 455-468"
 # Accuracy on 656 held-out pictures as in the source. Which 656 is not ours to know: the sizes are the same, the pictures not.
 PUBLISHED = {"fine-tuned VGG-19": 0.8842, "SVM on hand-made features": 0.8244}
-# 656 of 2,624 are held out; the other 1,968 are split once more to choose taps and penalty, then all learnt from.
-FRACTIONS = (0.60, 0.15, 0.25)
+# 656 of 2,624 are held out. No val is cut from the other 1,968: taps and penalty are chosen by folds of them, which holds each of
+# them out once and so tells candidates apart better than 394 pictures could.
+FRACTIONS = (0.75, 0.0, 0.25)
 
 
 @dataclass(frozen=True, kw_only=True)
