@@ -13,26 +13,28 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
 
 from warmstart import machine
 from warmstart.backbones.catalog import find
+from warmstart.data.augmentation import decode_side_px, render_view
 from warmstart.data.decoding import DECODER_ID, decode
 from warmstart.data.hashing import digest_file
 from warmstart.data.memory import in_memory
-from warmstart.data.views import apply_view, needed_shorter_side_px, resize
+from warmstart.data.views import needed_shorter_side_px, resize
 from warmstart.engines.build import Prefix, ProofPictures, Proven, open_engine, resolve
 from warmstart.engines.proof import PROOF_PICTURES
 from warmstart.errors import PictureError
 from warmstart.records import Picture, Preprocessing, Problem
 from warmstart.store.cache import Store
 from warmstart.store.key import recipe_key, row_key
-from warmstart.store.row_format import UnstorableRowError
+from warmstart.store.row_format import RowFormat, UnstorableRowError
 from warmstart.store.rows import DamagedRowsError, RowStore
 
 # A kill loses at most one commit. 240 and not 256: up to a dozen pictures more are inside the engine at that moment.
@@ -45,10 +47,14 @@ ROW_TOLERANCE = 1e-3  # relative; a library that changes rows by more makes them
 PATH = "{path}"  # stands for the file's name in stored problems
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
     from warmstart.backbones.chain import Backbone
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+_Task = tuple[Picture, list[tuple[bytes, str]]]  # a picture, and (row key, view) of what it lacks
 
 Progress = Callable[[str, int, int], None]  # (phase, done, total)
 
@@ -57,7 +63,7 @@ def silent(phase: str, done: int, total: int) -> None:
     """The progress that nobody watches."""
 
 
-@dataclass
+@dataclass(frozen=True, kw_only=True)
 class Extraction:
     """Rows of N pictures, averaged over views, with what it cost."""
 
@@ -67,7 +73,7 @@ class Extraction:
     hits: int
     misses: int
     seconds: float
-    notes: list[str] = field(default_factory=list)  # damaged rows recomputed, formats or versions changed
+    notes: Sequence[str]  # damaged rows recomputed, formats or versions changed
 
 
 def columns(rows: np.ndarray, layout: Sequence[tuple[str, int]], taps: Sequence[str]) -> np.ndarray:
@@ -116,12 +122,31 @@ def scan(paths: Sequence[str], store: Store, *, on_progress: Progress = silent) 
     return digests, problems
 
 
+def render_views(picture: Picture, views: Sequence[str], preprocessing: Preprocessing) -> list[np.ndarray]:
+    """uint8 (3, S, S) for each view of one picture. Raises PictureError."""
+    size_px, mode = preprocessing.size_px, preprocessing.resize
+    decoded: dict[
+        int, "Image"
+    ] = {}  # a view's pixels must not depend on the company it is computed in, so each asks for its own size
+    rendered = []
+    for view in views:
+        side = decode_side_px(size_px, mode, (view,))
+        if side not in decoded:
+            decoded[side] = _decoded(picture.source, side)
+        rendered.append(render_view(decoded[side], view, digest=picture.digest, size_px=size_px, mode=mode))
+    return rendered
+
+
 def render(source: Any, preprocessing: Preprocessing) -> np.ndarray:
     """uint8 (3, S, S): the plain view of a picture: a path, encoded bytes, a PIL image or a uint8 array. Raises PictureError."""
     side = needed_shorter_side_px(preprocessing.size_px, preprocessing.resize)
-    encoded = isinstance(source, (str, Path, bytes))
-    picture = decode(source, shorter_side_px=side) if encoded else in_memory(source)
-    return resize(picture, size_px=preprocessing.size_px, mode=preprocessing.resize)
+    return resize(_decoded(source, side), size_px=preprocessing.size_px, mode=preprocessing.resize)
+
+
+def _decoded(source: Any, shorter_side_px: int) -> "Image":
+    if isinstance(source, (str, Path, bytes)):
+        return decode(source, shorter_side_px=shorter_side_px)
+    return in_memory(source)
 
 
 def choose_engine(
@@ -178,32 +203,32 @@ def extract(
     graphs: Path,
     on_progress: Progress = silent,
 ) -> Extraction:
-    """The rows of these pictures, from the store where they are, computed and stored where not.
+    """The rows of these pictures averaged over views, from the store where they are, computed and stored where not.
 
     ``engine`` and ``precision`` are resolved names (see `choose_engine`). Raises StoreError when the store is full or rows are not
-    finite even in float32.
+    finite even in float32. For rows that do not fit in memory, or views apart, see `StoredRows`.
     """
     start = time.perf_counter()
-    recipe = _recipe(prefix, preprocessing, engine, precision)
-    notes: list[str] = []
-    # Rows are kept in half precision, exact enough for bf16 arithmetic, unless this recipe was once seen to overflow it.
-    narrow, wide = recipe | {"format": "float16"}, recipe | {"format": "float32"}
-    chosen = wide if store.has(wide) else narrow
-
-    def open_and_run(chosen: dict[str, Any]) -> Extraction:
-        with store.rows(chosen, row_format=chosen["format"]) as rows:
-            job = _Job(pictures, prefix, engine, precision, preprocessing, rows, graphs, on_progress, notes)
-            return job.run()
-
-    try:
-        result = open_and_run(chosen)
-    except UnstorableRowError:
-        if chosen is wide:
-            raise
-        notes.append("features overflow half precision; stored as float32")
-        result = open_and_run(wide)
-    result.seconds = time.perf_counter() - start
-    return result
+    views = preprocessing.views
+    with StoredRows(
+        store, prefix, engine=engine, precision=precision, preprocessing=preprocessing, graphs=graphs, on_progress=on_progress
+    ) as stored:
+        filled = stored.fill(pictures, views)
+        good = [i for i in range(len(pictures)) if i not in filled.broken]
+        total = stored.read([pictures[i] for i in good], views[0])
+        for view in views[1:]:
+            total = total.astype(np.float32) + stored.read([pictures[i] for i in good], view)
+    rows = np.zeros((len(pictures), *total.shape[1:]), dtype=total.dtype)
+    rows[good] = total / np.float32(len(views)) if len(views) > 1 else total
+    return Extraction(
+        rows=rows,
+        layout=prefix.layout,
+        broken=filled.broken,
+        hits=filled.hits,
+        misses=filled.misses,
+        seconds=time.perf_counter() - start,
+        notes=stored.notes,
+    )
 
 
 def tapped_prefix(backbone: "Backbone", size_px: int) -> Prefix:
@@ -244,129 +269,151 @@ def library_versions() -> dict[str, str]:
     return {name: version(name) for name in ("pillow", "openvino", "torch")}
 
 
-@dataclass
-class _Job:
-    """One extraction over one open recipe."""
+@dataclass(frozen=True, kw_only=True)
+class Filled:
+    """What `StoredRows.fill` found and did."""
 
-    pictures: Sequence[Picture]
-    prefix: Prefix
-    engine: str
-    precision: str
-    preprocessing: Preprocessing
-    rows: RowStore
-    graphs: Path
-    on_progress: Progress
-    notes: list[str]
+    hits: int  # rows that were there
+    misses: int  # rows that had to be computed
+    broken: dict[int, Problem]  # position → why the picture has no rows
 
-    def run(self) -> Extraction:
-        self._check_versions()
-        width, views = sum(w for _, w in self.prefix.layout), self.preprocessing.views
-        total = None
-        missing: set[bytes] = set()
-        for view in views:
-            keys = [row_key(p.digest, view) for p in self.pictures]
-            missing |= {keys[i] for i in self.rows.missing(keys)}
-        misses = self._compute(missing)
-        problems = self._problems()
-        good = [i for i in range(len(self.pictures)) if i not in problems]
-        for view in views:
-            block = self._read([row_key(self.pictures[i].digest, view) for i in good], width)
-            total = block if total is None else total.astype(np.float32) + block
-        assert total is not None
-        rows = np.zeros((len(self.pictures), width), dtype=total.dtype)
-        rows[good] = total / np.float32(len(views)) if len(views) > 1 else total
-        hits = len(self.pictures) * len(views) - misses
-        return Extraction(rows, self.prefix.layout, problems, hits, misses, 0.0, self.notes)
 
-    def _compute(self, missing: set[bytes]) -> int:
-        """Decode, run and store; returns how many rows were computed."""
-        if not missing:
+class StoredRows:
+    """The rows of one recipe: filled where they are missing, read where they lie. A context manager.
+
+    Half precision, exact enough for bf16 arithmetic, unless this recipe was once seen to overflow it.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        prefix: Prefix,
+        *,
+        engine: str,
+        precision: str,
+        preprocessing: Preprocessing,
+        graphs: Path,
+        on_progress: Progress = silent,
+    ) -> None:
+        self.notes: list[str] = []  # damaged rows recomputed, formats or versions changed
+        self._store, self._prefix, self._engine, self._precision = store, prefix, engine, precision
+        self._preprocessing, self._graphs, self._on_progress = preprocessing, graphs, on_progress
+        self._recipe = _recipe(prefix, preprocessing, engine, precision)
+        self._format: RowFormat = "float32" if store.has(self._recipe | {"format": "float32"}) else "float16"
+        self._rows = self._open()
+
+    def fill(self, pictures: Sequence[Picture], views: Sequence[str]) -> Filled:
+        """Compute and store the rows of these pictures in these views that are missing. Raises StoreError."""
+        try:
+            return self._fill(pictures, views)
+        except UnstorableRowError as reason:
+            if not reason.overflow or self._format == "float32":
+                raise
+            self.notes.append("features overflow half precision; stored as float32")
+            self._rows.close()
+            self._format = "float32"
+            self._rows = self._open()
+            return self._fill(pictures, views)
+
+    def read(self, pictures: Sequence[Picture], view: str) -> np.ndarray:
+        """(N, D) of the stored type. Damaged rows are dropped by the store, computed again here, and noted."""
+        width = sum(width for _, width in self._prefix.layout)
+        if not pictures:
+            return np.zeros((0, width), dtype=self._format)
+        keys = [row_key(picture.digest, view) for picture in pictures]
+        for _ in range(2):
+            try:
+                return self._rows.read(keys)
+            except DamagedRowsError as damage:
+                self.notes.append(f"{len(damage.positions)} damaged rows in the store were computed again")
+                self._compute([pictures[i] for i in damage.positions], (view,))
+        return self._rows.read(keys)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._rows.close()
+
+    def _open(self) -> RowStore:
+        return self._store.rows(self._recipe | {"format": self._format}, row_format=self._format)
+
+    def _fill(self, pictures: Sequence[Picture], views: Sequence[str]) -> Filled:
+        self._check_versions(pictures, views)
+        misses = self._compute(pictures, views)
+        found = self._rows.problems([picture.digest for picture in pictures])
+        broken = {
+            i: Problem(path=(path := pictures[i].path), kind=kind, message=message.replace(PATH, path))
+            for i, (kind, message) in found.items()
+        }
+        return Filled(hits=len(pictures) * len(views) - misses, misses=misses, broken=broken)
+
+    def _compute(self, pictures: Sequence[Picture], views: Sequence[str]) -> int:
+        """Decode, run and store what is missing; returns how many rows were computed."""
+        todo = self._missing(pictures, views)
+        total = sum(len(lacking) for _, lacking in todo)
+        if not total:
             return 0
-        todo = self._todo(missing)
-        engine = open_engine(self.prefix, self.engine, self.precision, folder=self.graphs)
+        engine = open_engine(self._prefix, self._engine, self._precision, folder=self._graphs)
         pending: list[tuple[bytes, np.ndarray]] = []
         done, last_commit = 0, time.monotonic()
         for keys, computed in engine.map(self._batches(todo, engine.batch_size)):
             pending.extend(zip(keys, computed, strict=True))
             done += len(keys)
-            self.on_progress("extracting", done, len(missing))
+            self._on_progress("extracting", done, total)
             if len(pending) >= COMMIT_ROWS or time.monotonic() - last_commit > COMMIT_SECONDS:
-                self.rows.write(pending)
+                self._rows.write(pending)
                 pending, last_commit = [], time.monotonic()
-        if pending:
-            self.rows.write(pending)
+        self._rows.write(pending)
         return done
 
-    def _todo(self, missing: set[bytes]) -> list[tuple[Picture, list[tuple[bytes, str]]]]:
+    def _missing(self, pictures: Sequence[Picture], views: Sequence[str]) -> list[_Task]:
         """Each picture once, with the (row key, view) that it lacks: a picture is decoded once for all its views."""
-        todo, left = [], set(missing)
-        for picture in self.pictures:
-            lacking = [(key, view) for view in self.preprocessing.views if (key := row_key(picture.digest, view)) in left]
-            if lacking:
-                todo.append((picture, lacking))
-                left.difference_update(key for key, _ in lacking)
-        return todo
+        wanted = {row_key(picture.digest, view): (picture, view) for picture in pictures for view in views}
+        keys = list(wanted)
+        todo: dict[bytes, _Task] = {}
+        for i in self._rows.missing(keys):
+            picture, view = wanted[keys[i]]
+            todo.setdefault(picture.digest, (picture, []))[1].append((keys[i], view))
+        return list(todo.values())
 
-    def _batches(
-        self, todo: Iterable[tuple[Picture, list[tuple[bytes, str]]]], batch_size: int
-    ) -> Iterator[tuple[list[bytes], np.ndarray]]:
+    def _batches(self, todo: list[_Task], batch_size: int) -> Iterator[tuple[list[bytes], np.ndarray]]:
         """(row keys, uint8 (B, 3, S, S)), decoded ahead by as many threads as there are cores, in a queue of bounded length."""
-        per_task = max(1, batch_size // len(self.preprocessing.views))
-        for keys, pixels in map_ahead(self._decode, chunks(todo, per_task)):
-            if pixels is not None:
-                yield keys, pixels
+        views = max(len(lacking) for _, lacking in todo)
+        for keys, pixels in map_ahead(self._decode, chunks(todo, max(1, batch_size // views))):
+            for at in range(0, len(keys), batch_size):
+                yield keys[at : at + batch_size], np.stack(pixels[at : at + batch_size])
 
-    def _decode(self, task: list[tuple[Picture, list[tuple[bytes, str]]]]) -> tuple[list[bytes], np.ndarray | None]:
-        keys, views = [], []
-        for picture, lacking in task:
+    def _decode(self, tasks: list[_Task]) -> tuple[list[bytes], list[np.ndarray]]:
+        keys: list[bytes] = []
+        pixels: list[np.ndarray] = []
+        for picture, lacking in tasks:
             try:
-                plain = render(picture.source, self.preprocessing)
+                pixels += render_views(picture, [view for _, view in lacking], self._preprocessing)
+                keys += [key for key, _ in lacking]
             except PictureError as reason:
                 # Kept by content, and the same bytes may lie elsewhere under another name.
-                self.rows.write_problem(picture.digest, reason.kind, str(reason).replace(picture.path, PATH))
-                continue
-            for key, view in lacking:
-                keys.append(key)
-                views.append(apply_view(plain, view))
-        return keys, np.stack(views) if views else None
+                self._rows.write_problem(picture.digest, reason.kind, str(reason).replace(picture.path, PATH))
+        return keys, pixels
 
-    def _problems(self) -> dict[int, Problem]:
-        found = self.rows.problems([p.digest for p in self.pictures])
-        return {
-            i: Problem(path=(path := self.pictures[i].path), kind=kind, message=message.replace(PATH, path))
-            for i, (kind, message) in found.items()
-        }
-
-    def _read(self, keys: list[bytes], width: int) -> np.ndarray:
-        """Rows by key. Damaged ones are dropped by the store, recomputed here and noted."""
-        if not keys:
-            return np.zeros((0, width), dtype=np.float32)
-        for _ in range(3):
-            try:
-                return self.rows.read(keys)
-            except DamagedRowsError as damage:
-                self.notes.append(f"{len(damage.positions)} damaged rows in the store were computed again")
-                self._compute({keys[i] for i in damage.positions})
-        return self.rows.read(keys)
-
-    def _check_versions(self) -> None:
+    def _check_versions(self, pictures: Sequence[Picture], views: Sequence[str]) -> None:
         """Libraries changed since these rows were stored: recompute a few, compare, then keep all or none."""
-        now, before = library_versions(), self.rows.versions()
+        now, before = library_versions(), self._rows.versions()
         if before == now:
             return
-        if before and self.rows.count():
-            keys = {row_key(p.digest, view): (p, view) for p in self.pictures for view in self.preprocessing.views}
-            absent = set(self.rows.missing(list(keys)))
-            sample = [key for i, key in enumerate(keys) if i not in absent][:VERSION_SAMPLE]
-            if sample:
-                engine = open_engine(self.prefix, self.engine, self.precision, folder=self.graphs)
-                todo = [(keys[key][0], [(key, keys[key][1])]) for key in sample]
-                fresh = {k: row for ks, block in engine.map(self._batches(todo, 1)) for k, row in zip(ks, block, strict=True)}
-                old = self._read(list(fresh), 0).astype(np.float32)
-                new = np.stack(list(fresh.values()))
-                if np.linalg.norm(old - new) > ROW_TOLERANCE * np.linalg.norm(new):
-                    self.rows.clear()
-                    self.notes.append(
-                        f"stored rows differ under {json.dumps(now)} from {json.dumps(before)}; all computed again"
-                    )
-        self.rows.set_versions(now)
+        wanted = {row_key(picture.digest, view): (picture, view) for picture in pictures for view in views}
+        absent = set(self._rows.missing(list(wanted)))
+        there = [key for i, key in enumerate(wanted) if i not in absent and not self._rows.problems([key])]
+        if before and there and not self._agree({key: wanted[key] for key in there[:VERSION_SAMPLE]}):
+            self._rows.clear()
+            self.notes.append(f"stored rows differ under {json.dumps(now)} from {json.dumps(before)}; all are computed again")
+        self._rows.set_versions(now)
+
+    def _agree(self, sample: dict[bytes, tuple[Picture, str]]) -> bool:
+        """Whether stored rows are what would be computed now."""
+        engine = open_engine(self._prefix, self._engine, self._precision, folder=self._graphs)
+        todo = [(picture, [(key, view)]) for key, (picture, view) in sample.items()]
+        fresh = {key: row for keys, rows in engine.map(self._batches(todo, 1)) for key, row in zip(keys, rows, strict=True)}
+        stored = np.concatenate([self.read([sample[key][0]], sample[key][1]) for key in fresh]).astype(np.float32)
+        computed = np.stack(list(fresh.values()))
+        return bool(np.linalg.norm(stored - computed) <= ROW_TOLERANCE * np.linalg.norm(computed))
