@@ -22,7 +22,21 @@ Pixels = np.ndarray[Any, np.dtype[np.uint8]]  # (3, S, S)
 
 RESIZE_MODES = ("crop", "squash", "pad")
 
-VIEW_POLICIES: dict[str, tuple[str, ...]] = {"none": ("plain",), "flip": ("plain", "flip")}
+# The 8 symmetries of a square (the dihedral group): name → (mirrored left to right first?, then quarter turns against the clock).
+# The first 1, 2, 4 and 8 of them are groups of their own, so a part of the list is balanced too.
+DIHEDRAL: dict[str, tuple[bool, int]] = {
+    "plain": (False, 0),
+    "flip": (True, 0),
+    "rot180": (False, 2),
+    "flip-rot180": (True, 2),
+    "rot90": (False, 1),
+    "rot270": (False, 3),
+    "flip-rot90": (True, 1),
+    "flip-rot270": (True, 3),
+}
+
+# What predictions may be averaged over. 'dihedral' is for pictures without an up: cells, tiles, satellite.
+VIEW_POLICIES: dict[str, tuple[str, ...]] = {"none": ("plain",), "flip": ("plain", "flip"), "dihedral": tuple(DIHEDRAL)}
 
 # Shorter side to 256, centre 224 × 224: Krizhevsky, Sutskever, Hinton (2012), §2 and §4.1; the usual ImageNet evaluation since.
 CROP_PCT = 0.875
@@ -38,15 +52,29 @@ def resize(picture: Image.Image, *, size_px: int, mode: str, crop_pct: float = C
     and then cutting the centre S × S would give. 'squash': the whole picture, its aspect ratio lost. 'pad': the whole
     picture, its aspect ratio kept, centred on mid-grey. Raises UnknownNameError for another mode.
     """
-    if mode == "crop":
-        small = picture.resize((size_px, size_px), Image.Resampling.BICUBIC, box=_centre_window(picture.size, crop_pct))
-    elif mode == "squash":
-        small = picture.resize((size_px, size_px), Image.Resampling.BICUBIC)
-    elif mode == "pad":
-        small = _fit_inside(picture, size_px)
-    else:
+    if mode not in RESIZE_MODES:
         raise UnknownNameError("resize mode", mode, RESIZE_MODES)
-    return np.ascontiguousarray(np.asarray(small).transpose(2, 0, 1))
+    box = _centre_window(picture.size, crop_pct) if mode == "crop" else None
+    size = drawn_size(picture.size, size_px=size_px, mode=mode)
+    return on_page(picture.resize(size, Image.Resampling.BICUBIC, box=box), size_px)
+
+
+def drawn_size(size: tuple[int, int], *, size_px: int, mode: str) -> tuple[int, int]:
+    """(width, height) that a picture takes in the S × S page: all of it, but for 'pad', which keeps its aspect ratio."""
+    if mode != "pad":
+        return size_px, size_px
+    scale = size_px / max(size)
+    width, height = (max(1, round(side * scale)) for side in size)
+    return width, height
+
+
+def on_page(small: Image.Image, size_px: int) -> Pixels:
+    """(3, S, S) from a picture of at most S × S, which is centred on mid-grey."""
+    page = small
+    if small.size != (size_px, size_px):
+        page = Image.new("RGB", (size_px, size_px), PAD_GREY)
+        page.paste(small, ((size_px - small.width) // 2, (size_px - small.height) // 2))
+    return np.ascontiguousarray(np.asarray(page).transpose(2, 0, 1))
 
 
 def needed_shorter_side_px(size_px: int, mode: str, *, crop_pct: float = CROP_PCT) -> int:
@@ -58,9 +86,11 @@ def apply_view(pixels: Pixels, view: str) -> Pixels:
     """One view of (3, S, S); the same array for 'plain'. Raises UnknownNameError for a view that is in no policy."""
     if view == "plain":
         return pixels
-    if view == "flip":
-        return np.ascontiguousarray(pixels[:, :, ::-1])
-    raise UnknownNameError("view", view, dict.fromkeys(name for policy in VIEW_POLICIES.values() for name in policy))
+    if view not in DIHEDRAL:
+        raise UnknownNameError("view", view, DIHEDRAL)
+    mirrored, quarter_turns = DIHEDRAL[view]
+    turned = np.rot90(pixels[:, :, ::-1] if mirrored else pixels, quarter_turns, axes=(1, 2))
+    return np.ascontiguousarray(turned)
 
 
 def _centre_window(size: tuple[int, int], crop_pct: float) -> tuple[float, float, float, float]:
@@ -69,11 +99,3 @@ def _centre_window(size: tuple[int, int], crop_pct: float) -> tuple[float, float
     side = min(width, height) * crop_pct
     left, top = (width - side) / 2, (height - side) / 2
     return left, top, left + side, top + side
-
-
-def _fit_inside(picture: Image.Image, size_px: int) -> Image.Image:
-    scale = size_px / max(picture.size)
-    width, height = (max(1, round(side * scale)) for side in picture.size)
-    page = Image.new("RGB", (size_px, size_px), PAD_GREY)
-    page.paste(picture.resize((width, height), Image.Resampling.BICUBIC), ((size_px - width) // 2, (size_px - height) // 2))
-    return page

@@ -1,0 +1,91 @@
+"""TrivialAugment, wide space: one operation, drawn uniformly, at a strength drawn uniformly.
+
+Müller & Hutter (2021), TrivialAugment: Tuning-free Yet State-of-the-Art Data Augmentation, ICCV; operations and ranges of
+table 1, column 'Wide'; 31 strengths, as there. Three differences:
+
+* Shears keep the centre in place rather than the upper left corner: what the label speaks of is more often there.
+* The paper's shift of up to 32 pixels is taken as 32 / 224 of the side, so that it means the same at every input size.
+* What moves in from outside is mid-grey, as the border of 'pad' is; black would be a strong edge.
+
+Every operation takes and gives an 8-bit RGB picture of the same size.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageEnhance, ImageOps
+
+from warmstart.data.views import PAD_GREY
+
+STRENGTHS = 31
+
+
+def trivial_augment(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
+    """``picture`` after one operation of the table. Draws three numbers from ``rng``, whichever operation it is."""
+    drawn, strength, sign = rng.random(3)
+    operation = list(OPERATIONS.values())[int(drawn * len(OPERATIONS))]
+    return operation.run(picture, int(strength * STRENGTHS) / (STRENGTHS - 1), negative=bool(sign < 0.5))
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """What to do, and the amounts at strength 0 and at strength 1."""
+
+    apply: Callable[[Image.Image, float], Image.Image]
+    weakest: float = 0.0
+    strongest: float = 0.0
+    signed: bool = False  # the amount is negated in half of the draws
+
+    def run(self, picture: Image.Image, strength: float, *, negative: bool) -> Image.Image:
+        """``picture`` changed with ``strength``, 0 … 1."""
+        amount = self.weakest + (self.strongest - self.weakest) * strength
+        return self.apply(picture, -amount if negative and self.signed else amount)
+
+
+def _shear_x(picture: Image.Image, slope: float) -> Image.Image:
+    return _affine(picture, (1, slope, -slope * picture.height / 2, 0, 1, 0))
+
+
+def _shear_y(picture: Image.Image, slope: float) -> Image.Image:
+    return _affine(picture, (1, 0, 0, slope, 1, -slope * picture.width / 2))
+
+
+def _translate_x(picture: Image.Image, fraction: float) -> Image.Image:
+    return _affine(picture, (1, 0, fraction * picture.width, 0, 1, 0))
+
+
+def _translate_y(picture: Image.Image, fraction: float) -> Image.Image:
+    return _affine(picture, (1, 0, 0, 0, 1, fraction * picture.height))
+
+
+def _affine(picture: Image.Image, inverse: tuple[float, ...]) -> Image.Image:
+    """(x, y) of the result shows (a x + b y + c, d x + e y + f) of the picture."""
+    return picture.transform(
+        picture.size, Image.Transform.AFFINE, inverse, resample=Image.Resampling.BILINEAR, fillcolor=PAD_GREY
+    )
+
+
+OPERATIONS: dict[str, Operation] = {
+    "identity": Operation(lambda picture, _: picture),
+    "auto-contrast": Operation(lambda picture, _: ImageOps.autocontrast(picture)),
+    "equalize": Operation(lambda picture, _: ImageOps.equalize(picture)),
+    "rotate": Operation(  # degrees
+        lambda picture, degrees: picture.rotate(degrees, resample=Image.Resampling.BILINEAR, fillcolor=PAD_GREY),
+        weakest=0,
+        strongest=135,
+        signed=True,
+    ),
+    # Values from this level up are inverted.
+    "solarize": Operation(lambda picture, level: ImageOps.solarize(picture, round(level)), weakest=256, strongest=0),
+    "posterize": Operation(lambda picture, bits: ImageOps.posterize(picture, round(bits)), weakest=8, strongest=2),
+    # A factor of 1 is no change.
+    "saturation": Operation(lambda picture, factor: ImageEnhance.Color(picture).enhance(factor), 0.01, 2.0),
+    "contrast": Operation(lambda picture, factor: ImageEnhance.Contrast(picture).enhance(factor), 0.01, 2.0),
+    "brightness": Operation(lambda picture, factor: ImageEnhance.Brightness(picture).enhance(factor), 0.01, 2.0),
+    "sharpness": Operation(lambda picture, factor: ImageEnhance.Sharpness(picture).enhance(factor), 0.01, 2.0),
+    "shear-x": Operation(_shear_x, weakest=0, strongest=0.99, signed=True),
+    "shear-y": Operation(_shear_y, weakest=0, strongest=0.99, signed=True),
+    "translate-x": Operation(_translate_x, weakest=0, strongest=32 / 224, signed=True),
+    "translate-y": Operation(_translate_y, weakest=0, strongest=32 / 224, signed=True),
+}
