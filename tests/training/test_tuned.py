@@ -76,23 +76,23 @@ def test_stages_that_no_tap_reads_are_neither_run_nor_trained(problem):
     assert problem("resnet").module("pixels").trained_stages == ("stem", "stage1", "stage2", "stage3")
 
 
-def test_depth_counts_stages_from_the_head(problem):
+def test_depth_counts_stages_with_weights_from_the_head(problem):
     module = problem("resnet").module("stage1")
-    assert [depth for depth, _ in module.by_depth()] == [0, 1, 2, 3]
+    assert [depth for depth, _ in module.by_depth()] == [0, 1, 2]  # the pooling behind stage3 has no weights
     assert module.by_depth()[0][1] is module.head
     assert module.by_depth()[-1][1] is module.suffix.stages[0]
 
 
 def test_a_head_of_other_taps_is_refused_with_all_widths(problem):
     p = problem("resnet", taps=("pooled",))
-    with pytest.raises(UsageError, match=r"28 features wide, but the head has 16, mean 16 and scale 16"):
+    with pytest.raises(UsageError, match=r"40 features wide, but the head has 16, mean 16 and scale 16"):
         TunedSuffix(p.backbone, "stage2", ("stage2", "pooled"), p.head, p.mean, p.scale)
 
 
 def test_prefix_taps_of_the_wrong_width_are_refused(problem):
     p = problem("resnet")
     activations, prefix = p.inputs("stage1", p.val_pixels)
-    with pytest.raises(UsageError, match=r"found 15 features for the taps stem, stage1; expected 16"):
+    with pytest.raises(UsageError, match=r"found 15 features for the taps stem, stage1; expected 32"):
         p.module("stage1")(activations, prefix[:, :15])
 
 

@@ -65,8 +65,9 @@ class TunedSuffix(nn.Module):
             return cast(Tensor, self.head((features - self.mean) * self.scale))
 
     def by_depth(self) -> tuple[tuple[int, nn.Module], ...]:
-        """(depth, module): the head has depth 0, the last stage 1, and so on to the left."""
-        return ((0, self.head), *enumerate(reversed(self.suffix.stages), start=1))
+        """(depth, module): the head has depth 0, the last stage with weights 1, and so on to the left."""
+        weighty = [stage for stage in self.suffix.stages if any(True for _ in stage.parameters())]
+        return ((0, self.head), *enumerate(reversed(weighty), start=1))
 
     @property
     def trained_stages(self) -> tuple[str, ...]:
