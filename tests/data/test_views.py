@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from warmstart.data.views import CROP_PCT, RESIZE_MODES, VIEW_POLICIES, apply_view, needed_shorter_side_px, resize
+from warmstart.data.views import CROP_PCT, DIHEDRAL, RESIZE_MODES, VIEW_POLICIES, apply_view, needed_shorter_side_px, resize
 from warmstart.errors import UnknownNameError
 
 
@@ -87,6 +87,36 @@ def test_flip_mirrors_left_and_right_and_twice_is_nothing():
     assert flipped.flags.c_contiguous
     assert np.array_equal(apply_view(flipped, "flip"), pixels)
     assert np.array_equal(apply_view(pixels, "plain"), pixels)
+
+
+def test_dihedral_views_are_the_eight_symmetries_of_a_square_and_each_undoes_or_repeats_another():
+    corner = np.zeros((3, 5, 5), dtype=np.uint8)
+    corner[0, 0, 1] = 255
+    orbit = {apply_view(corner, view).tobytes() for view in DIHEDRAL}
+    assert len(orbit) == 8
+    for first in DIHEDRAL:
+        seen = apply_view(corner, first)
+        assert seen.flags.c_contiguous
+        assert {apply_view(seen, second).tobytes() for second in DIHEDRAL} == orbit
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_the_first_dihedral_views_are_closed_among_themselves(count):
+    pixels = np.arange(3 * 4 * 4, dtype=np.uint8).reshape(3, 4, 4)
+    views = list(DIHEDRAL)[:count]
+    orbit = {apply_view(pixels, view).tobytes() for view in views}
+    assert {apply_view(apply_view(pixels, a), b).tobytes() for a in views for b in views} == orbit
+
+
+def test_names_of_dihedral_views_say_what_they_do():
+    pixels = np.arange(4, dtype=np.uint8).reshape(1, 2, 2).repeat(3, axis=0)  # 0 1 over 2 3
+    turned = {view: apply_view(pixels, view)[0].ravel().tolist() for view in DIHEDRAL}
+    assert turned["rot90"] == [1, 3, 0, 2]  # against the clock: the right column is now on top
+    assert turned["rot180"] == [3, 2, 1, 0]
+    assert turned["rot270"] == [2, 0, 3, 1]
+    assert turned["flip-rot90"] == [0, 2, 1, 3]  # mirrored to 1 0 over 3 2, then turned
+    assert turned["flip-rot180"] == [2, 3, 0, 1]  # upside down
+    assert turned["flip-rot270"] == [3, 1, 2, 0]
 
 
 @pytest.mark.parametrize("policy", VIEW_POLICIES)

@@ -1,10 +1,12 @@
 """TrivialAugment, wide space: one operation, drawn uniformly, at a strength drawn uniformly.
 
 Müller & Hutter (2021), TrivialAugment: Tuning-free Yet State-of-the-Art Data Augmentation, ICCV; operations and ranges of
-table 1, column 'Wide'; 31 strengths, as there. Three differences:
+table 1, column 'Wide'; 31 strengths, as there. Four differences:
 
 * Shears keep the centre in place rather than the upper left corner: what the label speaks of is more often there.
 * The paper's shift of up to 32 pixels is taken as 32 / 224 of the side, so that it means the same at every input size.
+* Brightness and contrast begin at 0.2 of the picture's, not at 0.01, where nothing can be seen: the paper draws anew in every
+  epoch, but a stored view would be an empty picture with a label for the whole run.
 * What moves in from outside is mid-grey, as the border of 'pad' is; black would be a strong edge.
 
 Every operation takes and gives an 8-bit RGB picture of the same size.
@@ -81,8 +83,8 @@ OPERATIONS: dict[str, Operation] = {
     "posterize": Operation(lambda picture, bits: ImageOps.posterize(picture, round(bits)), weakest=8, strongest=2),
     # A factor of 1 is no change.
     "saturation": Operation(lambda picture, factor: ImageEnhance.Color(picture).enhance(factor), 0.01, 2.0),
-    "contrast": Operation(lambda picture, factor: ImageEnhance.Contrast(picture).enhance(factor), 0.01, 2.0),
-    "brightness": Operation(lambda picture, factor: ImageEnhance.Brightness(picture).enhance(factor), 0.01, 2.0),
+    "contrast": Operation(lambda picture, factor: ImageEnhance.Contrast(picture).enhance(factor), 0.2, 2.0),
+    "brightness": Operation(lambda picture, factor: ImageEnhance.Brightness(picture).enhance(factor), 0.2, 2.0),
     "sharpness": Operation(lambda picture, factor: ImageEnhance.Sharpness(picture).enhance(factor), 0.01, 2.0),
     "shear-x": Operation(_shear_x, weakest=0, strongest=0.99, signed=True),
     "shear-y": Operation(_shear_y, weakest=0, strongest=0.99, signed=True),
