@@ -9,6 +9,7 @@ from warmstart.records import Plan
 from warmstart.workflows import evaluate as _evaluate
 from warmstart.workflows import inspect as _inspect
 from warmstart.workflows import train as _train
+from warmstart.workflows.settings import TrainSettings
 from warmstart.workflows.watch import Nobody
 
 
@@ -23,7 +24,7 @@ def train(
     quiet: bool = False,
 ) -> _train.Run:
     """Train on a folder, manifest, list of (path, class name) or DataFrame with path and label; see `workflows.train.train`."""
-    settings = _train.TrainSettings(exclude=exclude, runs=Path(runs), strict=strict, download=download)
+    settings = TrainSettings(exclude=exclude, runs=Path(runs), strict=strict, download=download)
     with nullcontext(Nobody()) if quiet else Terminal() as watcher:
         return _train.train(data, plan, settings, watcher=watcher)
 

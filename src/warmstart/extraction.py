@@ -9,6 +9,7 @@ of the queue, whatever the number of pictures. N pictures, V views, B batch, S i
 
 import itertools
 import json
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -126,7 +127,7 @@ def render_views(picture: Picture, views: Sequence[str], preprocessing: Preproce
     """uint8 (3, S, S) for each view of one picture. Raises PictureError."""
     size_px, mode = preprocessing.size_px, preprocessing.resize
     decoded: dict[
-        int, "Image"
+        int, Image
     ] = {}  # a view's pixels must not depend on the company it is computed in, so each asks for its own size
     rendered = []
     for view in views:
@@ -215,9 +216,9 @@ def extract(
     ) as stored:
         filled = stored.fill(pictures, views)
         good = [i for i in range(len(pictures)) if i not in filled.broken]
-        total = stored.read([pictures[i] for i in good], views[0])
+        total = stored.read([pictures[i] for i in good], [views[0]] * len(good))
         for view in views[1:]:
-            total = total.astype(np.float32) + stored.read([pictures[i] for i in good], view)
+            total = total.astype(np.float32) + stored.read([pictures[i] for i in good], [view] * len(good))
     rows = np.zeros((len(pictures), *total.shape[1:]), dtype=total.dtype)
     rows[good] = total / np.float32(len(views)) if len(views) > 1 else total
     return Extraction(
@@ -239,6 +240,23 @@ def tapped_prefix(backbone: "Backbone", size_px: int) -> Prefix:
     key = prefix_key(backbone.spec.name, weights_digest(backbone), size_px)
     return Prefix(
         name=backbone.spec.name, key=key, size_px=size_px, layout=backbone.tap_layout(size_px), module=lambda: tapped(backbone)
+    )
+
+
+def cut_prefix(backbone: "Backbone", cut: str, tap_names: tuple[str, ...], size_px: int) -> Prefix:
+    """The part left of a cut, with these taps of it and the activations at the cut as output: what a suffix is trained on."""
+    from warmstart.backbones.taps import tapped_up_to
+    from warmstart.backbones.weights import weights_digest
+
+    widths = dict(backbone.tap_layout(size_px))
+    activations = math.prod(backbone.shapes(size_px)[cut])
+    whole = prefix_key(backbone.spec.name, weights_digest(backbone), size_px)
+    return Prefix(
+        name=f"{backbone.spec.name} up to {cut}",
+        key=recipe_key({"backbone": whole, "cut": cut, "taps": list(tap_names)}),
+        size_px=size_px,
+        layout=(*((tap, widths[tap]) for tap in tap_names), ("activations", activations)),
+        module=lambda: tapped_up_to(backbone, cut, tap_names),
     )
 
 
@@ -315,18 +333,19 @@ class StoredRows:
             self._rows = self._open()
             return self._fill(pictures, views)
 
-    def read(self, pictures: Sequence[Picture], view: str) -> np.ndarray:
-        """(N, D) of the stored type. Damaged rows are dropped by the store, computed again here, and noted."""
+    def read(self, pictures: Sequence[Picture], views: Sequence[str]) -> np.ndarray:
+        """(N, D) of the stored type, one view for each picture. Damaged rows are computed again, and noted."""
         width = sum(width for _, width in self._prefix.layout)
         if not pictures:
             return np.zeros((0, width), dtype=self._format)
-        keys = [row_key(picture.digest, view) for picture in pictures]
+        keys = [row_key(picture.digest, view) for picture, view in zip(pictures, views, strict=True)]
         for _ in range(2):
             try:
                 return self._rows.read(keys)
             except DamagedRowsError as damage:
                 self.notes.append(f"{len(damage.positions)} damaged rows in the store were computed again")
-                self._compute([pictures[i] for i in damage.positions], (view,))
+                for i in damage.positions:
+                    self._compute([pictures[i]], [views[i]])
         return self._rows.read(keys)
 
     def __enter__(self) -> Self:
@@ -414,6 +433,6 @@ class StoredRows:
         engine = open_engine(self._prefix, self._engine, self._precision, folder=self._graphs)
         todo = [(picture, [(key, view)]) for key, (picture, view) in sample.items()]
         fresh = {key: row for keys, rows in engine.map(self._batches(todo, 1)) for key, row in zip(keys, rows, strict=True)}
-        stored = np.concatenate([self.read([sample[key][0]], sample[key][1]) for key in fresh]).astype(np.float32)
+        stored = np.concatenate([self.read([sample[key][0]], [sample[key][1]]) for key in fresh]).astype(np.float32)
         computed = np.stack(list(fresh.values()))
         return bool(np.linalg.norm(stored - computed) <= ROW_TOLERANCE * np.linalg.norm(computed))

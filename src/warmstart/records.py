@@ -89,6 +89,11 @@ class Plan:
     threshold: float | None = None  # two classes only: probability of `positive` from which it is predicted; None: 0.5
     fractions: tuple[float, float, float] = (0.70, 0.15, 0.15)
     seed: int = 0
+    # What follows concerns the training of the network itself, right of a cut before 'pooled' with a linear head.
+    augment: str = "none"  # 'none', 'flip', 'standard', 'strong', 'dihedral'
+    augment_views: int = 4  # renditions of each training picture that are stored; at 'pixels' every epoch has new ones
+    batch_size: int = 32
+    training: Mapping[str, Any] = field(default_factory=dict)  # any of training.settings.TrainingSettings; the rest by default
 
     def __post_init__(self) -> None:
         problems = []
@@ -98,8 +103,17 @@ class Plan:
             problems.append(f"threshold {self.threshold} is outside 0 … 1 (exclusive)")
         if len(self.fractions) != 3 or min(self.fractions) < 0 or abs(sum(self.fractions) - 1) > 1e-6:
             problems.append(f"fractions {self.fractions} are not three shares that sum to 1")
+        if not 1 <= self.augment_views <= 64:
+            problems.append(f"{self.augment_views} augmented views are outside 1 … 64")
+        if self.batch_size < 1:
+            problems.append(f"batch size {self.batch_size} is less than 1")
         if problems:
             raise UsageError("; ".join(problems))
+
+    @property
+    def trains_network(self) -> bool:
+        """Whether the network right of the cut is trained. An earlier cut with another head is that head on the stage's features."""
+        return self.head == "linear" and self.cut != "pooled" and self.training.get("epochs") != 0
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
@@ -178,6 +192,7 @@ class RunRecord:
     cache: Cache
     run_dir: str
     engine: Mapping[str, Any] = field(default_factory=dict)
+    training: Mapping[str, Any] = field(default_factory=dict)  # epochs, digests, speed; empty where the network was not trained
     choice: Mapping[str, Any] = field(default_factory=dict)  # the table that taps and penalty were chosen from
     versions: Mapping[str, str] = field(default_factory=dict)
     machine: Mapping[str, Any] = field(default_factory=dict)

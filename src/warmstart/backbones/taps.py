@@ -39,8 +39,16 @@ class Normalise(nn.Module):
 class TappedPrefix(nn.Module):
     """uint8 (B, 3, H, W) → float32 (B, D): all taps of a backbone from one pass, in the order of ``tap_names``."""
 
-    def __init__(self, normalise: nn.Module, stages: Sequence[tuple[str, nn.Module]], tap_names: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        normalise: nn.Module,
+        stages: Sequence[tuple[str, nn.Module]],
+        tap_names: tuple[str, ...],
+        *,
+        keep_activations: bool = False,
+    ) -> None:
         super().__init__()
+        self.keep_activations = keep_activations
         self.normalise = normalise
         self.stages = nn.ModuleList(module for _, module in stages)
         self.stage_names = tuple(name for name, _ in stages)
@@ -58,7 +66,10 @@ class TappedPrefix(nn.Module):
                 taps[name] = x
             elif name in self.tap_names:
                 taps[name] = mean_and_deviation(x)
-        return torch.cat([taps[name] for name in self.tap_names], dim=1)
+        if "max" in self.tap_names and "max" not in taps:  # the last map is the last thing computed
+            taps["max"] = x.amax(dim=(2, 3))
+        activations = [x.flatten(1)] if self.keep_activations else []
+        return torch.cat([*(taps[name] for name in self.tap_names), *activations], dim=1)
 
 
 def mean_and_deviation(x: Tensor) -> Tensor:
@@ -73,6 +84,16 @@ def tapped(backbone: Backbone, *, mean: Sequence[float] | None = None, std: Sequ
     """The whole backbone with all its taps, in eval mode. ``mean`` and ``std`` default to the backbone's own."""
     stages = [(stage.name, sequence(backbone.links[stage.start : stage.stop])) for stage in backbone.stages]
     return TappedPrefix(_normalise(backbone, mean, std), stages, backbone.tap_names).eval()
+
+
+def tapped_up_to(backbone: Backbone, cut: str, tap_names: tuple[str, ...]) -> nn.Module:
+    """uint8 (B, 3, H, W) → float32 (B, P + C·H·W): ``tap_names`` of the prefix, then its activations at the cut, flattened.
+
+    What the training of a suffix reads. In eval mode. ``tap_names`` must be taps at or left of the cut, in the network's order.
+    """
+    at = backbone.cuts.index(backbone.resolve_cut(cut))
+    stages = [(stage.name, sequence(backbone.links[stage.start : stage.stop])) for stage in backbone.stages[:at]]
+    return TappedPrefix(_normalise(backbone, None, None), stages, tap_names, keep_activations=True).eval()
 
 
 def activations_prefix(

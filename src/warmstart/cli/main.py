@@ -3,6 +3,7 @@
 stdout carries results, stderr everything else. Exit 0 done, 1 the user's input or data, 2 usage, 3 a fault of ours, 130 Ctrl-C.
 """
 
+import json
 import sys
 import traceback
 from collections.abc import Callable
@@ -93,6 +94,23 @@ def train(
     split: Annotated[
         str, typer.Option(metavar="TRAIN/VAL/TEST", help="Shares in percent, where the data brings no split.")
     ] = "70/15/15",
+    augment: Annotated[
+        str, typer.Option(help="Views to train the network on: none, flip, standard, strong or dihedral.")
+    ] = "none",
+    augment_views: Annotated[int, typer.Option(help="How many views of each picture are stored, the plain one included.")] = 4,
+    batch_size: Annotated[int, typer.Option(help="Pictures per batch when the network is trained.")] = 32,
+    epochs: Annotated[
+        int | None, typer.Option(help="Epochs of training right of an earlier cut; 0: only a head on that stage.")
+    ] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Of the head; stages further left get less.")] = None,
+    training: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--training",
+            metavar="NAME=VALUE",
+            help="Any other setting of training, as docs/training.md lists them; repeatable.",
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of splits and of everything random.")] = 0,
     exclude: Exclude = None,
     runs: Annotated[Path, typer.Option(help="Folder in which the run folder is made.")] = Path("runs"),
@@ -103,8 +121,12 @@ def train(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Train a classifier on a folder of class folders and write a run folder."""
-    from warmstart.workflows.train import TrainSettings
+    """Train a classifier on a folder of class folders and write a run folder.
+
+    With --cut before 'pooled' and the linear head, the network right of the cut is trained as well; with another head, or
+    --epochs 0, that head reads the frozen stage.
+    """
+    from warmstart.workflows.settings import TrainSettings
     from warmstart.workflows.train import train as train_workflow
 
     plan = Plan(
@@ -123,6 +145,10 @@ def train(
         threshold=threshold,
         fractions=_fractions(split),
         seed=seed,
+        augment=augment,
+        augment_views=augment_views,
+        batch_size=batch_size,
+        training=_training(epochs, learning_rate, training or []),
     )
     settings = TrainSettings(
         exclude=tuple(exclude or ()), runs=runs, strict=strict, download=download, store_bytes=_bytes(cache_gb)
@@ -236,7 +262,9 @@ def cache(
 @app.command()
 def demo(
     seed: Annotated[int, typer.Option(help="Which pictures are held out.")] = 0,
-    views: Annotated[str, typer.Option(help="none, or flip: features are averaged over the picture and its mirror image.")] = "none",
+    views: Annotated[
+        str, typer.Option(help="none, or flip: features are averaged over the picture and its mirror image.")
+    ] = "none",
     runs: Annotated[Path, typer.Option(help="Folder in which the run folder is made.")] = Path("runs"),
     as_json: Json = False,
 ) -> None:
@@ -302,6 +330,21 @@ def _fractions(text: str) -> tuple[float, float, float]:
     except ValueError:
         raise UsageError(f"--split {text!r} is not of the form TRAIN/VAL/TEST in percent, for example 70/15/15") from None
     return train, val, test
+
+
+def _training(epochs: int | None, learning_rate: float | None, others: list[str]) -> dict[str, Any]:
+    """Settings of training that were given; numbers and null as JSON, anything else as text."""
+    given: dict[str, Any] = {"epochs": epochs, "learning_rate": learning_rate}
+    given = {name: value for name, value in given.items() if value is not None}
+    for pair in others:
+        name, equals, text = pair.partition("=")
+        if not equals:
+            raise UsageError(f"--training {pair!r} is not of the form NAME=VALUE, for example label_smoothing=0.1")
+        try:
+            given[name] = json.loads(text)
+        except ValueError:
+            given[name] = text
+    return given
 
 
 def _bytes(gigabytes: float | None) -> int | None:

@@ -11,7 +11,8 @@ from typing import Any
 
 from warmstart.errors import DataError
 from warmstart.records import Example, Listing, Plan
-from warmstart.workflows.train import Run, TrainSettings, train
+from warmstart.workflows.settings import TrainSettings
+from warmstart.workflows.train import Run, train
 from warmstart.workflows.watch import Watcher
 
 LICENCE = "CC BY-NC-SA 4.0 (the pictures: not for commercial use)"

@@ -1,16 +1,12 @@
 """train: a folder of images in, a tested and saved classifier out.
 
-listing → digests → splits → backbone → engine, proved → rows from the store → taps and penalty on val → refit → test → run folder
+probe (frozen features, head chosen) → [tune: the network right of the cut] → test → run folder
 """
 
-import csv
-import itertools
-import re
 import time
 from collections.abc import Hashable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -20,34 +16,25 @@ import numpy as np
 from warmstart import machine
 from warmstart.backbones.catalog import find
 from warmstart.backbones.chain import Backbone
-from warmstart.backbones.weights import load_backbone
-from warmstart.data.listing import read_listing
+from warmstart.data.augmentation import view_names
 from warmstart.data.views import RESIZE_MODES, VIEW_POLICIES
 from warmstart.engines.build import ENGINES, PRECISIONS
-from warmstart.errors import DataError, UnknownNameError, UsageError
+from warmstart.errors import UnknownNameError, UsageError
+from warmstart.evaluation.calibration import fit_temperature
 from warmstart.evaluation.metrics import score
-from warmstart.extraction import choose_engine, columns, extract, library_versions, tapped_prefix
+from warmstart.extraction import columns, library_versions
 from warmstart.heads.catalog import head_spec
 from warmstart.heads.protocol import Head
-from warmstart.heads.selection import CLASS_WEIGHTS, Choice, choose_head, refit
+from warmstart.heads.selection import CLASS_WEIGHTS, refit
 from warmstart.model.build import assemble
 from warmstart.model.predictor import Model
-from warmstart.records import Cache, Listing, Plan, Preprocessing, RunRecord, Scores, Split, to_json
+from warmstart.records import Cache, Plan, RunRecord, Scores, Split
 from warmstart.store.cache import Store
-from warmstart.strategy.taps import candidate_taps
-from warmstart.workflows.dataset import Dataset, prepare, without
+from warmstart.workflows.dataset import Dataset
+from warmstart.workflows.probe import Probe, probe, see
+from warmstart.workflows.run_folder import PredictionRow, new_run_folder, write_run
+from warmstart.workflows.settings import TrainSettings
 from warmstart.workflows.watch import Nobody, Watcher
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainSettings:
-    """What a run needs beside its plan: none of it changes the numbers."""
-
-    exclude: tuple[str, ...] = ()  # patterns of class folders or paths to leave out
-    runs: Path = Path("runs")  # a run folder <time>-<name> is made in here
-    strict: bool = False  # a picture that cannot be used is an error
-    download: bool = False  # weights may be fetched from their hub
-    store_bytes: int | None = None  # size budget of the store; None: its default
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +59,20 @@ class Run:
         return SplitScores(val=self.record.scores.get("val"), test=self.record.scores.get("test"))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """A model before it is tested, and the rows that it is tested on. N pictures, D features over all taps."""
+
+    model: Model
+    val_head: Head  # scored on val: one that has not learnt from it
+    chosen_on_val: bool
+    rows: np.ndarray  # (N, D); those of val and test are meant
+    training: Mapping[str, Any]  # what is worth recording of the training of the network; empty for a frozen one
+    hits: int
+    misses: int
+    seconds: Mapping[str, float]
+
+
 def train(
     data: Any,
     plan: Plan | None = None,
@@ -89,115 +90,12 @@ def train(
     plan, settings, watcher = plan or Plan(), settings or TrainSettings(), watcher or Nobody()
     begin = time.perf_counter() - seconds_before
     check_plan(plan)
-    listing = data if isinstance(data, Listing) else read_listing(data, exclude=settings.exclude)
     with Store(machine.store_folder(), settings.store_bytes) as store:
-        dataset = prepare(listing, store, plan, watcher, strata=strata)
-        backbone = load_backbone(
-            plan.backbone, weights=plan.weights, download=settings.download, seed=plan.seed, announce=watcher.say
-        )
-        preprocessing = Preprocessing(
-            size_px=plan.image_size_px or backbone.spec.input_size_px, resize=plan.resize, views=VIEW_POLICIES[plan.views]
-        )
-        tap_sets = candidate_taps(plan.taps, backbone.resolve_cut(plan.cut), backbone.tap_names)
-        prefix = tapped_prefix(backbone, preprocessing.size_px)
-        extract_begin = time.perf_counter()
-        proven = choose_engine(
-            dataset.pictures,
-            prefix,
-            preprocessing,
-            engine=plan.engine,
-            precision=plan.precision,
-            graphs=machine.graphs_folder(),
-        )
-        extraction = extract(
-            dataset.pictures,
-            prefix=prefix,
-            engine=proven.engine,
-            precision=proven.precision,
-            preprocessing=preprocessing,
-            store=store,
-            graphs=machine.graphs_folder(),
-            on_progress=watcher.progress,
-        )
-    extract_seconds = time.perf_counter() - extract_begin
-    for note in (*proven.notes, *extraction.notes):
-        watcher.say(note)
-    dataset, kept = without(dataset, extraction.broken)
-    if settings.strict and dataset.problems:
-        raise DataError(f"--strict: {len(dataset.problems)} problems, the first: {dataset.problems[0].message}")
-    _check_positive(plan, dataset)
-
-    fit_begin = time.perf_counter()
-    rows = extraction.rows[kept]
-    choice = choose_head(
-        plan.head,
-        {name: partial(_some_rows, rows, extraction.layout, taps) for name, taps in tap_sets.items()},
-        dataset.labels,
-        n_classes=len(dataset.class_names),
-        train=dataset.positions("train"),
-        val=dataset.positions("val"),
-        class_weight=plan.class_weight,
-        seed=plan.seed,
-    )
-    taps = tap_sets[choice.tap_set]
-    final = dataset.positions("train", "val")
-    watcher.say(f"taps and penalty are chosen; the head is fitted again on train and val together ({len(final):,} pictures)")
-    head = refit(
-        choice, _some_rows(rows, extraction.layout, taps, final), dataset.labels[final], n_classes=len(dataset.class_names)
-    )
-    model = assemble(
-        backbone,
-        head=head,
-        head_name=plan.head,
-        taps=taps,
-        temperature=choice.temperature,
-        preprocessing=preprocessing,
-        engine=proven.engine,
-        precision=proven.precision,
-        class_names=dataset.class_names,
-        positive=plan.positive,
-        threshold=plan.threshold,
-    )
-    plan = replace(
-        plan,
-        cut=backbone.resolve_cut(plan.cut),
-        taps=",".join(taps),
-        image_size_px=preprocessing.size_px,
-        engine=proven.engine,
-        precision=proven.precision,
-    )
-    fit_seconds = time.perf_counter() - fit_begin
-
-    evaluate_begin = time.perf_counter()
-    scores, predictions = _evaluate(model, choice, dataset, rows)
-    seconds = {
-        "extract": extract_seconds,
-        "fit": fit_seconds,
-        "evaluate": time.perf_counter() - evaluate_begin,
-    }
-    folder = _new_run_folder(settings.runs, dataset.source)
-    model = replace(model, about=_about(plan, scores, dataset, backbone))
-    model.save(folder / "model")
-    record = RunRecord(
-        data=dataset.summary(),
-        plan=plan,
-        scores=scores,
-        seconds={"total": time.perf_counter() - begin, **seconds},
-        images_per_second=extraction.misses / extraction.seconds if extraction.misses else None,
-        cache=Cache(hits=extraction.hits, misses=extraction.misses),
-        run_dir=str(folder),
-        engine={
-            "name": proven.engine,
-            "precision": proven.precision,
-            "proof": asdict(proven.proof),
-            "notes": [*proven.notes, *extraction.notes],
-        },
-        choice=choice.to_dict(),
-        versions={"warmstart": version("warmstart"), **library_versions()},
-        machine=machine.describe(),
-    )
-    _write_run(folder, record, predictions)
-    return Run(model=model, record=record, folder=folder)
+        seen = probe(data, plan, settings, store, watcher, strata=strata)
+        check_positive(plan, seen.dataset)
+        folder = new_run_folder(settings.runs, seen.dataset.source)
+        trained = tuned(seen, store, watcher, folder) if plan.trains_network else frozen(seen, watcher)
+    return finish(seen, trained, folder, begin)
 
 
 def check_plan(plan: Plan) -> None:
@@ -215,13 +113,106 @@ def check_plan(plan: Plan) -> None:
     find(plan.backbone)
     if plan.threshold is not None and plan.positive is None:
         raise UsageError("--threshold is a probability of one class: name it with --positive CLASS")
-    if plan.cut == "pixels":
+    if plan.cut == "pixels" and not plan.trains_network:
         raise UsageError(
-            "--cut pixels leaves nothing frozen, and training the network itself is not built yet. Use 'pooled' or a stage."
+            "at --cut pixels there are no features for a head: the network itself is trained there, with --head linear"
         )
+    if plan.augment != "none" and not plan.trains_network:
+        raise UsageError(
+            "--augment makes views to train the network on, and with this cut and head nothing of it is trained. "
+            "Choose an earlier --cut, or average features over --views."
+        )
+    if plan.trains_network and len(VIEW_POLICIES[plan.views]) > 1:
+        raise UsageError("--views averages features of a frozen network; for training use --augment")
+    view_names(plan.augment, plan.augment_views)
+    if plan.trains_network:
+        from warmstart.workflows.tune import training_settings
+
+        training_settings(plan.training, cold=False, seed=plan.seed)
 
 
-def _check_positive(plan: Plan, dataset: Dataset) -> None:
+def frozen(seen: Probe, watcher: Watcher) -> Trained:
+    """The chosen head, fitted again on train and val together, on the frozen backbone."""
+    begin = time.perf_counter()
+    final = seen.dataset.positions("train", "val")
+    watcher.say(f"taps and penalty are chosen; the head is fitted again on train and val together ({len(final):,} pictures)")
+    with machine.calm_blas():
+        head = refit(seen.choice, seen.features(final), seen.dataset.labels[final], n_classes=len(seen.dataset.class_names))
+    return Trained(
+        model=_assembled(seen, seen.backbone, head, temperature=seen.choice.temperature, precision=seen.plan.precision),
+        val_head=seen.choice.head,
+        chosen_on_val=seen.choice.method == "val",
+        rows=seen.rows,
+        training={},
+        hits=seen.extraction.hits,
+        misses=seen.extraction.misses,
+        seconds={"extract": seen.extract_seconds, "fit": seen.fit_seconds + time.perf_counter() - begin},
+    )
+
+
+def tuned(seen: Probe, store: Store, watcher: Watcher, folder: Path, *, resume: bool = False) -> Trained:
+    """The network trained right of the cut. It is tested as it will be used: through an engine, from the pictures on."""
+    from warmstart.workflows.tune import tune
+
+    result = tune(seen, store, watcher, folder, resume=resume)
+    held_out = seen.dataset.positions("val", "test")
+    begin = time.perf_counter()
+    proven, extraction = see(tuple(seen.dataset.pictures[i] for i in held_out), result.backbone, seen.plan, store, watcher)
+    rows = np.zeros((len(seen.dataset.pictures), extraction.rows.shape[1]), extraction.rows.dtype)
+    rows[held_out] = extraction.rows
+    val = seen.dataset.positions("val")
+    logits = result.head.logits(columns(rows[val], extraction.layout, seen.taps))
+    temperature = fit_temperature(logits, seen.dataset.labels[val])
+    see_seconds = time.perf_counter() - begin
+    return Trained(
+        model=_assembled(seen, result.backbone, result.head, temperature=temperature, precision=proven.precision),
+        val_head=result.head,
+        chosen_on_val=True,
+        rows=rows,
+        training=result.to_dict(),
+        hits=seen.extraction.hits + result.hits + extraction.hits,
+        misses=seen.extraction.misses + result.misses + extraction.misses,
+        seconds={
+            "extract": seen.extract_seconds + result.extract_seconds + see_seconds,
+            "fit": seen.fit_seconds,
+            "train": result.train_seconds,
+        },
+    )
+
+
+def finish(seen: Probe, trained: Trained, folder: Path, begin: float) -> Run:
+    """Test, save the model, write the run folder. ``begin``: when the run began, by `time.perf_counter`."""
+    dataset, plan = seen.dataset, seen.plan
+    evaluate_begin = time.perf_counter()
+    scores, predictions = _evaluate(trained, dataset)
+    evaluate_seconds = time.perf_counter() - evaluate_begin
+    model = replace(trained.model, about=_about(plan, scores, dataset, seen.backbone))
+    model.save(folder / "model")
+    record = RunRecord(
+        data=dataset.summary(),
+        plan=plan,
+        scores=scores,
+        seconds={"total": time.perf_counter() - begin, **trained.seconds, "evaluate": evaluate_seconds},
+        images_per_second=trained.misses / trained.seconds["extract"] if trained.misses else None,
+        cache=Cache(hits=trained.hits, misses=trained.misses),
+        run_dir=str(folder),
+        engine={
+            "name": model.engine,
+            "precision": model.precision,
+            "proof": asdict(seen.proven.proof),
+            "notes": [*seen.proven.notes, *seen.extraction.notes],
+        },
+        choice=seen.choice.to_dict(),
+        training=trained.training,
+        versions={"warmstart": version("warmstart"), **library_versions()},
+        machine=machine.describe(),
+    )
+    write_run(folder, record, predictions)
+    return Run(model=model, record=record, folder=folder)
+
+
+def check_positive(plan: Plan, dataset: Dataset) -> None:
+    """A positive class must be one of two. Raises UnknownNameError or UsageError."""
     if plan.positive is None:
         return
     if plan.positive not in dataset.class_names:
@@ -230,39 +221,47 @@ def _check_positive(plan: Plan, dataset: Dataset) -> None:
         raise UsageError(f"--positive is for two classes; {dataset.source} has {len(dataset.class_names)}")
 
 
-def _some_rows(
-    rows: np.ndarray, layout: tuple[tuple[str, int], ...], taps: tuple[str, ...], positions: np.ndarray
-) -> np.ndarray:
-    return columns(rows[positions], layout, taps)
+def _assembled(seen: Probe, backbone: Backbone, head: Head, *, temperature: float, precision: str) -> Model:
+    return assemble(
+        backbone,
+        head=head,
+        head_name=seen.plan.head,
+        taps=seen.taps,
+        temperature=temperature,
+        preprocessing=seen.preprocessing,
+        engine=seen.proven.engine,
+        precision=precision,
+        class_names=seen.dataset.class_names,
+        positive=seen.plan.positive,
+        threshold=seen.plan.threshold,
+    )
 
 
-def _evaluate(
-    model: Model, choice: Choice, dataset: Dataset, rows: np.ndarray
-) -> tuple[dict[Split, Scores], list[tuple[str, str, str, float]]]:
+def _evaluate(trained: Trained, dataset: Dataset) -> tuple[dict[Split, Scores], list[PredictionRow]]:
     """Scores by split, and (path, true class, predicted class, its probability) of every test picture.
 
-    The only place where labels of test are looked at, once. Val is scored with the head that was fitted on train alone.
+    The only place where labels of test are looked at, once. Val is scored with a head that has not learnt from it.
     """
-    train_labels = dataset.labels[dataset.positions("train")]
-    majority = int(np.bincount(train_labels).argmax())
-    scores, predictions = {}, []
-    heads: dict[Split, Head] = {"val": choice.head, "test": model.head}
+    model, names = trained.model, dataset.class_names
+    majority = int(np.bincount(dataset.labels[dataset.positions("train")]).argmax())
+    heads: dict[Split, Head] = {"val": trained.val_head, "test": model.head}
+    scores: dict[Split, Scores] = {}
+    predictions: list[PredictionRow] = []
     for split, head in heads.items():
         positions = dataset.positions(split)
         if not len(positions):
             continue
-        probabilities = replace(model, head=head).probabilities(rows[positions])
+        probabilities = replace(model, head=head).probabilities(trained.rows[positions])
         predicted = model.decide(probabilities)
         scores[split] = score(
             probabilities=probabilities,
             labels=dataset.labels[positions],
-            class_names=dataset.class_names,
+            class_names=names,
             majority_label=majority,
-            used_for_choosing=split == "val" and choice.method == "val",
+            used_for_choosing=split == "val" and trained.chosen_on_val,
             predicted=predicted,
         )
         if split == "test":
-            names = dataset.class_names
             predictions = [
                 (dataset.pictures[i].path, names[dataset.labels[i]], names[label], float(p[label]))
                 for i, label, p in zip(positions, predicted, probabilities, strict=True)
@@ -282,30 +281,3 @@ def _about(plan: Plan, scores: Mapping[Split, Scores], dataset: Dataset, backbon
         "versions": {"warmstart": version("warmstart"), **library_versions()},
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-
-
-def _new_run_folder(runs: Path, source: str) -> Path:
-    """runs/<time>-<name>, not there before."""
-    name = re.sub(r"[^\w.-]+", "-", Path(source).name or "run").strip("-.") or "run"
-    base = f"{datetime.now().strftime('%Y%m%d-%H%M%S')}-{name}"
-    for attempt in itertools.count(1):
-        folder = runs / (base if attempt == 1 else f"{base}-{attempt}")
-        try:
-            folder.mkdir(parents=True)
-        except FileExistsError:
-            continue
-        except OSError as reason:
-            raise DataError(
-                f"the run folder {folder} cannot be made ({reason.strerror}); choose another with --runs"
-            ) from reason
-        break
-    return folder
-
-
-def _write_run(folder: Path, record: RunRecord, predictions: list[tuple[str, str, str, float]]) -> None:
-    (folder / "plan.json").write_text(to_json(record.plan.to_dict()), "utf-8")
-    with (folder / "predictions.csv").open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
-        writer = csv.writer(file)
-        writer.writerow(["path", "true", "predicted", "probability"])
-        writer.writerows((path, true, predicted, f"{p:.6f}") for path, true, predicted, p in predictions)
-    (folder / "run.json").write_text(to_json(record.to_dict()), "utf-8", errors="surrogateescape")
