@@ -67,7 +67,9 @@ def _root(
 
 @app.command()
 def train(
-    data: Data,
+    data: Annotated[
+        str | None, typer.Argument(metavar="DATA", help="Folder of class folders, or a CSV/TSV manifest with path and label.")
+    ] = None,
     backbone: Annotated[str, typer.Option(help="Pretrained network; the names: warmstart backbones.")] = "efficientnet_lite0",
     weights: Annotated[str, typer.Option(help="'default', 'random', or a .safetensors/.pth file.")] = "default",
     cut: Annotated[
@@ -119,6 +121,9 @@ def train(
     cache_gb: Annotated[
         float | None, typer.Option(metavar="GB", help="Size budget of the store; default: a share of the free disk.")
     ] = None,
+    resume: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="Instead of DATA: go on with a run whose training was interrupted.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Train a classifier on a folder of class folders and write a run folder.
@@ -127,8 +132,17 @@ def train(
     --epochs 0, that head reads the frozen stage.
     """
     from warmstart.workflows.settings import TrainSettings
+    from warmstart.workflows.train import resume as resume_workflow
     from warmstart.workflows.train import train as train_workflow
 
+    if (data is None) == (resume is None):
+        raise UsageError("give DATA to start a run, or --resume RUN to go on with one: one of the two")
+    if resume is not None:
+        with Terminal() as terminal:
+            run = resume_workflow(resume, watcher=terminal, download=download, seconds_before=process_seconds())
+        _give(run.record.to_dict(), as_json, lambda: tables.train(run.record))
+        return
+    assert data is not None
     plan = Plan(
         backbone=backbone,
         weights=weights,

@@ -2,6 +2,7 @@
 
 import csv
 import math
+import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -64,8 +65,9 @@ def train(record: "RunRecord") -> None:
 def predict(result: "Predictions", top: int) -> None:
     """A row a picture, the most probable classes first."""
     out = _out()
+    folder = _common_folder([prediction.source for prediction in result.predictions])
     table = Table(box=box.SIMPLE_HEAD)
-    table.add_column("picture", overflow="fold")
+    table.add_column(f"picture in {escape(printable(folder))}" if folder else "picture", overflow="fold")
     table.add_column("class")
     table.add_column("probability", justify="right")
     table.add_column("next", style="dim")
@@ -73,7 +75,7 @@ def predict(result: "Predictions", top: int) -> None:
         ranked = sorted(prediction.probabilities.items(), key=lambda item: -item[1])
         others = [f"{name} {p:.2f}" for name, p in ranked if name != prediction.class_name][: top - 1]
         table.add_row(
-            escape(printable(prediction.source)),
+            escape(printable(os.path.relpath(prediction.source, folder) if folder else prediction.source)),
             escape(prediction.class_name),
             f"{prediction.probability:.3f}",
             escape(", ".join(others)),
@@ -312,6 +314,14 @@ def _took(record: "RunRecord") -> str:
         f"{s['total']:.1f} s in all: features {s['extract']:.1f} s ({speed}, {record.cache.hits:,} from the store), "
         f"head {s['fit']:.1f} s · {record.engine['name']} {record.engine['precision']}, proved on your pictures"
     )
+
+
+def _common_folder(paths: Sequence[str]) -> str:
+    """What can stand in the head of a column instead of in every row; '' where there is nothing in common."""
+    try:
+        return os.path.commonpath([str(Path(path).parent) for path in paths])
+    except ValueError:  # none, or relative and absolute ones
+        return ""
 
 
 def _settings(settings: Mapping[str, Any]) -> str:

@@ -13,7 +13,6 @@ import numpy as np
 from warmstart import machine
 from warmstart.backbones.chain import Backbone
 from warmstart.backbones.weights import load_backbone
-from warmstart.data.listing import read_listing
 from warmstart.data.views import VIEW_POLICIES
 from warmstart.engines.build import Proven
 from warmstart.errors import DataError
@@ -50,7 +49,7 @@ class Probe:
 
 
 def probe(
-    data: Any,
+    listing: Listing,
     plan: Plan,
     settings: TrainSettings,
     store: Store,
@@ -59,7 +58,6 @@ def probe(
     strata: Mapping[str, Hashable] | None = None,
 ) -> Probe:
     """Everything up to the choice of taps and penalty. Raises what `train` raises."""
-    listing = data if isinstance(data, Listing) else read_listing(data, exclude=settings.exclude)
     dataset = prepare(listing, store, plan, watcher, strata=strata)
     backbone = load_backbone(
         plan.backbone, weights=plan.weights, download=settings.download, seed=plan.seed, announce=watcher.say

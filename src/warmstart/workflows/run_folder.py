@@ -2,12 +2,16 @@
 
 import csv
 import itertools
+import json
 import re
 from datetime import datetime
 from pathlib import Path
 
-from warmstart.errors import DataError
-from warmstart.records import RunRecord, to_json
+from warmstart.errors import DataError, InputError
+from warmstart.records import Plan, RunRecord, to_json
+from warmstart.workflows.settings import TrainSettings
+
+START = "start.json"  # there while a run that can be resumed is under way
 
 PredictionRow = tuple[str, str, str, float]  # path, true class, predicted class, its probability
 
@@ -30,6 +34,31 @@ def new_run_folder(runs: Path, source: str) -> Path:
     return folder
 
 
+def write_start(folder: Path, source: str, plan: Plan, settings: TrainSettings) -> None:
+    """What `read_start` needs to go on after a kill; removed by `write_run`."""
+    document = {
+        "data": str(Path(source).resolve()),
+        "plan": plan.to_dict(),
+        "exclude": list(settings.exclude),
+        "strict": settings.strict,
+    }
+    (folder / START).write_text(to_json(document), "utf-8", errors="surrogateescape")
+
+
+def read_start(folder: Path) -> tuple[str, Plan, TrainSettings]:
+    """Data, plan and settings of a run that was interrupted. Raises InputError when there is none."""
+    path = folder / START
+    if not path.is_file():
+        finished = (folder / "run.json").is_file()
+        reason = "the run is finished" if finished else f"there is no {START} in it, so no training was begun there"
+        raise InputError(f"{folder} cannot be resumed: {reason}.")
+    document = json.loads(path.read_text("utf-8", errors="surrogateescape"))
+    settings = TrainSettings(exclude=tuple(document["exclude"]), strict=document["strict"], runs=folder.parent)
+    if not Path(document["data"]).exists():
+        raise InputError(f"{folder} was trained on {document['data']}, which is gone. Bring it back, or start a new run.")
+    return document["data"], Plan.from_dict(document["plan"]), settings
+
+
 def write_run(folder: Path, record: RunRecord, predictions: list[PredictionRow]) -> None:
     """Everything but the model."""
     (folder / "plan.json").write_text(to_json(record.plan.to_dict()), "utf-8")
@@ -38,3 +67,4 @@ def write_run(folder: Path, record: RunRecord, predictions: list[PredictionRow])
         writer.writerow(["path", "true", "predicted", "probability"])
         writer.writerows((path, true, predicted, f"{p:.6f}") for path, true, predicted, p in predictions)
     (folder / "run.json").write_text(to_json(record.to_dict()), "utf-8", errors="surrogateescape")
+    (folder / START).unlink(missing_ok=True)

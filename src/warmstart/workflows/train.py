@@ -17,6 +17,7 @@ from warmstart import machine
 from warmstart.backbones.catalog import find
 from warmstart.backbones.chain import Backbone
 from warmstart.data.augmentation import view_names
+from warmstart.data.listing import read_listing
 from warmstart.data.views import RESIZE_MODES, VIEW_POLICIES
 from warmstart.engines.build import ENGINES, PRECISIONS
 from warmstart.errors import UnknownNameError, UsageError
@@ -28,11 +29,11 @@ from warmstart.heads.protocol import Head
 from warmstart.heads.selection import CLASS_WEIGHTS, refit
 from warmstart.model.build import assemble
 from warmstart.model.predictor import Model
-from warmstart.records import Cache, Plan, RunRecord, Scores, Split
+from warmstart.records import Cache, Listing, Plan, RunRecord, Scores, Split
 from warmstart.store.cache import Store
 from warmstart.workflows.dataset import Dataset
 from warmstart.workflows.probe import Probe, probe, see
-from warmstart.workflows.run_folder import PredictionRow, new_run_folder, write_run
+from warmstart.workflows.run_folder import PredictionRow, new_run_folder, read_start, write_run, write_start
 from warmstart.workflows.settings import TrainSettings
 from warmstart.workflows.watch import Nobody, Watcher
 
@@ -90,11 +91,28 @@ def train(
     plan, settings, watcher = plan or Plan(), settings or TrainSettings(), watcher or Nobody()
     begin = time.perf_counter() - seconds_before
     check_plan(plan)
+    listing = data if isinstance(data, Listing) else read_listing(data, exclude=settings.exclude)
     with Store(machine.store_folder(), settings.store_bytes) as store:
-        seen = probe(data, plan, settings, store, watcher, strata=strata)
+        seen = probe(listing, plan, settings, store, watcher, strata=strata)
         check_positive(plan, seen.dataset)
         folder = new_run_folder(settings.runs, seen.dataset.source)
+        if plan.trains_network:
+            write_start(folder, listing.source, plan, settings)
         trained = tuned(seen, store, watcher, folder) if plan.trains_network else frozen(seen, watcher)
+    return finish(seen, trained, folder, begin)
+
+
+def resume(folder: Path, *, watcher: Watcher | None = None, download: bool = False, seconds_before: float = 0.0) -> Run:
+    """Go on with a run whose training was interrupted, from its last checkpoint, to the weights it would have had.
+
+    Raises UsageError when data, plan or code are not what they were, InputError when there is nothing to resume.
+    """
+    watcher = watcher or Nobody()
+    begin = time.perf_counter() - seconds_before
+    source, plan, settings = read_start(folder)
+    with Store(machine.store_folder(), settings.store_bytes) as store:
+        seen = probe(read_listing(source, exclude=settings.exclude), plan, replace(settings, download=download), store, watcher)
+        trained = tuned(seen, store, watcher, folder, resume=True)
     return finish(seen, trained, folder, begin)
 
 

@@ -87,6 +87,11 @@ def tune(probe: Probe, store: Store, watcher: Watcher, folder: Path, *, resume: 
         )
     before = prefix_digest(backbone, plan.cut)
     module = _start(probe, cold=cold)
+    if not module.trained_stages:
+        raise UsageError(
+            f"--cut {plan.cut} leaves nothing to train: the head reads {', '.join(probe.taps)}, all left of the cut. "
+            "Cut earlier, read more with --taps all, or train only a head on that stage with --epochs 0."
+        )
 
     begin = time.perf_counter()
     with _reader(probe, module, store, watcher) as (read, n_views, hits, misses):
@@ -104,7 +109,7 @@ def tune(probe: Probe, store: Store, watcher: Watcher, folder: Path, *, resume: 
         )
         identity = {"plan": plan.to_dict(), "data": dataset.fingerprint()}
         checkpoint = read_checkpoint(folder / CHECKPOINT, identity) if resume else None
-        execution = _execution(module, batches)
+        execution = _same_execution(checkpoint) if checkpoint else _execution(module, batches)
 
         def save(state: Checkpoint) -> None:
             write_checkpoint(folder / CHECKPOINT, state, identity)
@@ -211,6 +216,12 @@ def _execution(module: TunedSuffix, batches: TrainBatches) -> Execution:
     candidates = candidate_executions(default_execution().device)
     fastest, _ = fastest_execution(module, next(iter(batches.epoch(0, 0))), candidates)
     return fastest
+
+
+def _same_execution(checkpoint: Checkpoint) -> Execution:
+    """As the run was started: measuring again might choose otherwise, and other kernels round otherwise."""
+    then = checkpoint.execution
+    return Execution(device=default_execution().device, precision=then["precision"], channels_last=then["channels last"])
 
 
 def _follow(
