@@ -11,7 +11,7 @@ from warmstart.errors import DataError, InputError
 from warmstart.records import Plan, RunRecord, to_json
 from warmstart.workflows.settings import TrainSettings
 
-START = "start.json"  # there while a run that can be resumed is under way
+START, CHECKPOINT = "start.json", "checkpoint.safetensors"  # there while a run that can be resumed is under way
 
 PredictionRow = tuple[str, str, str, float]  # path, true class, predicted class, its probability
 
@@ -67,4 +67,5 @@ def write_run(folder: Path, record: RunRecord, predictions: list[PredictionRow])
         writer.writerow(["path", "true", "predicted", "probability"])
         writer.writerows((path, true, predicted, f"{p:.6f}") for path, true, predicted, p in predictions)
     (folder / "run.json").write_text(to_json(record.to_dict()), "utf-8", errors="surrogateescape")
-    (folder / START).unlink(missing_ok=True)
+    for name in (START, CHECKPOINT):
+        (folder / name).unlink(missing_ok=True)

@@ -36,9 +36,9 @@ from warmstart.training.loop import fine_tune
 from warmstart.training.settings import TrainingSettings, cold_settings
 from warmstart.training.tuned import TunedSuffix, cold_start, split_taps
 from warmstart.workflows.probe import Probe
+from warmstart.workflows.run_folder import CHECKPOINT
 from warmstart.workflows.watch import Watcher
 
-CHECKPOINT = "checkpoint.safetensors"
 FRESH_VIEWS = 1_000_000  # at `pixels` a view is made when it is wanted: as many as anybody can draw
 
 
@@ -123,7 +123,6 @@ def tune(probe: Probe, store: Store, watcher: Watcher, folder: Path, *, resume: 
     after = prefix_digest(backbone, plan.cut)
     if after != before:  # a promise to the user, so it is looked at in every run
         raise AssertionError(f"the frozen part changed during training: {before} before, {after} after")
-    (folder / CHECKPOINT).unlink(missing_ok=True)
     return Tuned(
         backbone=backbone,
         head=module.to_head(),
