@@ -140,11 +140,12 @@ def main() -> None:
     tuned = _seconds_per_image(measured["tuned"])
     for name, rounds in measured.items():
         speeds = [r["images"] / r["seconds"] for r in rounds]
+        seconds = statistics.median(r["seconds"] for r in rounds)
         per_image = _seconds_per_image(rounds)
         table.add_row(
-            name, f"{rounds[0]['images']:.0f}", f"{statistics.median(r['seconds'] for r in rounds):.1f}",
-            f"{statistics.median(speeds):.0f} ({min(speeds):.0f}-{max(speeds):.0f})", f"{usual / per_image:.2f}", f"{tuned / per_image:.2f}",
-            f"{per_image / usual:.3f}",
+            name, f"{rounds[0]['images']:.0f}", f"{seconds:.1f}",
+            f"{statistics.median(speeds):.0f} ({min(speeds):.0f}-{max(speeds):.0f})", f"{usual / per_image:.2f}",
+            f"{tuned / per_image:.2f}", f"{per_image / usual:.3f}",
         )  # fmt: skip
     console = Console(width=130)
     console.print(table)

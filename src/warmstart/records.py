@@ -201,7 +201,8 @@ class RunRecord:
         """JSON-ready."""
         out = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         out["plan"] = self.plan.to_dict()
-        out["scores"] = {split: scores.to_dict() for split, scores in self.scores.items()}
+        held_out: tuple[Split, ...] = ("val", "test")
+        out["scores"] = {split: self.scores[split].to_dict() if split in self.scores else None for split in held_out}
         out["cache"] = dataclasses.asdict(self.cache)
         return out
 
