@@ -6,10 +6,10 @@ Measured on 2 cores with AVX-512 bf16, EfficientNet-Lite0 at 224 px: 340-370 ima
 
 import sys
 import warnings
+from collections import deque
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
-from queue import SimpleQueue
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -101,19 +101,27 @@ class OpenVinoEngine:
         """See `protocol.Engine.map`."""
         # One request more than the machine can run at once: the next batch is already there when a stream becomes free.
         streams = self._compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
-        requests = import_openvino().AsyncInferQueue(self._compiled, streams + 1)
-        done: SimpleQueue[tuple[Token, np.ndarray]] = SimpleQueue()
+        idle = [self._compiled.create_infer_request() for _ in range(streams + 1)]
+        running: deque[tuple[Token, Any]] = deque()
 
-        def collect(request: Any, token: Token) -> None:
-            done.put((token, request.get_output_tensor(0).data.copy()))  # the request's own memory is reused by the next batch
+        def oldest() -> tuple[Token, np.ndarray]:
+            token, request = running.popleft()
+            request.wait()
+            idle.append(request)
+            return token, request.get_output_tensor(0).data.copy()  # the request's own memory is reused by the next batch
 
-        requests.set_callback(collect)
+        # Waited for one by one, and not through AsyncInferQueue: there a thread of OpenVINO's enters Python to say that it is done.
+        # Destroying the compiled model waits for that thread while holding the interpreter's lock, which the thread may be waiting
+        # for: both then wait for ever (2026-11, OpenVINO 2026.4).
         try:
             for token, pixels in batches:
-                requests.start_async({0: pixels}, token)  # waits while all requests are busy
-                while not done.empty():
-                    yield done.get()
+                if not idle:
+                    yield oldest()
+                request = idle.pop()
+                request.start_async({0: pixels})
+                running.append((token, request))
+            while running:
+                yield oldest()
         finally:
-            requests.wait_all()
-        while not done.empty():
-            yield done.get()
+            for _, request in running:  # whoever stops listening leaves nothing running
+                request.wait()
