@@ -1,8 +1,18 @@
 """Every test has a cache folder of its own, so none sees what another (or the user) has stored."""
 
+import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+from drawn_shapes import draw_folder
+from warmstart.records import Plan
+
+if TYPE_CHECKING:
+    from warmstart.workflows.train import Run
+
+SMALL = Plan(image_size_px=64)
 
 
 @pytest.fixture(autouse=True)
@@ -16,4 +26,36 @@ def shared_data() -> Path:
     folder = Path(__file__).parents[2] / "shared" / "data" / "clothing"
     if not folder.is_dir():
         pytest.skip("the clothing data set is not beside this checkout")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two dozen drawn pictures in class folders. Not to be changed: see `draw_folder` for one's own."""
+    return draw_folder(tmp_path_factory.mktemp("data") / "shapes")
+
+
+@pytest.fixture(scope="session")
+def trained_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The cache folder that `trained` filled. Not to be changed: see `warm_cache`."""
+    return tmp_path_factory.mktemp("trained-cache")
+
+
+@pytest.fixture(scope="session")
+def trained(shapes: Path, trained_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> "Run":
+    """A model trained on `shapes` with the shipped backbone at 64 px; its run folder is not to be changed either."""
+    from warmstart.workflows.settings import TrainSettings
+    from warmstart.workflows.train import train
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WARMSTART_CACHE", str(trained_cache))
+        return train(str(shapes), SMALL, TrainSettings(runs=tmp_path_factory.mktemp("runs")))
+
+
+@pytest.fixture
+def warm_cache(trained: "Run", trained_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The cache as it is after `trained`, for this test alone: graphs, proofs and rows are there."""
+    folder = tmp_path / "warm-cache"
+    shutil.copytree(trained_cache, folder)
+    monkeypatch.setenv("WARMSTART_CACHE", str(folder))
     return folder

@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
@@ -99,7 +100,9 @@ def scan(paths: Sequence[str], store: Store, *, on_progress: Progress = silent) 
             stats.append((str(Path(path).absolute()), info.st_size, info.st_mtime_ns))
         except OSError as reason:
             stats.append(None)
-            problems.append(Problem(path=path, kind="missing", message=f"{path}: cannot be read ({reason.strerror})."))
+            kind = "permission" if isinstance(reason, PermissionError) else "missing"
+            message = f"{path!r} cannot be read ({reason.strerror}): check the path and its permissions, or leave it out"
+            problems.append(Problem(path=path, kind=kind, message=message))
     there = [i for i, stat in enumerate(stats) if stat is not None]
     digests: list[bytes | None] = [None] * len(paths)
     for i, known in zip(there, store.index.lookup([stats[i] for i in there]), strict=True):  # type: ignore[misc]
@@ -239,7 +242,7 @@ def tapped_prefix(backbone: "Backbone", size_px: int) -> Prefix:
 
     key = prefix_key(backbone.spec.name, weights_digest(backbone), size_px)
     return Prefix(
-        name=backbone.spec.name, key=key, size_px=size_px, layout=backbone.tap_layout(size_px), module=lambda: tapped(backbone)
+        name=backbone.spec.name, key=key, size_px=size_px, layout=backbone.tap_layout(size_px), module=partial(tapped, backbone)
     )
 
 
@@ -256,7 +259,7 @@ def cut_prefix(backbone: "Backbone", cut: str, tap_names: tuple[str, ...], size_
         key=recipe_key({"backbone": whole, "cut": cut, "taps": list(tap_names)}),
         size_px=size_px,
         layout=(*((tap, widths[tap]) for tap in tap_names), ("activations", activations)),
-        module=lambda: tapped_up_to(backbone, cut, tap_names),
+        module=partial(tapped_up_to, backbone, cut, tap_names),
     )
 
 
@@ -365,7 +368,8 @@ class StoredRows:
             i: Problem(path=(path := pictures[i].path), kind=kind, message=message.replace(PATH, path))
             for i, (kind, message) in found.items()
         }
-        return Filled(hits=len(pictures) * len(views) - misses, misses=misses, broken=broken)
+        usable = len(pictures) - len(broken)
+        return Filled(hits=usable * len(views) - misses, misses=misses, broken=broken)
 
     def _compute(self, pictures: Sequence[Picture], views: Sequence[str]) -> int:
         """Decode, run and store what is missing; returns how many rows were computed."""
@@ -384,6 +388,7 @@ class StoredRows:
                 self._rows.write(pending)
                 pending, last_commit = [], time.monotonic()
         self._rows.write(pending)
+        self._on_progress("extracting", total, total)  # broken pictures have no row, but are done with as well
         return done
 
     def _missing(self, pictures: Sequence[Picture], views: Sequence[str]) -> list[_Task]:
@@ -433,6 +438,8 @@ class StoredRows:
         engine = open_engine(self._prefix, self._engine, self._precision, folder=self._graphs)
         todo = [(picture, [(key, view)]) for key, (picture, view) in sample.items()]
         fresh = {key: row for keys, rows in engine.map(self._batches(todo, 1)) for key, row in zip(keys, rows, strict=True)}
+        if not fresh:  # none of these can be decoded any more
+            return False
         stored = np.concatenate([self.read([sample[key][0]], [sample[key][1]]) for key in fresh]).astype(np.float32)
         computed = np.stack(list(fresh.values()))
         return bool(np.linalg.norm(stored - computed) <= ROW_TOLERANCE * np.linalg.norm(computed))

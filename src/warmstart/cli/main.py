@@ -4,17 +4,20 @@ stdout carries results, stderr everything else. Exit 0 done, 1 the user's input 
 """
 
 import json
+import math
+import os
 import sys
 import traceback
 from collections.abc import Callable
 from enum import StrEnum
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from warmstart.cli import tables
-from warmstart.cli.terminal import Terminal, stderr
+from warmstart.cli.terminal import Terminal, printable, stderr
 from warmstart.errors import InputError, UsageError
 from warmstart.machine import process_seconds
 from warmstart.records import Plan, to_json
@@ -28,6 +31,9 @@ app = typer.Typer(
 )
 
 DEBUG = False
+
+# Typer brings a copy of click along since 0.20, and installs click before: this is the base of usage errors in either.
+_CLICK_ERROR: Any = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
 
 
 class Resize(StrEnum):
@@ -51,18 +57,23 @@ Download = Annotated[
 ]
 
 
-@app.callback()
-def _root(
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
-    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
-) -> None:
-    global DEBUG  # read once, by `_explain`, after the command is over
-    DEBUG = debug
-    if version:
+def _print_version(wanted: bool) -> None:
+    if wanted:
         from importlib.metadata import version as installed
 
         print(installed("warmstart"))
         raise typer.Exit
+
+
+@app.callback()
+def _root(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=_print_version)
+    ] = False,
+) -> None:
+    global DEBUG  # read once, by `_explain`, after the command is over
+    DEBUG = debug
 
 
 @app.command()
@@ -119,7 +130,7 @@ def train(
     strict: Annotated[bool, typer.Option("--strict", help="A picture that cannot be used is an error.")] = False,
     download: Download = False,
     cache_gb: Annotated[
-        float | None, typer.Option(metavar="GB", help="Size budget of the store; default: a share of the free disk.")
+        float | None, typer.Option(min=0, metavar="GB", help="Size budget of the store; default: a share of the free disk.")
     ] = None,
     resume: Annotated[
         Path | None, typer.Option(metavar="RUN", help="Instead of DATA: go on with a run whose training was interrupted.")
@@ -186,6 +197,8 @@ def predict(
     """Predict the class of pictures."""
     from warmstart.workflows.predict import predict as predict_workflow
 
+    if as_json and str(csv) == "-":
+        raise UsageError("--json and --csv - both want stdout: give --csv a file")
     with Terminal() as terminal:
         result = predict_workflow(model, pictures, download=download, watcher=terminal)
     if csv is not None:
@@ -251,7 +264,7 @@ class CacheAction(StrEnum):
 def cache(
     action: Annotated[CacheAction, typer.Argument(help="ls, prune or verify.")] = CacheAction.LS,
     to_gb: Annotated[
-        float | None, typer.Option("--to", metavar="GB", help="prune: keep at most this much; default: keep nothing.")
+        float | None, typer.Option("--to", min=0, metavar="GB", help="prune: keep at most this much; default: keep nothing.")
     ] = None,
     recipe: Annotated[
         list[str] | None, typer.Option("--recipe", metavar="KEY", help="prune: only these recipes, by key as ls shows it.")
@@ -292,8 +305,12 @@ def demo(
 
 def run(arguments: list[str] | None = None) -> None:
     """The entry point: runs a command and exits with its code; nothing escapes as a traceback unless --debug was given."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a name that the terminal's encoding lacks is shown as escapes, not a crash
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = app(arguments, standalone_mode=False) or 0
+        sys.stdout.flush()  # a reader that is gone is noticed here, not when Python ends
     except BaseException as problem:
         code = _explain(problem)
     sys.exit(code)
@@ -301,21 +318,20 @@ def run(arguments: list[str] | None = None) -> None:
 
 def _explain(problem: BaseException) -> int:
     """Say what went wrong, on stderr; return the exit code. The one place where errors become exit codes."""
-    import click
-
     if isinstance(problem, SystemExit):
         return problem.code if isinstance(problem.code, int) else 1
-    if isinstance(problem, click.exceptions.Exit):
-        return problem.exit_code
-    if isinstance(problem, (KeyboardInterrupt, click.exceptions.Abort)):
+    if isinstance(problem, typer.Exit):
+        return int(problem.exit_code)
+    if isinstance(problem, (KeyboardInterrupt, typer.Abort)):
         stderr.print("stopped; what was computed is kept")
         return 130
     if DEBUG:
         traceback.print_exception(problem)
-    if isinstance(problem, click.exceptions.ClickException):
+    if isinstance(problem, _CLICK_ERROR):
         problem.show()
-        return problem.exit_code
+        return int(problem.exit_code)
     if isinstance(problem, BrokenPipeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it flushes at its end
         return 0
     if isinstance(problem, UsageError):
         code = 2
@@ -326,7 +342,7 @@ def _explain(problem: BaseException) -> int:
     prefix = (
         "error" if code < 3 else f"a fault of warmstart's own ({type(problem).__name__}); --debug shows where. Please report it"
     )
-    stderr.print(f"{prefix}: {problem}", markup=False, soft_wrap=True)
+    stderr.print(f"{prefix}: {printable(str(problem))}", markup=False, soft_wrap=True)
     return code
 
 
@@ -362,4 +378,6 @@ def _training(epochs: int | None, learning_rate: float | None, others: list[str]
 
 
 def _bytes(gigabytes: float | None) -> int | None:
+    if gigabytes is not None and not math.isfinite(gigabytes):
+        raise UsageError(f"{gigabytes} is no size in GB, expected a number such as 2.5")
     return None if gigabytes is None else int(gigabytes * 1e9)

@@ -3,6 +3,7 @@
 import csv
 import math
 import os
+import shlex
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -12,6 +13,9 @@ from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+
+from warmstart.cli.terminal import printable
+from warmstart.errors import UsageError
 
 if TYPE_CHECKING:
     from warmstart.records import RunRecord, Scores
@@ -58,8 +62,12 @@ def train(record: "RunRecord") -> None:
     if "test" in record.scores:
         out.print(_classes_table(record.scores["test"]))
     out.print(_took(record))
-    out.print(f"written to [bold]{escape(record.run_dir)}[/bold]")
-    out.print(f"predict with: warmstart predict {escape(record.run_dir)} PICTURES…", style="dim")
+    out.print(f"written to [bold]{escape(printable(record.run_dir))}[/bold]", soft_wrap=True)
+    out.print(
+        f"predict with: warmstart predict {escape(printable(shlex.quote(record.run_dir)))} PICTURES…",
+        style="dim",
+        soft_wrap=True,
+    )
 
 
 def predict(result: "Predictions", top: int) -> None:
@@ -76,9 +84,9 @@ def predict(result: "Predictions", top: int) -> None:
         others = [f"{name} {p:.2f}" for name, p in ranked if name != prediction.class_name][: top - 1]
         table.add_row(
             escape(printable(os.path.relpath(prediction.source, folder) if folder else prediction.source)),
-            escape(prediction.class_name),
+            escape(printable(prediction.class_name)),
             f"{prediction.probability:.3f}",
-            escape(", ".join(others)),
+            escape(printable(", ".join(others))),
         )
     if result.predictions:
         out.print(table)
@@ -88,8 +96,11 @@ def predict(result: "Predictions", top: int) -> None:
 def write_predictions_csv(result: "Predictions", target: Path | IO[str]) -> None:
     """path, class, probability, then one column a class."""
     if isinstance(target, Path):
-        with target.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
-            write_predictions_csv(result, file)
+        try:
+            with target.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+                write_predictions_csv(result, file)
+        except OSError as reason:
+            raise UsageError(f"--csv {str(target)!r} cannot be written ({reason.strerror}); name another file") from reason
         return
     writer = csv.writer(target)
     writer.writerow(["path", "class", "probability", *result.class_names])
@@ -119,7 +130,9 @@ def evaluate(result: "Evaluation") -> None:
 def inspect(result: "Inspection") -> None:
     """What is in the folder."""
     out = _out()
-    out.print(f"[bold]{result.images:,} readable images, {len(result.classes)} classes[/bold] in {escape(result.source)}")
+    out.print(
+        f"[bold]{result.images:,} readable images, {len(result.classes)} classes[/bold] in {escape(printable(result.source))}"
+    )
     table = Table("class", box=box.SIMPLE_HEAD)
     table.add_column("images", justify="right")
     table.add_column("share", justify="right")
@@ -267,11 +280,6 @@ def size(count: float) -> str:
     return f"{count / 1000**power:.1f} {'BkMGT'[power]}B"
 
 
-def printable(text: str) -> str:
-    """A file name that cannot harm a terminal: control characters and bytes that are no text are shown as escapes."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode("ascii") for c in text)
-
-
 def _scores_table(scores: "Mapping[Any, Scores]") -> Table:
     """A column a split, a row a score: fits 80 columns whatever is measured."""
     table = Table(box=box.SIMPLE_HEAD)
@@ -292,7 +300,7 @@ def _classes_table(scores: "Scores") -> Table:
     for i, (name, row) in enumerate(scores.per_class.items()):
         table.add_row(
             escape(printable(name)), f"{row['precision']:.3f}", f"{row['recall']:.3f}", f"{row['f1']:.3f}", f"{row['support']:.0f}",
-            escape(_confused(i, scores.confusion[i], names)),
+            escape(printable(_confused(i, scores.confusion[i], names))),
         )  # fmt: skip
     return table
 

@@ -44,7 +44,7 @@ class Terminal:
 
     def say(self, sentence: str) -> None:
         """See `Watcher.say`."""
-        self._console.print(escape(sentence))
+        self._console.print(escape(printable(sentence)), soft_wrap=True)
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -52,3 +52,8 @@ class Terminal:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._bar.stop()
+
+
+def printable(text: str) -> str:
+    """A file name that cannot harm a terminal: control characters and bytes that are no text are shown as escapes."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode("ascii") for c in text)

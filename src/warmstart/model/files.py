@@ -43,7 +43,11 @@ def read(folder: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     path = folder / TENSORS
     if not path.is_file():
         raise ModelFileError(f"{path} is missing: the model folder is incomplete. Copy the whole folder, or train again.")
-    if _file_digest(path) != description["files"][TENSORS]:
+    try:
+        digest = _file_digest(path)
+    except OSError as reason:
+        raise ModelFileError(f"{path} cannot be read ({reason.strerror}): check its permissions.") from reason
+    if digest != description["files"][TENSORS]:
         raise ModelFileError(
             f"{path} is not the file that {DESCRIPTION} describes: its digest differs, so it was damaged or changed after "
             "training. Copy the folder again from where it was trained."
@@ -63,10 +67,13 @@ def read_description(folder: Path) -> dict[str, Any]:
             if run.is_file()
             else " A model folder is what train wrote as runs/…/model"
         )
-        raise ModelFileError(f"{folder} is not a model: there is no {DESCRIPTION} in it.{hint}.")
+        why = f"there is no {DESCRIPTION} in it" if folder.exists() else "there is no such folder"
+        raise ModelFileError(f"{folder} is not a model: {why}.{hint}.")
     try:
         document = json.loads(path.read_text("utf-8"))
         found = document["format"]
+    except OSError as reason:
+        raise ModelFileError(f"{path} cannot be read ({reason.strerror}): check its permissions.") from reason
     except (ValueError, KeyError, TypeError) as reason:
         raise ModelFileError(f"{path} is not a warmstart model description ({type(reason).__name__}: {reason}).") from reason
     if not isinstance(found, int) or found > FORMAT:

@@ -72,11 +72,11 @@ class Model:
     def predict(self, sources: Any) -> "Prediction | list[Prediction]":
         """The prediction for one picture, or a list for several.
 
-        sources: a path, encoded bytes, a PIL image, a uint8 array (H, W, 3), or a sequence of these.
+        sources: a path, encoded bytes, a PIL image, a uint8 array (H, W) or (H, W, 3), or several of these.
         Raises PictureError for a picture that cannot be decoded; `predict_each` goes on instead.
         """
-        one = isinstance(sources, (str, Path, bytes)) or hasattr(sources, "convert") or getattr(sources, "ndim", 0) == 3
-        results = list(self.predict_each([sources] if one else sources))
+        one = isinstance(sources, (str, Path, bytes)) or hasattr(sources, "convert") or getattr(sources, "ndim", 0) in (2, 3)
+        results = list(self.predict_each([sources] if one else list(sources)))
         for result in results:
             if isinstance(result, Problem):
                 raise PictureError(result.kind, result.message)
@@ -104,6 +104,11 @@ class Model:
         positive = self.class_names.index(self.positive)
         labels: np.ndarray = np.where(probabilities[:, positive] >= self.threshold, positive, 1 - positive)
         return labels
+
+    def usable_precision(self) -> str:
+        """`precision`; 'f32', slower and more exact, where the model was trained with bf16 and this processor has none."""
+        here = self.engine != "openvino" or self.precision in openvino.precisions()
+        return self.precision if here else "f32"
 
     def majority_label(self, labels: np.ndarray) -> int:
         """The most frequent class of train; of ``labels`` for a model that was not trained here."""
@@ -150,10 +155,7 @@ class Model:
 
     def _open_engine(self) -> Engine:
         if self._engine is None:
-            name, precision = self.engine, self.precision
-            if name == "openvino" and precision not in openvino.precisions():
-                precision = "f32"  # trained where bf16 is native, used where it is not: slower and more exact
-            self._engine = open_engine(self.prefix(), name, precision, folder=machine.graphs_folder())
+            self._engine = open_engine(self.prefix(), self.engine, self.usable_precision(), folder=machine.graphs_folder())
         return self._engine
 
     def _blocks(self, sources: Sequence[Any]) -> Iterator[tuple[int, list[np.ndarray | PictureError]]]:

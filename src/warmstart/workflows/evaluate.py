@@ -8,11 +8,13 @@ import numpy as np
 
 from warmstart import machine
 from warmstart.data.listing import read_listing
+from warmstart.data.splitting import find_conflicts
 from warmstart.errors import DataError
 from warmstart.evaluation.metrics import score
 from warmstart.extraction import extract, scan
 from warmstart.records import Cache, Picture, Problem, Scores
 from warmstart.store.cache import Store
+from warmstart.workflows.dataset import conflict_problems
 from warmstart.workflows.predict import open_model
 from warmstart.workflows.watch import Nobody, Watcher
 
@@ -56,12 +58,13 @@ def evaluate(
 ) -> Evaluation:
     """Score a model on every labelled picture of a folder, manifest or list, whatever its split.
 
-    Classes that the model does not know are left out and named. Raises DataError when no class is left.
+    Classes that the model does not know are left out and named, and so are pictures that stand under two classes. Raises
+    DataError when nothing is left.
     """
     watcher = watcher or Nobody()
     begin = time.perf_counter()
     predictor = open_model(model, download=download)
-    listing = read_listing(data, exclude=exclude)
+    listing = read_listing(data, exclude=exclude, min_classes=1)
     problems = list(listing.problems)
     foreign = [name for name in listing.class_names if name not in predictor.class_names]
     if foreign:
@@ -74,11 +77,15 @@ def evaluate(
     with Store(machine.store_folder()) as store:
         digests, unreadable = scan([e.path for e in examples], store, on_progress=watcher.progress)
         rows = [(e, d) for e, d in zip(examples, digests, strict=True) if d is not None]
+        conflicts = find_conflicts([d for _, d in rows], [predictor.class_names.index(e.class_name) for e, _ in rows])
+        problems += conflict_problems(conflicts, [e.path for e, _ in rows])
+        left_out = {i for group in conflicts for i in group}
+        rows = [row for i, row in enumerate(rows) if i not in left_out]
         extraction = extract(
             [Picture(path=e.path, digest=d) for e, d in rows],
             prefix=predictor.prefix(),
             engine=predictor.engine,
-            precision=predictor.precision,
+            precision=predictor.usable_precision(),
             preprocessing=predictor.preprocessing,
             store=store,
             graphs=machine.graphs_folder(),

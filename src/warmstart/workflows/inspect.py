@@ -43,7 +43,7 @@ class Inspection:
 def inspect(data: Any, *, exclude: tuple[str, ...] = (), watcher: Watcher | None = None) -> Inspection:
     """Look at every picture of a folder, manifest or list. Raises DataError for what is no data set at all."""
     watcher = watcher or Nobody()
-    listing = read_listing(data, exclude=exclude)
+    listing = read_listing(data, exclude=exclude, min_classes=1)
     with Store(machine.store_folder()) as store:
         digests, unreadable = scan([e.path for e in listing.examples], store, on_progress=watcher.progress)
     there = [(e, d) for e, d in zip(listing.examples, digests, strict=True) if d is not None]

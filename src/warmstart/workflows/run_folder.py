@@ -18,7 +18,8 @@ PredictionRow = tuple[str, str, str, float]  # path, true class, predicted class
 
 def new_run_folder(runs: Path, source: str) -> Path:
     """runs/<time>-<name>, not there before."""
-    name = re.sub(r"[^\w.-]+", "-", Path(source).name or "run").strip("-.") or "run"
+    # Absolute, because '.' and '..' have no name; cut, because a name has 255 bytes at most and a letter up to four.
+    name = re.sub(r"[^\w.-]+", "-", Path(source).resolve().name)[:40].strip("-.") or "run"
     base = f"{datetime.now().strftime('%Y%m%d-%H%M%S')}-{name}"
     for attempt in itertools.count(1):
         folder = runs / (base if attempt == 1 else f"{base}-{attempt}")
