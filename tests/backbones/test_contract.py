@@ -97,6 +97,12 @@ def test_a_chain_without_any_one_of_its_links_is_not_the_network(backbone: Backb
     assert unnoticed == []
 
 
+def test_the_catalogue_states_the_number_of_parameters(backbone: Backbone) -> None:
+    assert sum(p.numel() for p in backbone.network.parameters()) / 1e6 == pytest.approx(
+        backbone.spec.params_millions, abs=0.051
+    )
+
+
 def test_no_part_of_the_network_is_left_out_of_the_chain(backbone: Backbone) -> None:
     linked = {id(p) for part in (*backbone.links, backbone.classifier) for p in part.module.parameters()}
     assert [name for name, p in backbone.network.named_parameters() if id(p) not in linked] == []

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from warmstart.backbones.history import ILSVRC, IlsvrcEntry
-from warmstart.errors import BackboneError, UnknownNameError
+from warmstart.errors import UnknownNameError
 
 Library = Literal["timm", "torchvision", "warmstart"]
 Triple = tuple[float, float, float]
@@ -168,6 +168,7 @@ def _plain(name: str) -> str:
 
 def _from_timm(name: str, builder: str) -> BackboneSpec:
     import timm
+    import torch
 
     architecture, _, tag = builder.partition(".")
     if not timm.is_model(architecture):
@@ -175,9 +176,12 @@ def _from_timm(name: str, builder: str) -> BackboneSpec:
     for spec in CATALOG.values():
         if spec.library == "timm" and spec.builder == architecture and tag in ("", spec.weights_tag):
             return spec
+    tags = timm.list_pretrained(f"{architecture}.*")
+    if tag and builder not in tags:
+        raise UnknownNameError("timm weights", builder, tags)
     settings = timm.get_pretrained_cfg(builder)
-    if settings is None:
-        raise UnknownNameError("timm weights", builder, timm.list_pretrained(f"{architecture}.*"))
+    with torch.device("meta"):  # to count, without allocating the weights
+        network = timm.create_model(architecture)
     declaration = next((s.declaration for s in CATALOG.values() if (s.library, s.builder) == ("timm", architecture)), None)
     return BackboneSpec(
         name=name,
@@ -187,9 +191,9 @@ def _from_timm(name: str, builder: str) -> BackboneSpec:
         input_size_px=settings.input_size[-1],
         mean=settings.mean,
         std=settings.std,
-        weights_tag=settings.tag or None,
+        weights_tag=settings.tag if f"{architecture}.{settings.tag}" in tags else None,
         licence=settings.license,
-        params_millions=_millions(timm.create_model, architecture),
+        params_millions=sum(parameter.numel() for parameter in network.parameters()) / 1e6,
     )
 
 
@@ -215,14 +219,3 @@ def _from_torchvision(name: str, builder: str) -> BackboneSpec:
         licence="bsd-3-clause",
         params_millions=weights.meta["num_params"] / 1e6,
     )
-
-
-def _millions(build: object, architecture: str) -> float:
-    """Counted without allocating the weights."""
-    import torch
-
-    if not callable(build):
-        raise BackboneError(f"{architecture!r} cannot be built")
-    with torch.device("meta"):
-        network = build(architecture)
-    return float(sum(parameter.numel() for parameter in network.parameters()) / 1e6)

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from warmstart.backbones.catalog import BackboneSpec
+from warmstart.backbones.steps import SpatialMean
 from warmstart.errors import BackboneError, UnknownNameError
 
 
@@ -154,7 +155,7 @@ def _averages(pooling: Sequence[Link]) -> bool:
     """Whether these links are a plain spatial mean, however the library spells it."""
     kinds = [module for link in pooling for module in link.module.modules() if not list(module.children())]
     return all(
-        isinstance(module, nn.Identity | nn.Flatten)
+        isinstance(module, nn.Identity | nn.Flatten | SpatialMean)
         or (isinstance(module, nn.AdaptiveAvgPool2d) and module.output_size in (1, (1, 1)))
         for module in kinds
     )

@@ -32,7 +32,7 @@ class Normalise(nn.Module):
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """The order of operations is torchvision's `to_dtype(scale=True)`, then `normalize`."""
+        """The order of operations is that of torchvision's `ToTensor`, then `Normalize`."""
         return (pixels.to(self.mean.dtype) / 255 - self.mean) / self.std
 
 

@@ -22,6 +22,9 @@ from warmstart.errors import BackboneError
 # How libraries get from the last map to a vector when they do it in `forward` rather than in a module.
 _FUNCTIONAL_ENDINGS = ("", "+flatten", "+spatial_mean +flatten", "+relu +spatial_mean +flatten")
 
+# What modules raise when they are run in an order that was not meant: shapes, number or kind of arguments.
+_MISFITS = (RuntimeError, TypeError, ValueError, AttributeError)
+
 
 def discover(spec: BackboneSpec, network: nn.Module) -> Backbone:
     """The finest chain that is proven for this network. Its weights are not touched: the proof runs on a copy.
@@ -35,10 +38,10 @@ def discover(spec: BackboneSpec, network: nn.Module) -> Backbone:
     x[1] *= 0.5  # two pictures of different contrast, so that a lost normalisation shows
     for ending in _FUNCTIONAL_ENDINGS:
         declaration = _guess(witness, x, ending)
-        if declaration is not None and is_proven(assemble(spec, witness, declaration), x):
+        if declaration is not None and _holds(assemble(spec, witness, declaration), x):
             return assemble(spec, network, declaration)
     classifier = _classifier_path(network)
-    if classifier is None or not is_proven(assemble_whole(spec, witness, classifier), x):
+    if classifier is None or not _holds(assemble_whole(spec, witness, classifier), x):
         raise BackboneError(
             f"{spec.name!r} does not end in one linear layer over a vector, so no head can take that layer's place. "
             f"Backbones that do: warmstart backbones"
@@ -62,7 +65,7 @@ def _guess(network: nn.Module, x: Tensor, ending: str) -> Declaration | None:
         try:
             with torch.inference_mode():
                 x = network.get_submodule(path)(x)
-        except (RuntimeError, TypeError, ValueError, NotImplementedError):
+        except _MISFITS:
             return None
         if not isinstance(x, Tensor) or (x.dim() == 4 and x.shape[2] != x.shape[3]):
             return None  # several outputs, or channels last
@@ -82,6 +85,13 @@ def _guess(network: nn.Module, x: Tensor, ending: str) -> Declaration | None:
         dropout=" ".join(dropout),
         classifier=classifier,
     )
+
+
+def _holds(backbone: Backbone, x: Tensor) -> bool:
+    try:
+        return is_proven(backbone, x)
+    except _MISFITS:
+        return False
 
 
 def _opened_children(network: nn.Module) -> list[str]:

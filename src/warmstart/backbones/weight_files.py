@@ -61,7 +61,7 @@ def read_weights_file(path: Path) -> dict[str, Tensor]:
             content = torch.load(path, map_location="cpu", weights_only=True)
         except (UnpicklingError, RuntimeError, EOFError, ValueError) as error:
             raise BackboneError(
-                f"{path} cannot be read as plain tensors ({str(error).splitlines()[0]}). It is damaged, or holds Python "
+                f"{path} cannot be read as plain tensors ({reason(error)}). It is damaged, or holds Python "
                 f"objects, which warmstart does not execute: save the state dict alone, best as .safetensors."
             ) from error
     else:
@@ -93,6 +93,11 @@ def compare(
         misshapen=tuple(misshapen),
         n_classes=len(weight) if weight is not None and fits and bias is not None and bias.shape == weight.shape[:1] else None,
     )
+
+
+def reason(error: Exception) -> str:
+    """The first line of a message that may run over pages, or be empty."""
+    return str(error).partition("\n")[0] or type(error).__name__
 
 
 def _tensors(content: Any, path: Path) -> dict[str, Tensor]:

@@ -18,7 +18,7 @@ from warmstart.backbones.catalog import BackboneSpec, find
 from warmstart.backbones.chain import Backbone
 from warmstart.backbones.declarations import DECLARATIONS
 from warmstart.backbones.freezing import replace_classifier
-from warmstart.backbones.weight_files import compare, read_weights_file
+from warmstart.backbones.weight_files import compare, read_weights_file, reason
 from warmstart.errors import BackboneError
 
 
@@ -150,7 +150,7 @@ def _read_hub(spec: BackboneSpec) -> dict[str, Tensor]:
     except (OSError, RuntimeError) as error:  # no connection or no such file; a download whose digest is wrong
         raise BackboneError(
             f"the weights of {spec.name!r} could not be loaded from {spec.library}'s hub "
-            f"({str(error).splitlines()[0]}). Without internet, copy a .safetensors or .pth file of "
+            f"({reason(error)}). Without internet, copy a .safetensors or .pth file of "
             f"{spec.builder}.{spec.weights_tag} to this machine and give it with --weights FILE."
         ) from error
     return network.state_dict()
