@@ -25,7 +25,7 @@ ILSVRC: Mapping[str, IlsvrcEntry] = {
         entry="SuperVision",
         top5_error_percent=15.3,
         what="winner; seven networks averaged, two of them pretrained on the ImageNet 2011 release",
-        source="Krizhevsky, Sutskever, Hinton: ImageNet Classification with Deep CNNs, NIPS 2012, table 2 and section 6.1",
+        source="Krizhevsky, Sutskever, Hinton: ImageNet Classification with Deep CNNs, NIPS 2012, table 2",
     ),
     "zfnet": IlsvrcEntry(
         year=2013,
@@ -68,6 +68,6 @@ ILSVRC: Mapping[str, IlsvrcEntry] = {
         entry="ReCeption (Google)",
         top5_error_percent=3.58,
         what="second place; four networks, 144 crops",
-        source="Szegedy et al.: Rethinking the Inception Architecture for Computer Vision, CVPR 2016, section 10",
+        source="Szegedy et al.: Rethinking the Inception Architecture for Computer Vision, CVPR 2016, table 5",
     ),
 }
