@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from warmstart import machine
+from warmstart.backbones.catalog import find
 from warmstart.data.views import apply_view
 from warmstart.engines import openvino
 from warmstart.engines.build import Prefix, open_engine
 from warmstart.engines.protocol import Engine
-from warmstart.errors import ModelFileError, PictureError
+from warmstart.errors import ModelFileError, PictureError, UnknownNameError
 from warmstart.evaluation.calibration import softmax
 from warmstart.extraction import chunks, columns, map_ahead, prefix_key, render
 from warmstart.heads.catalog import head_spec
@@ -147,7 +148,6 @@ class Model:
     def _module(self) -> "torch.nn.Module":
         import torch
 
-        from warmstart.backbones.catalog import find
         from warmstart.backbones.taps import tapped
         from warmstart.backbones.weights import load_tensors
 
@@ -206,6 +206,7 @@ def load(folder: str | Path) -> Model:
         folder = folder / "model"
     description, tensors = files.read(folder)
     try:
+        find(description["backbone"]["name"])
         head_class = head_spec(description["head"]["name"]).head
         return Model(
             class_names=tuple(description["class_names"]),
@@ -228,6 +229,8 @@ def load(folder: str | Path) -> Model:
             threshold=description["threshold"],
             about=description["about"],
         )
+    except UnknownNameError as reason:
+        raise ModelFileError(f"{folder / files.DESCRIPTION}: {reason} A later version of warmstart may know it.") from reason
     except (KeyError, TypeError) as reason:
         raise ModelFileError(
             f"{folder / files.DESCRIPTION} lacks or misuses {reason}; was it written by another program?"

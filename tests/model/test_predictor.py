@@ -1,0 +1,129 @@
+"""Predicting: from anything that is a picture, in order, whatever stands between; the threshold; the network's own classes."""
+
+import io
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from drawn_shapes import draw_shape
+from warmstart.backbones.weights import load_backbone
+from warmstart.errors import PictureError
+from warmstart.extraction import render
+from warmstart.model.predictor import Model, Prediction
+from warmstart.records import Preprocessing, Problem
+from warmstart.workflows.predict import open_model, predict
+from warmstart.workflows.train import Run
+
+
+@pytest.fixture
+def model(trained: Run, warm_cache: Path) -> Model:
+    return trained.model
+
+
+def test_a_path_bytes_an_image_and_an_array_of_one_picture_give_one_answer(model: Model, tmp_path: Path) -> None:
+    picture = draw_shape("circle", 50)
+    path = tmp_path / "x.png"
+    picture.save(path)
+    sources = [str(path), path, path.read_bytes(), picture, np.asarray(picture)]
+    single = [model.predict(source) for source in sources]
+    together = model.predict(sources)
+    assert all(isinstance(prediction, Prediction) for prediction in single)
+    assert [p.probabilities for p in single] == [p.probabilities for p in together] == [single[0].probabilities] * 5
+    assert [p.source for p in together] == [str(path), str(path), "picture 2", "picture 3", "picture 4"]
+    assert sum(single[0].probabilities.values()) == pytest.approx(1)
+    assert single[0].probability == max(single[0].probabilities.values()) == single[0].probabilities[single[0].class_name]
+
+
+def test_a_grey_array_is_one_picture_and_a_generator_is_several(model: Model) -> None:
+    grey = np.asarray(draw_shape("square", 50).convert("L"))
+    as_grey, as_rgb = model.predict(grey), model.predict(np.stack([grey] * 3, axis=2))
+    assert as_grey.probabilities == as_rgb.probabilities
+    assert len(model.predict(draw_shape("square", seed) for seed in range(3))) == 3
+    assert len(model.predict(np.zeros((5, 40, 40, 3), np.uint8))) == 5
+    assert model.predict([]) == []
+
+
+def test_broken_pictures_are_problems_in_their_places(model: Model, tmp_path: Path) -> None:
+    good = tmp_path / "good.png"
+    draw_shape("circle", 1).save(good)
+    cut = tmp_path / "cut.png"
+    cut.write_bytes(good.read_bytes()[:300])
+    pattern = "gbggggbbbbbbbbbbggbgb"  # whole batches of either kind among them
+    sources = [{"g": good, "b": cut}[letter] for letter in pattern]
+    results = list(model.predict_each(sources))
+    assert "".join("b" if isinstance(result, Problem) else "g" for result in results) == pattern
+    for result in results:
+        if isinstance(result, Problem):
+            assert (result.path, result.kind) == (str(cut), "truncated")
+            assert str(cut) in result.message
+    with pytest.raises(PictureError, match=r"cut\.png"):
+        model.predict(sources)
+
+
+def test_order_is_kept_over_many_batches(model: Model) -> None:
+    pictures = [draw_shape(("circle", "square", "stripes")[i % 3], i) for i in range(41)]
+    alone = [model.predict(picture).probabilities for picture in pictures[::8]]
+    # Not to the bit: the head's matrix product may add up in another order for another number of rows.
+    for together, by_itself in zip(model.predict(pictures)[::8], alone, strict=True):
+        assert together.probabilities == pytest.approx(by_itself, rel=1e-3)
+
+
+@pytest.mark.parametrize("source", [np.zeros((4, 4), np.float32), np.zeros((4, 4, 2), np.uint8), 7, None, Path("nowhere.jpg")])
+def test_what_is_no_picture_is_refused(model: Model, source: object) -> None:
+    with pytest.raises(PictureError, match=r"expected|does not exist"):
+        model.predict([source])
+
+
+def test_with_a_threshold_the_positive_class_is_predicted_from_it_on(model: Model) -> None:
+    two = replace(model, class_names=("a", "b"), positive="a", threshold=0.3)
+    shares = np.array([[0.29, 0.71], [0.3, 0.7], [0.9, 0.1]])
+    assert two.decide(shares).tolist() == [1, 0, 0]
+    assert replace(two, positive="b").decide(shares).tolist() == [1, 1, 0]
+    assert replace(two, positive=None, threshold=None).decide(shares).tolist() == [1, 1, 0]
+
+
+def test_a_model_trained_in_bf16_is_used_in_float32_where_the_processor_has_none(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from warmstart.engines import openvino
+
+    picture = draw_shape("circle", 3)
+    native = replace(model, engine="openvino", precision="bf16", _engine=None).predict(picture)
+    monkeypatch.setattr(openvino, "precisions", lambda: ("f32",))
+    other = replace(model, engine="openvino", precision="bf16", _engine=None)
+    assert other.usable_precision() == "f32"
+    assert other.predict(picture).probabilities == pytest.approx(native.probabilities, abs=0.1)
+
+
+def test_the_pretrained_network_predicts_its_own_1000_classes_as_torch_does(tmp_path: Path) -> None:
+    from sklearn.datasets import load_sample_image
+
+    path = tmp_path / "flower.png"
+    Image.fromarray(load_sample_image("flower.jpg")).save(path)
+    result = predict("imagenet:efficientnet_lite0", [str(path)])
+    (prediction,) = result.predictions
+    assert len(set(result.class_names)) == len(prediction.probabilities) == 1000
+    assert sum(prediction.probabilities.values()) == pytest.approx(1)
+
+    backbone = load_backbone("efficientnet_lite0")
+    spec = backbone.spec
+    pixels = torch.from_numpy(render(path, Preprocessing(size_px=spec.input_size_px))).float()[None] / 255
+    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (spec.mean, spec.std))
+    with torch.inference_mode():
+        expected = torch.softmax(backbone.network((pixels - mean) / std), dim=1)[0].numpy()
+    assert list(prediction.probabilities.values()) == pytest.approx(expected.tolist(), abs=1e-3)
+    assert prediction.class_name == result.class_names[int(expected.argmax())]
+    # A dahlia, for which ImageNet has no class; the network's guesses are flowers and what sits on them.
+    assert prediction.probability > 0.2
+    assert open_model("imagenet:efficientnet_lite0").about["source"] == "ImageNet-1k"
+
+
+def test_encoded_bytes_of_any_format_are_read(model: Model) -> None:
+    for format_name in ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"):
+        file = io.BytesIO()
+        draw_shape("stripes", 5).save(file, format_name)
+        assert isinstance(model.predict(file.getvalue()), Prediction)
