@@ -101,7 +101,7 @@ class Plan:
             problems.append(f"image size {self.image_size_px} px is outside 32 … 2048")
         if self.threshold is not None and not 0 < self.threshold < 1:
             problems.append(f"threshold {self.threshold} is outside 0 … 1 (exclusive)")
-        if len(self.fractions) != 3 or min(self.fractions) < 0 or abs(sum(self.fractions) - 1) > 1e-6:
+        if len(self.fractions) != 3 or not (min(self.fractions) >= 0 and abs(sum(self.fractions) - 1) <= 1e-6):  # NaN neither
             problems.append(f"fractions {self.fractions} are not three shares that sum to 1")
         if not 1 <= self.augment_views <= 64:
             problems.append(f"{self.augment_views} augmented views are outside 1 … 64")

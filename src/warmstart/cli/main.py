@@ -309,7 +309,7 @@ def run(arguments: list[str] | None = None) -> None:
         if isinstance(stream, TextIOWrapper):  # a name that the terminal's encoding lacks is shown as escapes, not a crash
             stream.reconfigure(errors="backslashreplace")
     try:
-        code = app(arguments, standalone_mode=False) or 0
+        code = app(arguments, prog_name="warmstart", standalone_mode=False) or 0
         sys.stdout.flush()  # a reader that is gone is noticed here, not when Python ends
     except BaseException as problem:
         code = _explain(problem)

@@ -1,0 +1,261 @@
+"""The command line: one JSON document on stdout, exit codes, safe names, and a reference that cannot rot."""
+
+import csv
+import io
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.main
+
+from drawn_shapes import CLASSES, draw_folder, draw_shape
+from warmstart.cli.main import app
+from warmstart.cli.reference import reference
+from warmstart.workflows.train import Run
+
+Call = Callable[..., Any]
+
+
+def commands() -> dict[str, Any]:
+    group: Any = typer.main.get_command(app)
+    return dict(group.commands)
+
+
+@pytest.fixture(scope="module")
+def verbs(trained: Run, shapes: Path) -> dict[str, list[object]]:
+    return {
+        "train": ["train", shapes, "--image-size", 64, "--json"],
+        "predict": ["predict", trained.folder, shapes / "circle", "--json"],
+        "evaluate": ["evaluate", trained.folder / "model", shapes, "--json"],
+        "inspect": ["inspect", shapes, "--json"],
+        "backbones": ["backbones", "--json"],
+        "backbones NAME": ["backbones", "efficientnet_lite0", "--image-size", 64, "--json"],
+        "cache": ["cache", "--json"],
+        "cache verify": ["cache", "verify", "--json"],
+        "cache prune": ["cache", "prune", "--json"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("verb", "keys"),
+    [
+        ("train", {"data", "plan", "scores", "seconds", "images_per_second", "cache", "run_dir"}),
+        ("predict", {"predictions", "problems", "seconds"}),
+        ("evaluate", {"images", "trained_on", "scores", "problems"}),
+        ("inspect", {"images", "classes", "formats", "duplicates", "problems"}),
+        ("backbones", {"backbones"}),
+        ("backbones NAME", {"name", "cuts", "params_millions", "licence", "weights_tag"}),
+        ("cache", {"folder", "budget_bytes", "bytes", "recipes"}),
+        ("cache verify", {"recipes", "rows", "damaged"}),
+        ("cache prune", {"removed", "bytes"}),
+    ],
+)
+def test_json_is_one_document_on_stdout_and_nothing_else(
+    verb: str, keys: set[str], verbs: dict[str, list[object]], warmstart: Call, warm_cache: Path
+) -> None:
+    result = warmstart(*verbs[verb])
+    assert result.code == 0, result.err
+    assert keys <= set(json.loads(result.out))
+
+
+def test_without_json_tables_hold_the_same_numbers(verbs: dict[str, list[object]], warmstart: Call, warm_cache: Path) -> None:
+    document = json.loads(warmstart(*verbs["evaluate"]).out)
+    table = warmstart(*verbs["evaluate"][:-1]).out
+    assert f"{document['scores']['accuracy']:.3f}" in table
+    assert f"trained on {document['trained_on']} of these {document['images']} pictures" in table
+    for verb in ("train", "predict", "inspect", "backbones NAME", "cache", "cache verify", "cache prune"):
+        result = warmstart(*verbs[verb][:-1])
+        assert (result.code, len(result.out) > 20) == (0, True), verb
+
+
+def test_train_names_the_run_folder_and_predict_takes_it(warmstart: Call, shapes: Path, warm_cache: Path) -> None:
+    result = warmstart("train", shapes, "--image-size", 64, "--json")
+    run_dir = json.loads(result.out)["run_dir"]
+    assert Path(run_dir).parent == Path("runs")
+    assert Path(run_dir).name.endswith("-shapes")
+    document = json.loads(warmstart("predict", run_dir, shapes / "circle" / "0.png", shapes / "nowhere.png", "--json").out)
+    assert [prediction["class"] for prediction in document["predictions"]] == ["circle"]
+    assert [problem["kind"] for problem in document["problems"]] == ["missing"]
+
+
+def test_the_run_folder_of_the_working_folder_has_its_name(warmstart: Call, warm_cache: Path, tmp_path: Path) -> None:
+    draw_folder(tmp_path / "some photos" / "data", 3)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path / "some photos" / "data")
+        run_dir = json.loads(warmstart("train", ".", "--image-size", 64, "--runs", tmp_path / "r", "--json").out)["run_dir"]
+    assert Path(run_dir).name.endswith("-data")
+
+
+def test_predictions_as_csv_go_to_a_file_or_to_stdout(
+    trained: Run, shapes: Path, warmstart: Call, warm_cache: Path, tmp_path: Path
+) -> None:
+    on_stdout = warmstart("predict", trained.folder, shapes, "--csv", "-")
+    rows = list(csv.DictReader(io.StringIO(on_stdout.out)))
+    assert len(rows) == 24
+    assert set(rows[0]) == {"path", "class", "probability", *CLASSES}
+    to_file = warmstart("predict", trained.folder, shapes, "--csv", tmp_path / "p.csv", "--json")
+    assert (tmp_path / "p.csv").read_text("utf-8").splitlines() == on_stdout.out.splitlines()
+    assert len(json.loads(to_file.out)["predictions"]) == 24
+    assert warmstart("predict", trained.folder, shapes, "--csv", "-", "--json").code == 2
+    refused = warmstart("predict", trained.folder, shapes, "--csv", tmp_path / "no" / "p.csv")
+    assert (refused.code, "cannot be written" in refused.said) == (2, True)
+
+
+NASTY = {
+    "spaces": "a class",
+    "quotes": 'it\'s "one", really',
+    "letters": "日本-ñ-и",
+    "newline": "two\nlines",
+    "markup": "[bold]",
+    "backslash": "[red]\\",
+    "escape": "red\x1b[31m",
+    "formula": "=1+1",
+}
+
+
+def test_nasty_names_are_shown_safely_and_kept_exactly(warmstart: Call, warm_cache: Path, tmp_path: Path) -> None:
+    data = tmp_path / "nasty [red] data"
+    for number, name in enumerate(NASTY.values()):
+        (data / name).mkdir(parents=True)
+        for seed in range(5):
+            draw_shape(CLASSES[number % 3], 10 * number + seed).save(data / name / f"{name} {seed}.png")
+    names = {path.name for path in data.iterdir()}
+    document = json.loads(warmstart("train", data, "--image-size", 64, "--json", "--split", "40/30/30").out)
+    assert set(document["data"]["classes"]) == names
+    run_dir = Path(document["run_dir"])
+    with (run_dir / "predictions.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["true"] for row in rows} == names
+    assert all(Path(row["path"]).is_file() for row in rows)
+
+    shown = warmstart("predict", run_dir, data)
+    assert (shown.code, "\x1b" in shown.out) == (0, False)
+    assert "[bold]" in shown.out
+    assert r"two\nlines" in shown.out.replace(" ", "").replace("\n", "")
+    assert len(json.loads(warmstart("predict", run_dir, data, "--json").out)["predictions"]) == 5 * len(names)
+    on_stdout = warmstart("predict", run_dir, data, "--csv", "-").out
+    assert {row["class"] for row in csv.DictReader(io.StringIO(on_stdout, newline=""))} <= names
+    for arguments in (["evaluate", run_dir, data], ["inspect", data], ["train", data, "--image-size", 64]):
+        shown = warmstart(*arguments)
+        assert (shown.code, "\x1b" in shown.out + shown.err) == (0, False), shown.err
+        assert "[bold]" in shown.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["trian", "x"], "train"),
+        (["predict", "x"], "PICTURES"),
+        (["train"], "DATA"),
+        (["train", "DATA", "--image-size", "many"], "--image-size"),
+        (["train", "DATA", "--image-size", "7"], "32"),
+        (["train", "DATA", "--split", "70/30"], "70/15/15"),
+        (["train", "DATA", "--split", "50/50/50"], "sum to 1"),
+        (["train", "DATA", "--split", "nan/nan/nan"], "sum to 1"),
+        (["train", "DATA", "--threshold", "nan", "--positive", "circle"], "threshold"),
+        (["train", "DATA", "--cache-gb", "-1"], "--cache-gb"),
+        (["train", "DATA", "--cache-gb", "inf"], "GB"),
+        (["train", "DATA", "--resize", "crpo"], "crop"),
+        (["train", "DATA", "--backbone", "efficientnet_light0"], "efficientnet_lite0"),
+        (["train", "DATA", "--cut", "stage77", "--head", "svm"], "stage7"),
+        (["train", "DATA", "--head", "svn"], "svm"),
+        (["train", "DATA", "--no-such-option"], "--no-such-option"),
+        (["backbones", "resnet5"], "resnet50"),
+        (["cache", "prune", "--recipe", "abc"], "abc"),
+        (["cache", "forget"], "prune"),
+        (["predict", "imagenet:resnet5", "DATA"], "resnet50"),
+    ],
+)
+def test_a_command_put_together_wrongly_exits_with_2_and_names_the_part(
+    arguments: list[str], says: str, warmstart: Call, shapes: Path, warm_cache: Path
+) -> None:
+    result = warmstart(*(shapes if argument == "DATA" else argument for argument in arguments))
+    assert (result.code, result.out) == (2, "")
+    assert says in result.said
+    assert "Traceback" not in result.err
+    assert not Path("runs").exists()
+
+
+def test_a_fault_of_ours_exits_with_3_and_shows_its_traceback_only_with_debug(
+    warmstart: Call, shapes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from warmstart.workflows import inspect
+
+    def fail(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("by [bold]nothing")
+
+    monkeypatch.setattr(inspect, "inspect", fail)
+    plain, debug = warmstart("inspect", shapes), warmstart("--debug", "inspect", shapes)
+    assert (plain.code, debug.code) == (3, 3)
+    assert "ZeroDivisionError" in plain.said
+    assert "by [bold]nothing" in plain.said
+    assert "Traceback" not in plain.err
+    assert "Traceback" in debug.err
+
+
+def test_ctrl_c_exits_with_130_and_no_traceback(warmstart: Call, shapes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from warmstart.workflows import inspect
+
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(inspect, "inspect", stop)
+    result = warmstart("inspect", shapes)
+    assert result.code == 130
+    assert "Traceback" not in result.err
+
+
+def test_help_and_version_exit_with_0(warmstart: Call) -> None:
+    for name in ("", *commands()):
+        result = warmstart(*([name] if name else []), "--help")
+        assert (result.code, "Usage: " in result.out) == (0, True)
+    assert warmstart("--version").out.strip().count(".") == 2
+
+
+def test_every_option_and_argument_is_explained_in_its_help() -> None:
+    for name, command in commands().items():
+        assert command.help, name
+        for parameter in command.params:
+            assert parameter.name == "help" or getattr(parameter, "help", None), f"{name} {parameter.name}"
+
+
+def test_the_command_line_reference_is_up_to_date() -> None:
+    page = Path(__file__).parents[2] / "docs" / "cli.md"
+    assert page.read_text("utf-8") == reference(), "run: make docs"
+
+
+def test_the_reference_shows_every_command_and_option() -> None:
+    page = reference()
+    for name, command in commands().items():
+        assert f"## warmstart {name}\n" in page
+        for parameter in command.params:
+            if option := [flag for flag in parameter.opts if flag.startswith("--")]:
+                assert option[0] in page
+
+
+def test_a_cache_that_cannot_be_written_exits_with_1(
+    warmstart: Call, shapes: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("WARMSTART_CACHE", str(tmp_path / "file" / "cache"))
+    result = warmstart("inspect", shapes)
+    assert result.code == 1
+    assert "WARMSTART_CACHE" in result.said
+
+
+def test_a_run_folder_that_cannot_be_made_exits_with_1(warmstart: Call, shapes: Path, warm_cache: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    result = warmstart("train", shapes, "--image-size", 64, "--runs", tmp_path / "file" / "runs")
+    assert result.code == 1
+    assert "--runs" in result.said
+
+
+def test_pruned_rows_come_back_with_the_next_run(warmstart: Call, shapes: Path, warm_cache: Path) -> None:
+    assert json.loads(warmstart("cache", "--json").out)["recipes"][0]["rows"] == 24
+    warmstart("cache", "prune")
+    assert json.loads(warmstart("cache", "--json").out)["bytes"] == 0
+    shutil.rmtree(warm_cache / "store")
+    assert json.loads(warmstart("train", shapes, "--image-size", 64, "--json").out)["cache"] == {"hits": 0, "misses": 24}
