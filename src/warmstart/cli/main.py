@@ -310,6 +310,8 @@ def run(arguments: list[str] | None = None) -> None:
             stream.reconfigure(errors="backslashreplace")
     try:
         code = app(arguments, prog_name="warmstart", standalone_mode=False) or 0
+        if code == 130:  # what newer versions of Typer make of a KeyboardInterrupt
+            raise KeyboardInterrupt
         sys.stdout.flush()  # a reader that is gone is noticed here, not when Python ends
     except BaseException as problem:
         code = _explain(problem)
@@ -318,13 +320,13 @@ def run(arguments: list[str] | None = None) -> None:
 
 def _explain(problem: BaseException) -> int:
     """Say what went wrong, on stderr; return the exit code. The one place where errors become exit codes."""
+    if isinstance(problem, (KeyboardInterrupt, typer.Abort)):
+        stderr.print("stopped; what was stored is kept")
+        return 130
     if isinstance(problem, SystemExit):
         return problem.code if isinstance(problem.code, int) else 1
     if isinstance(problem, typer.Exit):
         return int(problem.exit_code)
-    if isinstance(problem, (KeyboardInterrupt, typer.Abort)):
-        stderr.print("stopped; what was computed is kept")
-        return 130
     if DEBUG:
         traceback.print_exception(problem)
     if isinstance(problem, _CLICK_ERROR):
