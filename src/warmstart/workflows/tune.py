@@ -30,7 +30,7 @@ from warmstart.store.cache import Store
 from warmstart.training.batches import Inputs, Read, TrainBatches, ValBatches
 from warmstart.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from warmstart.training.events import Epoch, Event, Resumed, Step
-from warmstart.training.execution import Execution, candidate_executions, default_execution, fastest_execution
+from warmstart.training.execution import Execution, default_execution
 from warmstart.training.frozen import prefix_digest
 from warmstart.training.loop import fine_tune
 from warmstart.training.settings import TrainingSettings, cold_settings
@@ -109,7 +109,8 @@ def tune(probe: Probe, store: Store, watcher: Watcher, folder: Path, *, resume: 
         )
         identity = {"plan": plan.to_dict(), "data": dataset.fingerprint()}
         checkpoint = read_checkpoint(folder / CHECKPOINT, identity) if resume else None
-        execution = _same_execution(checkpoint) if checkpoint else _execution(module, batches)
+        # Fixed for a kind of device, not measured in each run: a measurement that once turns out otherwise would change the numbers.
+        execution = _same_execution(checkpoint) if checkpoint else default_execution()
 
         def save(state: Checkpoint) -> None:
             write_checkpoint(folder / CHECKPOINT, state, identity)
@@ -210,15 +211,8 @@ def _pixel_reader(probe: Probe, names: tuple[str, ...]) -> Read:
     return read
 
 
-def _execution(module: TunedSuffix, batches: TrainBatches) -> Execution:
-    """The fastest of what this machine can do, measured on the first batch: it depends on the layers, so it is not guessed."""
-    candidates = candidate_executions(default_execution().device)
-    fastest, _ = fastest_execution(module, next(iter(batches.epoch(0, 0))), candidates)
-    return fastest
-
-
 def _same_execution(checkpoint: Checkpoint) -> Execution:
-    """As the run was started: measuring again might choose otherwise, and other kernels round otherwise."""
+    """As the run was started: other kernels round otherwise."""
     then = checkpoint.execution
     return Execution(device=default_execution().device, precision=then["precision"], channels_last=then["channels last"])
 

@@ -1,0 +1,177 @@
+"""train with an earlier cut: starts as the probe, leaves the prefix alone, is tested as it is used, and can be resumed."""
+
+import csv
+import json
+from collections.abc import Iterator
+from dataclasses import fields, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from drawn_shapes import draw_folder
+from warmstart.backbones.weights import feature_tensors, load_backbone
+from warmstart.errors import InputError, UsageError
+from warmstart.model.predictor import load
+from warmstart.records import Plan
+from warmstart.training.settings import TrainingSettings
+from warmstart.training.validation import ValScores
+from warmstart.workflows import tune
+from warmstart.workflows.evaluate import evaluate
+from warmstart.workflows.settings import TrainSettings
+from warmstart.workflows.train import Run, resume, train
+
+TUNED = Plan(image_size_px=64, cut="stage6", taps="all", batch_size=8, training={"epochs": 2})
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _the_last_epoch_counts_as_best() -> Iterator[None]:
+    """The frozen head tells drawn shapes apart so well that no epoch would be kept; here the last one is."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ValScores, "better_than", lambda *_: True)
+        yield
+
+
+@pytest.fixture(scope="module")
+def shapes_to_tune(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return draw_folder(tmp_path_factory.mktemp("tune") / "shapes", per_class=14)
+
+
+@pytest.fixture(scope="module")
+def run(shapes_to_tune: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WARMSTART_CACHE", str(tmp_path_factory.mktemp("tune-cache")))
+        yield train(str(shapes_to_tune), TUNED, TrainSettings(runs=tmp_path_factory.mktemp("tune-runs")))
+
+
+def test_training_starts_with_the_scores_of_the_frozen_head(run: Run, shapes_to_tune: Path, tmp_path: Path) -> None:
+    frozen = train(str(shapes_to_tune), replace(TUNED, cut="pooled", training={}), TrainSettings(runs=tmp_path))
+    start = run.record.training["epochs"][0]
+    assert frozen.scores.val is not None
+    assert start["train_loss"] is None
+    assert start["val_accuracy"] == frozen.scores.val.accuracy
+    # Uncalibrated here, calibrated there; equal where the temperature is 1. Compare what does not depend on it.
+    assert start["val_calibrated_loss"] <= frozen.scores.val.log_loss + 1e-3
+
+
+def test_the_saved_prefix_is_the_sources_to_the_bit_and_the_suffix_has_learnt(run: Run) -> None:
+    backbone = load_backbone("efficientnet_lite0")
+    source = feature_tensors(backbone)
+    saved = load(run.folder).tensors
+    assert saved.keys() == source.keys()
+    changed = {name for name in source if not np.array_equal(source[name], saved[name])}
+    left = ("conv_stem", "bn1", *(f"blocks.{i}." for i in range(6)))
+    assert not any(name.startswith(left) for name in changed)
+    assert any(name.startswith("blocks.6.") for name in changed)
+    # Batch norm's statistics stay those of the source in the suffix too, unless asked for otherwise.
+    assert not any("running_" in name for name in changed)
+    assert len(run.record.training["prefix_digest"]) == 64
+
+
+def test_the_run_says_what_evaluate_finds_with_the_saved_model(run: Run, tmp_path: Path) -> None:
+    rows = list(csv.DictReader((run.folder / "predictions.csv").read_text("utf-8").splitlines()))
+    pairs = [(row["path"], row["true"]) for row in rows]
+    again = evaluate(str(run.folder), pairs).scores
+    assert again is not None
+    assert run.scores.test is not None
+    assert again.accuracy == run.scores.test.accuracy
+    assert again.log_loss == pytest.approx(run.scores.test.log_loss, abs=1e-6)
+
+
+def test_history_has_a_line_for_the_start_and_for_every_epoch(run: Run) -> None:
+    lines = list(csv.DictReader((run.folder / "history.csv").read_text("utf-8").splitlines()))
+    assert [int(line["epoch"]) for line in lines] == [0, 1, 2]
+    assert float(lines[2]["val_accuracy"]) == pytest.approx(run.record.training["epochs"][2]["val_accuracy"])
+    assert not (run.folder / "start.json").exists()
+    assert {"extract", "fit", "train"} <= run.record.seconds.keys()
+
+
+def test_a_run_that_died_in_its_last_epoch_is_resumed_to_the_same_model(
+    run: Run, shapes_to_tune: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        """As a kill: nothing of ours catches it."""
+
+    def die_after_the_first_epoch(path: Path, checkpoint: object, identity: object) -> None:
+        write(path, checkpoint, identity)  # type: ignore[arg-type]
+        raise Killed
+
+    write = tune.write_checkpoint
+    monkeypatch.setattr(tune, "write_checkpoint", die_after_the_first_epoch)
+    with pytest.raises(Killed):
+        train(str(shapes_to_tune), TUNED, TrainSettings(runs=tmp_path))
+    monkeypatch.undo()
+    monkeypatch.setenv("WARMSTART_CACHE", str(tmp_path / "cache"))
+    (folder,) = tmp_path.glob("*-shapes")
+    resumed = resume(folder)
+    assert resumed.folder == folder
+    undisturbed, after = load(run.folder), load(folder)
+    assert all(np.array_equal(undisturbed.tensors[name], after.tensors[name]) for name in undisturbed.tensors)
+    with pytest.raises(InputError, match="finished"):
+        resume(folder)
+
+
+def test_resuming_with_other_pictures_is_refused_by_name(
+    shapes_to_tune: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = draw_folder(tmp_path / "shapes", per_class=14)
+
+    def die(*_: object) -> None:
+        write(*_)  # type: ignore[arg-type]
+        raise KeyboardInterrupt
+
+    write = tune.write_checkpoint
+    with monkeypatch.context() as patch:
+        patch.setattr(tune, "write_checkpoint", die)
+        with pytest.raises(KeyboardInterrupt):
+            train(str(data), TUNED, TrainSettings(runs=tmp_path / "runs"))
+    draw_folder(data, per_class=2, first_seed=50)
+    (folder,) = (tmp_path / "runs").iterdir()
+    with pytest.raises(UsageError, match="data"):
+        resume(folder)
+
+
+def test_training_from_scratch_starts_from_a_head_that_knows_nothing(shapes_to_tune: Path, tmp_path: Path) -> None:
+    plan = replace(TUNED, cut="pixels", taps="auto", weights="random", augment="standard", training={"epochs": 1})
+    cold = train(str(shapes_to_tune), plan, TrainSettings(runs=tmp_path))
+    assert cold.record.plan.taps == "pooled"
+    assert cold.record.training["trained_stages"][0] == "stem"
+    assert cold.record.training["epochs"][0]["val_loss"] == pytest.approx(np.log(3), abs=1e-3)
+
+
+def test_stored_views_multiply_rows_and_a_second_run_computes_none(shapes_to_tune: Path, tmp_path: Path) -> None:
+    plan = replace(TUNED, cut="stage6", augment="standard", augment_views=3, training={"epochs": 1})
+    first = train(str(shapes_to_tune), plan, TrainSettings(runs=tmp_path))
+    splits = first.record.data["splits"]
+    assert first.record.cache.misses == 42 + 3 * splits["train"] + splits["val"] + splits["val"] + splits["test"]
+    again = train(str(shapes_to_tune), plan, TrainSettings(runs=tmp_path))
+    assert again.record.cache.misses == 0  # the trained network is the same, so even its own rows are there
+    assert again.record.to_dict()["scores"] == first.record.to_dict()["scores"]
+
+
+@pytest.mark.parametrize(
+    ("plan", "words"),
+    [
+        (replace(TUNED, cut="stage7", taps="middle"), "leaves nothing to train"),
+        (replace(TUNED, batch_size=1000), "larger than the train split"),
+        (replace(TUNED, training={"epochs": 0, "label_smoothing": 2}, augment="flip"), "nothing of it is trained"),
+        (replace(TUNED, training={"label_smoothing": 2}), "label smoothing 2"),
+        (replace(TUNED, training={"lr": 1}), "lr"),
+        (replace(TUNED, views="flip"), "--augment"),
+        (replace(TUNED, cut="pixels", head="svm"), "no features"),
+    ],
+)
+def test_plans_that_contradict_themselves_say_how(plan: Plan, words: str, shapes_to_tune: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=words):
+        train(str(shapes_to_tune), plan, TrainSettings(runs=tmp_path))
+
+
+def test_every_setting_of_training_stands_in_the_docs() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "training.md").read_text("utf-8")
+    listed = {line.split("|")[1].strip() for line in text.splitlines() if line.startswith("|")}
+    expected = {field.name for field in fields(TrainingSettings)} - {"class_weights"}  # given by --class-weight
+    assert expected <= listed
+
+
+def test_the_plan_survives_its_file(run: Run) -> None:
+    assert Plan.from_dict(json.loads((run.folder / "plan.json").read_text("utf-8"))) == run.record.plan
