@@ -81,7 +81,7 @@ class Plan:
     head: str = "linear"
     image_size_px: int | None = None  # None: the backbone's own
     resize: str = "crop"  # 'crop', 'squash', 'pad'
-    views: str = "none"  # 'none', 'flip'
+    views: str = "none"  # 'none', 'flip', 'dihedral'
     engine: str = "auto"  # 'auto', 'openvino', 'pytorch'
     precision: str = "auto"  # 'auto', 'bf16', 'f32'
     class_weight: str = "none"  # 'none', 'balanced'

@@ -95,7 +95,8 @@ def train(
     ] = None,
     resize: Annotated[Resize, typer.Option(help="crop the centre, squash to a square, or pad.")] = Resize.CROP,
     views: Annotated[
-        str, typer.Option(help="none, or flip: features are averaged over the picture and its mirror image.")
+        str,
+        typer.Option(help="none, flip or dihedral: features are averaged over the picture and its mirror images and turns."),
     ] = "none",
     engine: Annotated[str, typer.Option(help="auto, openvino or pytorch.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, bf16 or f32.")] = "auto",
@@ -290,7 +291,8 @@ def cache(
 def demo(
     seed: Annotated[int, typer.Option(help="Which pictures are held out.")] = 0,
     views: Annotated[
-        str, typer.Option(help="none, or flip: features are averaged over the picture and its mirror image.")
+        str,
+        typer.Option(help="none, flip or dihedral: features are averaged over the picture and its mirror images and turns."),
     ] = "none",
     runs: Annotated[Path, typer.Option(help="Folder in which the run folder is made.")] = Path("runs"),
     as_json: Json = False,
