@@ -97,9 +97,8 @@ def main() -> None:
     console = Console(width=110)
     console.print(table)
     limit = images + options.kills * 256
-    console.print(
-        f"computed in all {total:,}; {images:,} images + {options.kills} commits of 256 = {limit:,}: {'kept' if total <= limit else 'BROKEN'}"
-    )
+    kept = "kept" if total <= limit else "BROKEN"
+    console.print(f"computed in all {total:,}; {images:,} images + {options.kills} commits of 256 = {limit:,}: {kept}")
     console.print(f"scores equal to an undisturbed run: {'yes' if last['scores'] == whole['scores'] else 'NO'}")
     sys.exit(0 if total <= limit and last["scores"] == whole["scores"] else 1)
 
