@@ -1,6 +1,7 @@
 """Predicting: from anything that is a picture, in order, whatever stands between; the threshold; the network's own classes."""
 
 import io
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -70,6 +71,26 @@ def test_order_is_kept_over_many_batches(model: Model) -> None:
     # Not to the bit: the head's matrix product may add up in another order for another number of rows.
     for together, by_itself in zip(model.predict(pictures)[::8], alone, strict=True):
         assert together.probabilities == pytest.approx(by_itself, rel=1e-3)
+
+
+def test_answers_come_while_pictures_are_still_being_read(model: Model) -> None:
+    picture, last = draw_shape("circle", 1), 0
+
+    class Watched(Sequence[Image.Image]):
+        def __len__(self) -> int:
+            return 400
+
+        def __getitem__(self, i: int) -> Image.Image:  # type: ignore[override]
+            nonlocal last
+            if i >= 400:
+                raise IndexError
+            last = max(last, i)
+            return picture
+
+    answers = model.predict_each(Watched())
+    next(answers)
+    assert last < 200
+    assert len(list(answers)) == 399
 
 
 @pytest.mark.parametrize("source", [np.zeros((4, 4), np.float32), np.zeros((4, 4, 2), np.uint8), 7, None, Path("nowhere.jpg")])
