@@ -35,7 +35,8 @@ class Counter:
     def progress(self, phase: str, done: int, total: int) -> None:
         """Written at once: the process may die in the next moment."""
         if phase == "extracting":
-            Path(self._path).write_text(str(done))
+            with Path(self._path).open("a") as file:  # appended, since a kill may fall between truncating and writing
+                file.write(f"{done}\n")
 
     def say(self, sentence: str) -> None:
         """Not wanted here."""
@@ -50,7 +51,8 @@ def start(data: str, work: Path, number: int, cache: str) -> subprocess.Popen[st
 def computed(work: Path, number: int) -> int:
     """How many rows that run has computed so far."""
     path = work / f"computed-{number}"
-    return int(path.read_text() or 0) if path.is_file() else 0
+    lines = path.read_text().split() if path.is_file() else []
+    return int(lines[-1]) if lines else 0
 
 
 def stored(cache: str) -> int:
