@@ -28,6 +28,8 @@ def progress(self, phase, done, total):
     if phase == "extracting":
         os.kill(os.getpid(), signal.SIGINT)
 terminal.Terminal.progress = progress
+# A shell that starts the tests in the background has them ignore Ctrl-C, and children inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 main.run(sys.argv[1:])
 """
 
