@@ -80,8 +80,8 @@ def graphs_folder() -> Path:
 def calm_blas() -> Iterator[None]:
     """Half the cores for numpy's matrix products.
 
-    OpenBLAS's threads wait for each other by spinning: on a machine that does anything else, fitting a head took 17 s with two threads on
-    two cores and 7 s with one; on an idle one, 3.5 s and 5 s.
+    OpenBLAS's threads wait for each other by spinning: on two cores that also did something else,
+    choosing a head took 17 s with two threads and 7 s with one (seen in different runs). On an idle machine two threads took 3 to 4 s.
     """
     from threadpoolctl import threadpool_limits
 

@@ -1,7 +1,8 @@
 """What the historical networks scored in the ILSVRC classification task, with the source of each number.
 
 The number is the competition entry's top-5 error on the test set in percent. Entries were ensembles evaluated on many crops;
-one network with one crop, which is what this library runs, does worse.
+one network with one crop, which is what this library runs, does worse. The numbers and tables were written down from memory of the
+papers and have not been checked against them.
 """
 
 from collections.abc import Mapping
