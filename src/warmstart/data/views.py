@@ -3,8 +3,7 @@
 S is the side of the backbone's input in pixels. Arrays are (3, S, S): channels red, green, blue; uint8; C-contiguous.
 
 All resizing is Pillow's antialiased bicubic, in training and in serving, straight from the needed window of the source to S ×
-S: bit for bit the same everywhere, without torch (12 % slower end to end than torchvision's, measured on 400 × 533 JPEG on
-two cores).
+S: bit for bit the same everywhere, without torch (about 12 % slower with the engine beside it, an estimate: docs/architecture.md).
 
 A view is one deterministic rendition of a picture and has a name. View 0 is 'plain' in every policy, so policies share rows
 in the store.
