@@ -1,13 +1,11 @@
 """Where and how the suffix runs, and the search for a learning rate."""
 
-import itertools
-
 import numpy as np
 import pytest
 import torch
 
 from warmstart.errors import UsageError
-from warmstart.training.execution import Execution, candidate_executions, default_execution, fastest_execution
+from warmstart.training.execution import Execution, default_execution
 from warmstart.training.loop import fine_tune
 from warmstart.training.lr_find import find_learning_rate, suggest
 from warmstart.training.settings import TrainingSettings
@@ -53,36 +51,6 @@ def test_stored_half_precision_rows_are_widened(problem):
     inputs = tuple(x.half() for x in p.inputs("stem", p.pixels))
     placed, _ = Execution().place((inputs, torch.from_numpy(p.labels)))
     assert [x.dtype for x in placed] == [torch.float32] * 2
-
-
-def test_the_fastest_candidate_by_the_clock_is_taken_and_the_module_is_left_as_it_was(problem):
-    p = problem()
-    module = p.module("stem")
-    before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
-    candidates = (Execution(channels_last=False), Execution(), Execution(precision="bf16"))
-    durations = itertools.cycle([5.0, 2.0, 3.0])  # of a pass, by candidate
-    now, starts = [0.0], itertools.cycle([True, False])
-
-    def clock():
-        if not next(starts):
-            now[0] += next(durations)
-        return now[0]
-
-    batch = next(p.train("stem").epoch(0, 0))
-    chosen, speeds = fastest_execution(module, batch, candidates, clock=clock)
-    assert chosen == Execution()
-    n = len(batch[1])
-    assert list(speeds.values()) == pytest.approx([n / 5, n / 2, n / 3])
-    assert all(torch.equal(tensor, before[name]) for name, tensor in module.state_dict().items())
-    assert all(parameter.grad is None for parameter in module.parameters())
-
-
-def test_half_precision_is_a_candidate_only_where_the_processor_has_it(monkeypatch):
-    monkeypatch.setattr("warmstart.machine.cpu_flags", frozenset)
-    assert {execution.precision for execution in candidate_executions("cpu")} == {"f32"}
-    monkeypatch.setattr("warmstart.machine.cpu_flags", lambda: frozenset({"avx512_bf16"}))
-    assert {execution.precision for execution in candidate_executions("cpu")} == {"f32", "bf16"}
-    assert Execution(device="cuda", precision="bf16") in candidate_executions("cuda")
 
 
 def test_a_gpu_gets_half_precision_and_channels_last(monkeypatch):
