@@ -34,7 +34,7 @@ from warmstart.records import Plan
 from warmstart.workflows.settings import TrainSettings
 from warmstart.workflows.train import train
 class Watcher:
-    def progress(self, phase, done, total):
+    def progress(self, phase, done, total, *, note=""):
         if phase == "extracting":
             os.write(1, f"{done}\\n".encode())
             if done >= int(sys.argv[3]) > 0:

@@ -81,7 +81,7 @@ class Plan:
     head: str = "linear"
     image_size_px: int | None = None  # None: the backbone's own
     resize: str = "crop"  # 'crop', 'squash', 'pad'
-    views: str = "none"  # 'none', 'flip', 'dihedral'
+    views: str = "none"  # 'none', 'flip', 'mirrors', 'dihedral'
     engine: str = "auto"  # 'auto', 'openvino', 'pytorch'
     precision: str = "auto"  # 'auto', 'bf16', 'f32'
     class_weight: str = "none"  # 'none', 'balanced'
@@ -90,7 +90,8 @@ class Plan:
     fractions: tuple[float, float, float] = (0.70, 0.15, 0.15)
     seed: int = 0
     # What follows concerns the training of the network itself, right of a cut before 'pooled' with a linear head.
-    augment: str = "none"  # 'none', 'flip', 'standard', 'strong', 'dihedral'
+    unfreeze: tuple[str, ...] = ()  # cuts to train from before `cut`, each starting from what the one before has learnt
+    augment: str = "none"  # 'none', 'flip', 'mirrors', 'dihedral', 'standard', 'strong'
     augment_views: int = 4  # renditions of each training picture that are stored; at 'pixels' every epoch has new ones
     batch_size: int = 32
     training: Mapping[str, Any] = field(default_factory=dict)  # any of training.settings.TrainingSettings; the rest by default
@@ -117,7 +118,7 @@ class Plan:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
-        return dataclasses.asdict(self) | {"fractions": list(self.fractions)}
+        return dataclasses.asdict(self) | {"fractions": list(self.fractions), "unfreeze": list(self.unfreeze)}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -127,8 +128,8 @@ class Plan:
             if key not in known:
                 raise UnknownNameError("plan key", key, known)
         given = dict(values)
-        if "fractions" in given:
-            given["fractions"] = tuple(given["fractions"])
+        for name in {"fractions", "unfreeze"} & given.keys():
+            given[name] = tuple(given[name])
         return cls(**given)
 
 

@@ -24,7 +24,7 @@ finally:
 STOPPED = """
 import os, signal, sys
 from warmstart.cli import main, terminal
-def progress(self, phase, done, total):
+def progress(self, phase, done, total, *, note=""):
     if phase == "extracting":
         os.kill(os.getpid(), signal.SIGINT)
 terminal.Terminal.progress = progress

@@ -98,7 +98,7 @@ def test_every_policy_names_plain_first_then_others_that_exist(policy, count):
     assert len(set(names)) == len(names)
     for name in names:
         assert render(name, size_px=8).shape == (3, 8, 8)
-    assert len(names) == {"none": 1, "flip": 2, "dihedral": min(count, 8)}.get(policy, count)
+    assert len(names) == {"none": 1, "flip": 2, "mirrors": 4, "dihedral": min(count, 8)}.get(policy, count)
 
 
 @pytest.mark.parametrize("policy", TRAINING_POLICIES)

@@ -18,6 +18,7 @@ from warmstart.training.settings import TrainingSettings
 from warmstart.training.validation import ValScores
 from warmstart.workflows import tune
 from warmstart.workflows.evaluate import evaluate
+from warmstart.workflows.lr_find import lr_find
 from warmstart.workflows.settings import TrainSettings
 from warmstart.workflows.train import Run, resume, train
 
@@ -175,3 +176,77 @@ def test_every_setting_of_training_stands_in_the_docs() -> None:
 
 def test_the_plan_survives_its_file(run: Run) -> None:
     assert Plan.from_dict(json.loads((run.folder / "plan.json").read_text("utf-8"))) == run.record.plan
+
+
+def test_gradual_unfreezing_goes_left_from_cut_to_cut_and_leaves_the_rest_frozen(shapes_to_tune: Path, tmp_path: Path) -> None:
+    plan = replace(TUNED, cut="stage5", unfreeze=("stage6",), training={"epochs": 1})
+    result = train(str(shapes_to_tune), plan, TrainSettings(runs=tmp_path)).record.training
+    assert [(row["cut"], row["epoch"]) for row in result["epochs"]] == [
+        ("stage6", 0),
+        ("stage6", 1),
+        ("stage5", 0),
+        ("stage5", 1),
+    ]
+    # The second cut starts from what the first has learnt.
+    assert result["epochs"][2]["val_loss"] == pytest.approx(result["epochs"][1]["val_loss"], abs=2e-3)
+    assert result["epochs"][2]["val_loss"] != pytest.approx(result["epochs"][0]["val_loss"], abs=1e-6)
+    assert [phase["cut"] for phase in result["phases"]] == ["stage6", "stage5"]
+    assert result["trained_stages"] == ["stage6", "stage7"]
+
+
+def test_gradual_unfreezing_is_resumed_in_the_phase_that_was_interrupted(
+    shapes_to_tune: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = replace(TUNED, cut="stage5", unfreeze=("stage6",), training={"epochs": 2})
+    undisturbed = train(str(shapes_to_tune), plan, TrainSettings(runs=tmp_path / "undisturbed"))
+
+    def die_at_the_second_cut(path: Path, checkpoint: object, identity: object) -> None:
+        write(path, checkpoint, identity)  # type: ignore[arg-type]
+        if "stage5" in path.name:
+            raise KeyboardInterrupt
+
+    write = tune.write_checkpoint
+    with monkeypatch.context() as patch:
+        patch.setattr(tune, "write_checkpoint", die_at_the_second_cut)
+        with pytest.raises(KeyboardInterrupt):
+            train(str(shapes_to_tune), plan, TrainSettings(runs=tmp_path / "killed"))
+    (folder,) = (tmp_path / "killed").iterdir()
+    resumed = resume(folder)
+    before, after = load(undisturbed.folder), load(folder)
+    assert all(np.array_equal(before.tensors[name], after.tensors[name]) for name in before.tensors)
+    assert len(resumed.record.training["epochs"]) == len(undisturbed.record.training["epochs"])
+
+
+def test_cuts_that_do_not_go_from_right_to_left_are_refused(shapes_to_tune: Path, tmp_path: Path) -> None:
+    plan = replace(TUNED, cut="stage6", unfreeze=("stage5",))
+    with pytest.raises(UsageError, match="right to left"):
+        train(str(shapes_to_tune), plan, TrainSettings(runs=tmp_path))
+
+
+def test_a_budget_cuts_the_number_of_epochs_down_to_what_fits(
+    shapes_to_tune: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tune, "seconds_per_epoch", lambda *_: 300.0)
+    plan = replace(TUNED, training={"epochs": 50})
+    record = train(str(shapes_to_tune), plan, TrainSettings(runs=tmp_path, budget_s=1000)).record
+    assert record.training["settings"]["epochs"] == 3  # 0.95 × just under 1,000 s
+    assert len(record.training["epochs"]) == 1 + 3
+    assert record.plan.training == {"epochs": 50}
+
+
+def test_predictions_of_a_trained_network_can_be_averaged_over_views(run: Run, shapes_to_tune: Path, tmp_path: Path) -> None:
+    flipped = train(str(shapes_to_tune), replace(TUNED, views="flip"), TrainSettings(runs=tmp_path))
+    one, two = load(run.folder), load(flipped.folder)
+    assert all(np.array_equal(one.tensors[name], two.tensors[name]) for name in one.tensors)  # trained alike
+    assert two.preprocessing.views == ("plain", "flip")
+    assert flipped.scores.test is not None
+
+
+def test_the_rate_finder_suggests_a_rate_and_draws_its_curve(shapes_to_tune: Path, tmp_path: Path) -> None:
+    plan = replace(TUNED, training={})
+    found = lr_find(str(shapes_to_tune), plan, TrainSettings(runs=tmp_path), steps=12, lowest=1e-5, highest=10.0)
+    assert 1e-6 <= found.curve.suggestion <= 10.0
+    assert {"lr-find.png", "lr-find.svg", "lr-find.json"} == {path.name for path in Path(found.folder).iterdir()}
+    assert json.loads((Path(found.folder) / "lr-find.json").read_text("utf-8"))["cut"] == "stage6"
+    with pytest.raises(UsageError, match="nothing of the network is trained"):
+        lr_find(str(shapes_to_tune), replace(plan, cut="pooled"), TrainSettings(runs=tmp_path))

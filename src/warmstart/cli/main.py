@@ -3,12 +3,9 @@
 stdout carries results, stderr everything else. Exit 0 done, 1 the user's input or data, 2 usage, 3 a fault of ours, 130 Ctrl-C.
 """
 
-import json
-import math
 import os
 import sys
 import traceback
-from collections.abc import Callable
 from enum import StrEnum
 from io import TextIOWrapper
 from pathlib import Path
@@ -16,11 +13,11 @@ from typing import Annotated, Any
 
 import typer
 
-from warmstart.cli import tables
+from warmstart.cli import tables, training, training_tables
+from warmstart.cli.options import Data, Download, Exclude, Json, ModelFolder, Runs, Views, give, names, seconds, size_bytes
 from warmstart.cli.terminal import Terminal, printable, stderr
 from warmstart.errors import InputError, UsageError
 from warmstart.machine import process_seconds
-from warmstart.records import Plan, to_json
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -34,27 +31,6 @@ DEBUG = False
 
 # Typer brings a copy of click along since 0.20, and installs click before: this is the base of usage errors in either.
 _CLICK_ERROR: Any = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
-
-
-class Resize(StrEnum):
-    """How a picture is brought to the network's square input."""
-
-    CROP = "crop"
-    SQUASH = "squash"
-    PAD = "pad"
-
-
-Data = Annotated[
-    str, typer.Argument(metavar="DATA", help="Folder of class folders, or a CSV/TSV manifest with path and label.")
-]
-ModelFolder = Annotated[str, typer.Argument(metavar="MODEL", help="Model or run folder, or imagenet:BACKBONE.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
-Exclude = Annotated[
-    list[str] | None, typer.Option("--exclude", metavar="PATTERN", help="Leave out class folders or paths; repeatable.")
-]
-Download = Annotated[
-    bool, typer.Option("--download", help="Allow fetching weights from their hub; size and licence are shown.")
-]
 
 
 def _print_version(wanted: bool) -> None:
@@ -76,112 +52,9 @@ def _root(
     DEBUG = debug
 
 
-@app.command()
-def train(
-    data: Annotated[
-        str | None, typer.Argument(metavar="DATA", help="Folder of class folders, or a CSV/TSV manifest with path and label.")
-    ] = None,
-    backbone: Annotated[str, typer.Option(help="Pretrained network; the names: warmstart backbones.")] = "efficientnet_lite0",
-    weights: Annotated[str, typer.Option(help="'default', 'random', or a .safetensors/.pth file.")] = "default",
-    cut: Annotated[
-        str, typer.Option(help="Where the frozen part ends: 'pooled', or a stage, whose mean is then the features.")
-    ] = "pooled",
-    taps: Annotated[
-        str, typer.Option(help="'auto' (chosen on val), a named set (pooled, last, middle, all), or names joined by ','.")
-    ] = "auto",
-    head: Annotated[str, typer.Option(help="linear, svm, svm-rbf, ridge, knn or mlp.")] = "linear",
-    image_size: Annotated[
-        int | None, typer.Option(metavar="PX", help="Side of the network's input; default: the backbone's own.")
-    ] = None,
-    resize: Annotated[Resize, typer.Option(help="crop the centre, squash to a square, or pad.")] = Resize.CROP,
-    views: Annotated[
-        str,
-        typer.Option(help="none, flip or dihedral: features are averaged over the picture and its mirror images and turns."),
-    ] = "none",
-    engine: Annotated[str, typer.Option(help="auto, openvino or pytorch.")] = "auto",
-    precision: Annotated[str, typer.Option(help="auto, bf16 or f32.")] = "auto",
-    class_weight: Annotated[str, typer.Option(help="none, or balanced: rare classes count as much as frequent ones.")] = "none",
-    positive: Annotated[str | None, typer.Option(metavar="CLASS", help="Of two classes, the one that counts as found.")] = None,
-    threshold: Annotated[
-        float | None, typer.Option(help="Probability from which --positive is predicted; default 0.5.")
-    ] = None,
-    split: Annotated[
-        str, typer.Option(metavar="TRAIN/VAL/TEST", help="Shares in percent, where the data brings no split.")
-    ] = "70/15/15",
-    augment: Annotated[
-        str, typer.Option(help="Views to train the network on: none, flip, standard, strong or dihedral.")
-    ] = "none",
-    augment_views: Annotated[int, typer.Option(help="How many views of each picture are stored, the plain one included.")] = 4,
-    batch_size: Annotated[int, typer.Option(help="Pictures per batch when the network is trained.")] = 32,
-    epochs: Annotated[
-        int | None, typer.Option(help="Epochs of training right of an earlier cut; 0: only a head on that stage.")
-    ] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="Of the head; stages further left get less.")] = None,
-    training: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--training",
-            metavar="NAME=VALUE",
-            help="Any other setting of training, as docs/training.md lists them; repeatable.",
-        ),
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of splits and of everything random.")] = 0,
-    exclude: Exclude = None,
-    runs: Annotated[Path, typer.Option(help="Folder in which the run folder is made.")] = Path("runs"),
-    strict: Annotated[bool, typer.Option("--strict", help="A picture that cannot be used is an error.")] = False,
-    download: Download = False,
-    cache_gb: Annotated[
-        float | None, typer.Option(min=0, metavar="GB", help="Size budget of the store; default: a share of the free disk.")
-    ] = None,
-    resume: Annotated[
-        Path | None, typer.Option(metavar="RUN", help="Instead of DATA: go on with a run whose training was interrupted.")
-    ] = None,
-    as_json: Json = False,
-) -> None:
-    """Train a classifier on a folder of class folders and write a run folder.
-
-    With --cut before 'pooled' and the linear head, the network right of the cut is trained as well; with another head, or
-    --epochs 0, that head reads the frozen stage.
-    """
-    from warmstart.workflows.settings import TrainSettings
-    from warmstart.workflows.train import resume as resume_workflow
-    from warmstart.workflows.train import train as train_workflow
-
-    if (data is None) == (resume is None):
-        raise UsageError("give DATA to start a run, or --resume RUN to go on with one: one of the two")
-    if resume is not None:
-        with Terminal() as terminal:
-            run = resume_workflow(resume, watcher=terminal, download=download, seconds_before=process_seconds())
-        _give(run.record.to_dict(), as_json, lambda: tables.train(run.record))
-        return
-    assert data is not None
-    plan = Plan(
-        backbone=backbone,
-        weights=weights,
-        cut=cut,
-        taps=taps,
-        head=head,
-        image_size_px=image_size,
-        resize=resize.value,
-        views=views,
-        engine=engine,
-        precision=precision,
-        class_weight=class_weight,
-        positive=positive,
-        threshold=threshold,
-        fractions=_fractions(split),
-        seed=seed,
-        augment=augment,
-        augment_views=augment_views,
-        batch_size=batch_size,
-        training=_training(epochs, learning_rate, training or []),
-    )
-    settings = TrainSettings(
-        exclude=tuple(exclude or ()), runs=runs, strict=strict, download=download, store_bytes=_bytes(cache_gb)
-    )
-    with Terminal() as terminal:
-        run = train_workflow(data, plan, settings, watcher=terminal, seconds_before=process_seconds())
-    _give(run.record.to_dict(), as_json, lambda: tables.train(run.record))
+app.command()(training.train)
+app.command()(training.compare)
+app.command("lr-find")(training.lr_find)
 
 
 @app.command()
@@ -205,7 +78,7 @@ def predict(
     if csv is not None:
         tables.write_predictions_csv(result, sys.stdout if str(csv) == "-" else csv)
     if csv is None or as_json:
-        _give(result.to_dict(), as_json, lambda: tables.predict(result, top))
+        give(result.to_dict(), as_json, lambda: tables.predict(result, top))
     if not result.predictions:
         raise typer.Exit(1)
 
@@ -223,7 +96,7 @@ def evaluate(
 
     with Terminal() as terminal:
         result = evaluate_workflow(model, data, exclude=tuple(exclude or ()), download=download, watcher=terminal)
-    _give(result.to_dict(), as_json, lambda: tables.evaluate(result))
+    give(result.to_dict(), as_json, lambda: tables.evaluate(result))
 
 
 @app.command()
@@ -233,7 +106,7 @@ def inspect(data: Data, exclude: Exclude = None, as_json: Json = False) -> None:
 
     with Terminal() as terminal:
         result = inspect_workflow(data, exclude=tuple(exclude or ()), watcher=terminal)
-    _give(result.to_dict(), as_json, lambda: tables.inspect(result))
+    give(result.to_dict(), as_json, lambda: tables.inspect(result))
 
 
 @app.command()
@@ -247,10 +120,10 @@ def backbones(
 
     if name is None:
         catalogue = workflow.catalogue()
-        _give(catalogue, as_json, lambda: tables.catalogue(catalogue))
+        give(catalogue, as_json, lambda: tables.catalogue(catalogue))
     else:
         details = workflow.details(name, image_size)
-        _give(details, as_json, lambda: tables.backbone(details))
+        give(details, as_json, lambda: tables.backbone(details))
 
 
 class CacheAction(StrEnum):
@@ -278,31 +151,51 @@ def cache(
     match action:
         case CacheAction.LS:
             document = workflow.contents()
-            _give(document, as_json, lambda: tables.cache(document))
+            give(document, as_json, lambda: tables.cache(document))
         case CacheAction.PRUNE:
-            pruned = workflow.prune(_bytes(to_gb), recipe)
-            _give(pruned, as_json, lambda: tables.pruned(pruned))
+            pruned = workflow.prune(size_bytes(to_gb), recipe)
+            give(pruned, as_json, lambda: tables.pruned(pruned))
         case CacheAction.VERIFY:
             checked = workflow.verify()
-            _give(checked, as_json, lambda: tables.verified(checked))
+            give(checked, as_json, lambda: tables.verified(checked))
 
 
 @app.command()
 def demo(
     seed: Annotated[int, typer.Option(help="Which pictures are held out.")] = 0,
-    views: Annotated[
-        str,
-        typer.Option(help="none, flip or dihedral: features are averaged over the picture and its mirror images and turns."),
-    ] = "none",
-    runs: Annotated[Path, typer.Option(help="Folder in which the run folder is made.")] = Path("runs"),
+    views: Views = "none",
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Run several plans in the same time each, as the verb compare does.")
+    ] = False,
+    plans: Annotated[str | None, typer.Option(metavar="NAMES", help="With --compare: which; see warmstart compare.")] = None,
+    budget: Annotated[str, typer.Option(metavar="TIME", help="With --compare: wall-clock for each plan.")] = "10m",
+    resume: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="With --compare: go on with a comparison that was interrupted.")
+    ] = None,
+    runs: Runs = Path("runs"),
     as_json: Json = False,
 ) -> None:
     """Find defective solar cells: trains on the pictures of the elpv-dataset package and compares with published results."""
+    from warmstart.workflows.demo import LICENCE, compare_demo
     from warmstart.workflows.demo import demo as demo_workflow
 
+    if compare:
+        with Terminal() as terminal:
+            comparison = compare_demo(
+                names=names(plans),
+                seed=seed,
+                budget_s=seconds(budget),
+                runs=runs,
+                resume_from=resume,
+                watcher=terminal,
+            )
+        give(comparison.to_dict(), as_json, lambda: training_tables.compare(comparison, licence=f"elpv-dataset, {LICENCE}"))
+        return
+    if plans or resume:
+        raise UsageError("--plans and --resume belong to --compare")
     with Terminal() as terminal:
         result = demo_workflow(seed=seed, views=views, runs=runs, watcher=terminal, seconds_before=process_seconds())
-    _give(result.to_dict(), as_json, lambda: tables.demo(result))
+    give(result.to_dict(), as_json, lambda: tables.demo(result))
 
 
 def run(arguments: list[str] | None = None) -> None:
@@ -348,40 +241,3 @@ def _explain(problem: BaseException) -> int:
     )
     stderr.print(f"{prefix}: {printable(str(problem))}", markup=False, soft_wrap=True)
     return code
-
-
-def _give(document: Any, as_json: bool, draw: Callable[[], None]) -> None:
-    """The result of a verb: one JSON document on stdout, or a table."""
-    if as_json:
-        sys.stdout.write(to_json(document))
-    else:
-        draw()
-
-
-def _fractions(text: str) -> tuple[float, float, float]:
-    try:
-        train, val, test = (float(part) / 100 for part in text.split("/"))
-    except ValueError:
-        raise UsageError(f"--split {text!r} is not of the form TRAIN/VAL/TEST in percent, for example 70/15/15") from None
-    return train, val, test
-
-
-def _training(epochs: int | None, learning_rate: float | None, others: list[str]) -> dict[str, Any]:
-    """Settings of training that were given; numbers and null as JSON, anything else as text."""
-    given: dict[str, Any] = {"epochs": epochs, "learning_rate": learning_rate}
-    given = {name: value for name, value in given.items() if value is not None}
-    for pair in others:
-        name, equals, text = pair.partition("=")
-        if not equals:
-            raise UsageError(f"--training {pair!r} is not of the form NAME=VALUE, for example label_smoothing=0.1")
-        try:
-            given[name] = json.loads(text)
-        except ValueError:
-            given[name] = text
-    return given
-
-
-def _bytes(gigabytes: float | None) -> int | None:
-    if gigabytes is not None and not math.isfinite(gigabytes):
-        raise UsageError(f"{gigabytes} is no size in GB, expected a number such as 2.5")
-    return None if gigabytes is None else int(gigabytes * 1e9)

@@ -38,14 +38,14 @@ SCORES_SHOWN: "Mapping[str, Callable[[Scores], str]]" = {
 }
 
 
-def _out() -> Console:
+def console() -> Console:
     """stdout, 120 columns wide where it is no terminal and so has no width."""
     return Console(highlight=False, width=None if sys.stdout.isatty() else 120)
 
 
 def train(record: "RunRecord") -> None:
     """The scores, where they come from, and what it took."""
-    out = _out()
+    out = console()
     splits = record.data["splits"]
     out.print(
         f"[bold]{record.data['images']:,} images, {len(record.data['classes'])} classes[/bold] "
@@ -72,7 +72,7 @@ def train(record: "RunRecord") -> None:
 
 def predict(result: "Predictions", top: int) -> None:
     """A row a picture, the most probable classes first."""
-    out = _out()
+    out = console()
     folder = _common_folder([prediction.source for prediction in result.predictions])
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column(f"picture in {escape(printable(folder))}" if folder else "picture", overflow="fold")
@@ -111,7 +111,7 @@ def write_predictions_csv(result: "Predictions", target: Path | IO[str]) -> None
 
 def evaluate(result: "Evaluation") -> None:
     """Scores on unseen pictures, and on all where some were seen."""
-    out = _out()
+    out = console()
     if result.trained_on:
         out.print(
             f"[yellow]The model was trained on {result.trained_on:,} of these {result.images:,} pictures; "
@@ -129,7 +129,7 @@ def evaluate(result: "Evaluation") -> None:
 
 def inspect(result: "Inspection") -> None:
     """What is in the folder."""
-    out = _out()
+    out = console()
     out.print(
         f"[bold]{result.images:,} readable images, {len(result.classes)} classes[/bold] in {escape(printable(result.source))}"
     )
@@ -169,13 +169,13 @@ def catalogue(document: Mapping[str, Any]) -> None:
             row["name"], f"{row['input_size_px']} px", f"{row['params_millions']:.1f} M", row["weights_state"], row["licence"] or "",
             _history(row["history"]),
         )  # fmt: skip
-    _out().print(table)
-    _out().print("Stages, shapes and costs of one: warmstart backbones NAME", style="dim")
+    console().print(table)
+    console().print("Stages, shapes and costs of one: warmstart backbones NAME", style="dim")
 
 
 def backbone(document: Mapping[str, Any]) -> None:
     """One backbone, a row a cut."""
-    out = _out()
+    out = console()
     out.print(
         f"[bold]{document['name']}[/bold] · {document['library']} {document['builder']} · {document['params_millions']:.1f} M parameters "
         f"· weights {document['weights_tag'] or 'none known'} ({document['weights_state']}, {document['licence'] or 'licence not stated'})"
@@ -200,7 +200,7 @@ def backbone(document: Mapping[str, Any]) -> None:
 
 def cache(document: Mapping[str, Any]) -> None:
     """What is stored."""
-    out = _out()
+    out = console()
     table = Table(box=box.SIMPLE_HEAD)
     for name in ("recipe", "rows", "size", "last used", "what"):
         table.add_column(name, justify="right" if name in ("rows", "size") else "left")
@@ -220,12 +220,12 @@ def cache(document: Mapping[str, Any]) -> None:
 
 def pruned(document: Mapping[str, Any]) -> None:
     """What was removed."""
-    _out().print(f"removed {len(document['removed'])} recipes, {size(document['bytes'])}")
+    console().print(f"removed {len(document['removed'])} recipes, {size(document['bytes'])}")
 
 
 def verified(document: Mapping[str, Any]) -> None:
     """What was damaged."""
-    out = _out()
+    out = console()
     for key, rows in document["damaged"].items():
         out.print(f"[yellow]recipe {key[:16]}: {rows} damaged rows removed; they will be computed again[/yellow]")
     for key, reason in document["unreadable"].items():
@@ -253,7 +253,7 @@ def demo(result: "Demo") -> None:
     )  # fmt: skip
     for name, accuracy in result.published.items():
         table.add_row(f"{name} (published)", f"{accuracy:.2%}", "", "")
-    out = _out()
+    out = console()
     out.print(table)
     out.print(
         f"Published: {document['data_source']}. Sizes as published, pictures drawn with --seed {record.plan.seed}.", style="dim"

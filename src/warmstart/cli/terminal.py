@@ -29,16 +29,17 @@ class Terminal:
             MofNCompleteColumn(),
             _PicturesPerSecond(),
             TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
             console=console,
             transient=True,
         )
         self._tasks: dict[str, TaskID] = {}
 
-    def progress(self, phase: str, done: int, total: int) -> None:
+    def progress(self, phase: str, done: int, total: int, *, note: str = "") -> None:
         """See `Watcher.progress`."""
         if phase not in self._tasks:
-            self._tasks[phase] = self._bar.add_task(phase, total=total)
-        self._bar.update(self._tasks[phase], completed=done, total=total)
+            self._tasks[phase] = self._bar.add_task(phase, total=total, note="")
+        self._bar.update(self._tasks[phase], completed=done, total=total, note=note)
         if done >= total:
             self._bar.remove_task(self._tasks.pop(phase))
 

@@ -22,6 +22,7 @@ from warmstart.data.trivial_augment import trivial_augment
 from warmstart.data.views import (
     DIHEDRAL,
     RESIZE_MODES,
+    VIEW_POLICIES,
     Pixels,
     apply_view,
     drawn_size,
@@ -31,7 +32,8 @@ from warmstart.data.views import (
 )
 from warmstart.errors import UnknownNameError, UsageError
 
-TRAINING_POLICIES = ("none", "flip", "standard", "strong", "dihedral")
+DRAWN_POLICIES = ("standard", "strong")  # any number of views
+TRAINING_POLICIES = (*VIEW_POLICIES, *DRAWN_POLICIES)
 
 # Random resized crop: Szegedy et al. (2015), Going deeper with convolutions, §6, where the area is 0.08 … 1. A window of a tenth
 # of the picture often misses what the label speaks of; a million pictures average that out, a few hundred with a handful of
@@ -48,19 +50,17 @@ _DRAWN_VIEW = re.compile(r"(standard|strong)-[1-9][0-9]*")
 def view_names(policy: str, count: int) -> tuple[str, ...]:
     """The views that ``policy`` stores of each training picture, 'plain' always first.
 
-    ``count``, at least 1, is how many; 'none' and 'flip' have 1 and 2 whatever it says, and 'dihedral' at most 8.
+    ``count``, at least 1, is how many; 'none', 'flip' and 'mirrors' have 1, 2 and 4 whatever it says, and 'dihedral' at most 8.
     Raises UnknownNameError for another policy, UsageError for a count below 1.
     """
     if policy not in TRAINING_POLICIES:
         raise UnknownNameError("augmentation policy", policy, TRAINING_POLICIES)
     if count < 1:
         raise UsageError(f"{count} views of each picture asked for, expected at least 1: with 1 only the plain view is used")
-    if policy == "none":
-        return ("plain",)
-    if policy == "flip":
-        return ("plain", "flip")
     if policy == "dihedral":
         return tuple(DIHEDRAL)[:count]
+    if policy in VIEW_POLICIES:
+        return VIEW_POLICIES[policy]
     return ("plain", *(f"{policy}-{k}" for k in range(1, count)))
 
 

@@ -35,7 +35,13 @@ DIHEDRAL: dict[str, tuple[bool, int]] = {
 }
 
 # What predictions may be averaged over. 'dihedral' is for pictures without an up: cells, tiles, satellite.
-VIEW_POLICIES: dict[str, tuple[str, ...]] = {"none": ("plain",), "flip": ("plain", "flip"), "dihedral": tuple(DIHEDRAL)}
+# 'mirrors' for pictures that keep their grid but have neither a left nor an up: solar cells, wafers.
+VIEW_POLICIES: dict[str, tuple[str, ...]] = {
+    "none": ("plain",),
+    "flip": ("plain", "flip"),
+    "mirrors": tuple(DIHEDRAL)[:4],
+    "dihedral": tuple(DIHEDRAL),
+}
 
 # Shorter side to 256, centre 224 × 224: Krizhevsky, Sutskever, Hinton (2012), §2 and §4.1; the usual ImageNet evaluation since.
 CROP_PCT = 0.875

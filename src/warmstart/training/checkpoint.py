@@ -20,6 +20,7 @@ from typing import Any, Self
 from torch import Tensor
 
 from warmstart.errors import InputError, UsageError
+from warmstart.training.settings import TrainingSettings
 from warmstart.training.validation import ValScores
 
 FORMAT = 1
@@ -61,6 +62,11 @@ class Checkpoint:
     def part(self, name: str) -> dict[str, Tensor]:
         """The tensors of one part, by their names in it."""
         return {key.removeprefix(f"{name}/"): tensor for key, tensor in self.tensors.items() if key.startswith(f"{name}/")}
+
+    def training_settings(self) -> TrainingSettings:
+        """Those that it was made under."""
+        names = {field.name for field in dataclasses.fields(TrainingSettings)}
+        return TrainingSettings.from_dict({name: value for name, value in self.settings.items() if name in names})
 
 
 def write_checkpoint(path: Path, checkpoint: Checkpoint, identity: Mapping[str, Any]) -> None:

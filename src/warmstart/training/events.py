@@ -9,6 +9,7 @@ class Resumed:
     """The run goes on from a checkpoint. ``exact``: it ends with the very weights of an undisturbed run."""
 
     step: int
+    epoch: int  # completed
     exact: bool
     differences: tuple[str, ...]  # why not: 'threads: 2 then, 4 now'
 
@@ -20,7 +21,8 @@ class Step:
     step: int  # 1, 2, … over the whole run
     epoch: int  # 1, 2, …
     loss: float  # of this step's pictures, as it is minimised (smoothed, weighted, mixed)
-    learning_rate: float  # of the head; stages further left may have less
+    learning_rate: float  # of the last stage; those further left may have less
+    pictures: int  # that it was made from
     images_per_second: float
 
 

@@ -13,6 +13,7 @@ import itertools
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 from torch import Tensor
@@ -35,7 +36,7 @@ from warmstart.training.schedule import multiplier
 from warmstart.training.settings import TrainingSettings
 from warmstart.training.tuned import TunedSuffix, set_training
 from warmstart.training.update import update
-from warmstart.training.validation import ValScores, validate
+from warmstart.training.validation import ValScores, settle, validate
 
 SAVE_EVERY_S = 120.0  # a kill loses at most this much training, or one step
 
@@ -75,12 +76,12 @@ def fine_tune(
     try:
         if resume:
             changes = differences(resume.execution, execution.describe())
-            yield Resumed(step=run.position.step, exact=not changes, differences=changes)
+            yield Resumed(step=run.position.step, epoch=run.position.epoch, exact=not changes, differences=changes)
         else:
             yield _epoch_event(0, None, run.position.best, best=True, seconds=watch.lap())
         watch.lap()
         while run.position.epoch < settings.epochs and not (reason := _early_end(run.position, settings)):
-            set_training(module, settings.batch_norm)
+            set_training(module, settings.batch_norm, settings.head_norm)
             for group in _groups(batches.epoch(run.position.epoch, run.position.batch), settings.accumulate):
                 step = run.position.step
                 rate = settings.learning_rate * multiplier(settings.schedule, step, total_steps, warmup=settings.warmup)
@@ -101,15 +102,16 @@ def fine_tune(
                     epoch=run.position.epoch + 1,
                     loss=loss,
                     learning_rate=rate,
+                    pictures=n,
                     images_per_second=n / max(seconds, 1e-9),
                 )
                 watch.lap()
                 if _out_of_time(run.position, settings):
                     break
-            scores = run.validated(val, execution)
+            scores, weights = run.evaluated(batches, val, settings, execution)
             is_best = scores.better_than(run.position.best, settings.choose_by)
             if is_best:
-                run.keep_as_best()
+                run.best = weights
             ended = run.position
             run.position = _after_epoch(ended, scores if is_best else None, seconds=watch.lap())
             if save:
@@ -155,16 +157,14 @@ class _Run:
             f"{part}/{name}": tensor.detach().clone() for part, tensors in parts.items() for name, tensor in tensors.items()
         }
 
-    def validated(self, val: ValSource, execution: Execution) -> ValScores:
-        """Of the average where there is one."""
-        if not self.average:
-            return validate(self.module, val, execution)
-        with self.average.inside(self.module):
-            return validate(self.module, val, execution)
-
-    def keep_as_best(self) -> None:
-        source = self.average.tensors if self.average else self.module.state_dict()
-        self.best = {name: tensor.detach().clone() for name, tensor in source.items()}
+    def evaluated(
+        self, batches: BatchSource, val: ValSource, settings: TrainingSettings, execution: Execution
+    ) -> tuple[ValScores, dict[str, Tensor]]:
+        """Scores on val and the weights that have them: the average's where there is one."""
+        with self.average.inside(self.module) if self.average else nullcontext():
+            if settings.head_norm == "update":
+                settle(self.module, batches, self.position.epoch, execution)
+            return validate(self.module, val, execution), copied_state(self.module)
 
 
 class _Watch:
@@ -193,7 +193,7 @@ def _started(module: TunedSuffix, val: ValSource, settings: TrainingSettings, ex
 def _resumed(module: TunedSuffix, batches: BatchSource, settings: TrainingSettings, checkpoint: Checkpoint) -> _Run:
     refuse_changes(checkpoint.settings, _conditions(batches, settings))
     module.load_state_dict(checkpoint.part("module"))
-    device = module.mean.device
+    device = module.head.weight.device
     average = WeightAverage(module, settings.average_decay) if settings.average_decay else None
     if average:
         average.tensors = {name: tensor.to(device) for name, tensor in checkpoint.part("average").items()}

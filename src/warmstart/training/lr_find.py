@@ -6,7 +6,7 @@ L. Smith, "Cyclical learning rates for training neural networks", WACV 2017, §3
 import copy
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,6 +43,7 @@ def find_learning_rate(
     highest: float = 1.0,
     steps: int = 100,
     execution: Execution | None = None,
+    on_step: Callable[[int], None] = lambda done: None,
 ) -> LearningRateCurve:
     """The curve over rates from ``lowest`` to ``highest``, evenly spaced in logarithm. ``module`` itself is not touched.
 
@@ -56,7 +57,7 @@ def find_learning_rate(
     execution = execution or Execution()
     trial = copy.deepcopy(module)
     execution.adopt(trial)
-    set_training(trial, settings.batch_norm)
+    set_training(trial, settings.batch_norm, settings.head_norm)
     optimizer = make_optimizer(trial, settings)
     losses: list[float] = []
     smoothed: list[float] = []
@@ -69,6 +70,7 @@ def find_learning_rate(
             break
         average = SMOOTHING * average + (1 - SMOOTHING) * loss
         losses.append(loss)
+        on_step(step + 1)
         smoothed.append(average / (1 - SMOOTHING ** (step + 1)))
         if smoothed[-1] > DIVERGED * min(smoothed):
             break

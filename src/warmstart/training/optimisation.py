@@ -26,7 +26,7 @@ def parameter_groups(module: TunedSuffix, settings: TrainingSettings) -> list[di
             (0.0, [parameter for parameter in learning if parameter.dim() <= 1]),
         ):
             if members:
-                share = settings.depth_decay**depth
+                share = settings.depth_decay**depth if depth else settings.head_share
                 groups.append({"params": members, "share": share, "lr": settings.learning_rate * share, "weight_decay": decay})
     return groups
 

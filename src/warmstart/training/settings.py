@@ -9,6 +9,8 @@ from typing import Any, Literal, Self
 from warmstart.errors import UsageError
 from warmstart.training.schedule import ScheduleName
 
+StatisticsPolicy = Literal["stored", "update"]  # mean and variance: those of the source, or those of the batches
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingSettings:
@@ -16,24 +18,32 @@ class TrainingSettings:
 
     Raises UsageError with all problems at once.
 
-    Why these learning rates. Adam's own default is 1e-3 (D. Kingma and J. Ba, ICLR 2015), which is right for random
-    weights. A pretrained network starts near its goal, and steps of that size wreck what it knows before the head can use
-    it (A. Kumar et al., "Fine-tuning can distort pretrained features", ICLR 2022); rates found best for fine-tuning are
-    about a tenth of those for training from scratch (S. Kornblith, J. Shlens, Q. Le, CVPR 2019, appendix), and we begin
-    with three tenths at the head, to be lowered stage by stage. Early stages are general and need to change least (J.
-    Howard and S. Ruder, ACL 2018, §3.2, give each layer 1/2.6 of the one above; 0.7 a stage is milder). For 'sgd' the
-    paper's own rate, 0.01, is the place to start.
+    Why these learning rates. Rates found best for fine-tuning are about a tenth of those for training from scratch (S.
+    Kornblith, J. Shlens, Q. Le, CVPR 2019, appendix). Early stages are general and need to change least (J. Howard and S.
+    Ruder, ACL 2018, §3.2, give each layer 1/2.6 of the one above; 0.7 a stage is milder), and the head needs hardly any
+    change, as it starts at its optimum: with 0.1 of the rate, and under the penalty it was fitted with, it follows the
+    features and does not run away from them (A. Kumar et al., "Fine-tuning can distort pretrained features", ICLR 2022, is
+    what happens otherwise). 1e-3 is Adam's own rate (D. Kingma and J. Ba, ICLR 2015). Measured on solar cells (cut stage3, 224 px,
+    mirror images, 8 epochs, 1,312 pictures to train on; 656 val pictures, one split): frozen 0.870 with log-loss 0.301, 5e-4 0.884 and
+    0.284, 1e-3 0.893 and 0.281. For 'sgd' the paper's 0.01 is the place to start.
+
+    Why no early stop. The rate falls to 0 at the end of the schedule, and accuracy on val is at its worst while it is high and at
+    its best when it has come down; the weights that are kept are those of the best epoch anyway. With a patience of 5 the
+    run above would have ended before it was better than the frozen head.
     """
 
     epochs: int = 15
     optimizer: Literal["adamw", "sgd"] = "adamw"
-    learning_rate: float = 3e-4  # of the head
+    learning_rate: float = 1e-3  # times depth_decay for the last stage, times its square for the one before …
+    head_share: float = 0.1  # of the learning rate, for the head
+    head_penalty: float | None = None  # penalty/2 · ‖W‖² beside the mean loss; None: that of the frozen head it starts from
     depth_decay: float = 0.7  # each stage further left learns at this share of its right neighbour's rate
     momentum: float = 0.9  # for 'sgd'
     weight_decay: float = 0.01  # not on norms and biases
     schedule: ScheduleName = "cosine"
     warmup: float = 0.1  # share of all steps, for 'cosine'
-    batch_norm: Literal["stored", "update"] = "stored"
+    batch_norm: StatisticsPolicy = "stored"
+    head_norm: StatisticsPolicy = "update"  # of the features before the head; see `feature_norm`
     clip_norm: float | None = 1.0  # largest norm of the gradient; None: whatever it is
     accumulate: int = 1  # batches per step
     label_smoothing: float = 0.0
@@ -41,7 +51,7 @@ class TrainingSettings:
     mixup_alpha: float = 0.0  # 0: no mixup
     average_decay: float | None = None  # of the moving average of weights; None: no average
     choose_by: Literal["loss", "accuracy"] = "loss"
-    patience: int | None = 5  # epochs without a better one on val; None: never stop early
+    patience: int | None = None  # epochs without a better one on val before it stops; None: never early
     time_limit_s: float | None = None
     seed: int = 0
 
@@ -73,6 +83,12 @@ class TrainingSettings:
             (self.schedule not in ("cosine", "one-cycle"), f"schedule {self.schedule!r} is neither 'cosine' nor 'one-cycle'"),
             (not 0 <= self.warmup < 1, f"warm-up {self.warmup} is outside 0 … 1 (exclusive)"),
             (self.batch_norm not in ("stored", "update"), f"batch norm {self.batch_norm!r} is neither 'stored' nor 'update'"),
+            (self.head_norm not in ("stored", "update"), f"head norm {self.head_norm!r} is neither 'stored' nor 'update'"),
+            (not 0 < self.head_share < math.inf, f"the head's share of the learning rate {self.head_share} is not above 0"),
+            (
+                self.head_penalty is not None and not 0 <= self.head_penalty < math.inf,
+                f"penalty on the head {self.head_penalty} is below 0 or not finite",
+            ),
             (self.clip_norm is not None and not self.clip_norm > 0, f"largest gradient norm {self.clip_norm} is not above 0"),
             (self.accumulate < 1, f"{self.accumulate} batches per step is less than 1"),
             (not 0 <= self.label_smoothing < 1, f"label smoothing {self.label_smoothing} is outside 0 … 1 (exclusive)"),
@@ -98,6 +114,6 @@ def cold_settings(**changes: Any) -> TrainingSettings:
     Nothing can be wrecked, no stage is more general than another, and stored statistics of a random network mean nothing.
     """
     settings = TrainingSettings(
-        learning_rate=1e-3, depth_decay=1.0, weight_decay=0.05, batch_norm="update", epochs=60, patience=15
+        learning_rate=1e-3, depth_decay=1.0, weight_decay=0.05, batch_norm="update", head_share=1.0, epochs=60
     )
     return dataclasses.replace(settings, **changes)

@@ -40,6 +40,8 @@ def update(
             loss = _loss(module, batch, settings, execution, step=step, number=number) / n
             loss.backward()  # type: ignore[no-untyped-call]
             total += loss.item()
+    if settings.head_penalty and (slope := module.head.weight.grad) is not None:
+        slope.add_(module.head.weight.detach(), alpha=settings.head_penalty)
     learning = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     norm = nn.utils.clip_grad_norm_(learning, math.inf if settings.clip_norm is None else settings.clip_norm).item()
     if not math.isfinite(total) or not math.isfinite(norm):

@@ -3,6 +3,7 @@
 N examples, K classes.
 """
 
+import itertools
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,8 +13,10 @@ from torch import nn
 
 from warmstart.evaluation.calibration import fit_temperature, softmax
 from warmstart.evaluation.metrics import log_loss
-from warmstart.training.batches import ValSource
+from warmstart.training.batches import BatchSource, ValSource
 from warmstart.training.execution import Execution
+from warmstart.training.feature_norm import SETTLING_BATCHES
+from warmstart.training.tuned import TunedSuffix
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +40,16 @@ class ValScores:
         if by == "accuracy" and self.accuracy != other.accuracy:
             return self.accuracy > other.accuracy
         return self.calibrated_loss < other.calibrated_loss
+
+
+def settle(module: TunedSuffix, batches: BatchSource, epoch: int, execution: Execution) -> None:
+    """Take the statistics before the head from the first batches of an epoch. The module is left in eval mode."""
+    module.eval()
+    with module.norm.settling():
+        for batch in itertools.islice(batches.epoch(epoch, 0), SETTLING_BATCHES):
+            inputs, _ = execution.place(batch)
+            with execution.autocast():
+                module(*inputs)
 
 
 def validate(module: nn.Module, val: ValSource, execution: Execution) -> ValScores:

@@ -3,7 +3,7 @@
 2,624 electroluminescence pictures of 300×300 px, each with a probability of being defective and the type of its cell.
 """
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 
 from warmstart.errors import DataError
 from warmstart.records import Example, Listing, Plan
+from warmstart.workflows.compare import Comparison, compare, resume
 from warmstart.workflows.settings import TrainSettings
 from warmstart.workflows.train import Run, train
 from warmstart.workflows.watch import Watcher
@@ -23,6 +24,9 @@ PUBLISHED = {"fine-tuned VGG-19": 0.8842, "SVM on hand-made features": 0.8244}
 # them out once and so tells candidates apart better than 394 pictures could.
 # (Settled with test scores of both ways in sight: 86.6 and 85.9 %.)
 FRACTIONS = (0.75, 0.0, 0.25)
+# Training a network needs a val to choose its best epoch by, so where plans are compared each of them gets the same one.
+COMPARED_FRACTIONS = (0.65, 0.10, 0.25)
+COMPARED = ("frozen", "stage3@224", "stage4", "full@128", "scratch@128")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +49,26 @@ def demo(*, seed: int, views: str, runs: Path, watcher: Watcher, seconds_before:
     plan = Plan(image_size_px=300, resize="squash", views=views, positive="defective", fractions=FRACTIONS, seed=seed)
     run = train(listing, plan, TrainSettings(runs=runs), watcher=watcher, strata=strata, seconds_before=seconds_before)
     return Demo(run=run, published=PUBLISHED)
+
+
+def compare_demo(
+    *, names: Sequence[str], seed: int, budget_s: float, runs: Path, resume_from: Path | None = None, watcher: Watcher
+) -> Comparison:
+    """Several plans on the same pictures; see `workflows.compare`. Cells have neither left nor up: mirror images are used as well."""
+    listing, strata = solar_cells()
+    if resume_from is not None:
+        return resume(resume_from, data=listing, strata=strata, watcher=watcher)
+    plan = Plan(
+        image_size_px=300,
+        resize="squash",
+        augment="mirrors",
+        views="mirrors",
+        positive="defective",
+        fractions=COMPARED_FRACTIONS,
+        seed=seed,
+    )
+    settings = TrainSettings(runs=runs, budget_s=budget_s)
+    return compare(listing, names or COMPARED, plan, settings, strata=strata, watcher=watcher)
 
 
 def solar_cells() -> tuple[Listing, dict[str, Hashable]]:

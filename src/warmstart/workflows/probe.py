@@ -63,15 +63,18 @@ def probe(
         plan.backbone, weights=plan.weights, download=settings.download, seed=plan.seed, announce=watcher.say
     )
     cut = backbone.resolve_cut(plan.cut)
-    plan = replace(plan, cut=cut, image_size_px=plan.image_size_px or backbone.spec.input_size_px)
-    preprocessing = preprocessing_of(plan)
+    unfreeze = tuple(backbone.resolve_cut(name) for name in plan.unfreeze)
+    plan = replace(plan, cut=cut, unfreeze=unfreeze, image_size_px=plan.image_size_px or backbone.spec.input_size_px)
+    # A network that is trained learns from one view at a time; what it predicts may be averaged over several.
+    seen_plan = replace(plan, views="none") if plan.trains_network else plan
+    preprocessing = preprocessing_of(seen_plan)
     # A network that is trained right of the cut is read on both sides of it; another head reads the stage at the cut.
     cold = plan.weights == "random" and cut == "pixels"
     wanted = "pooled" if cold and plan.taps == "auto" else plan.taps  # random features have nothing to choose by
     tap_sets = candidate_taps(wanted, "pooled" if plan.trains_network else cut, backbone.tap_names)
 
     begin = time.perf_counter()
-    proven, extraction = see(dataset.pictures, backbone, plan, store, watcher)
+    proven, extraction = see(dataset.pictures, backbone, seen_plan, store, watcher)
     extract_seconds = time.perf_counter() - begin
     dataset, kept = without(dataset, extraction.broken)
     if settings.strict and dataset.problems:

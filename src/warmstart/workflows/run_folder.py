@@ -11,7 +11,7 @@ from warmstart.errors import DataError, InputError
 from warmstart.records import Plan, RunRecord, to_json
 from warmstart.workflows.settings import TrainSettings
 
-START, CHECKPOINT = "start.json", "checkpoint.safetensors"  # there while a run that can be resumed is under way
+START = "start.json"  # there, and checkpoints, while a run that can be resumed is under way
 
 PredictionRow = tuple[str, str, str, float]  # path, true class, predicted class, its probability
 
@@ -42,6 +42,7 @@ def write_start(folder: Path, source: str, plan: Plan, settings: TrainSettings) 
         "plan": plan.to_dict(),
         "exclude": list(settings.exclude),
         "strict": settings.strict,
+        "budget_s": settings.budget_s,
     }
     (folder / START).write_text(to_json(document), "utf-8", errors="surrogateescape")
 
@@ -54,7 +55,9 @@ def read_start(folder: Path) -> tuple[str, Plan, TrainSettings]:
         reason = "the run is finished" if finished else f"there is no {START} in it, so no training was begun there"
         raise InputError(f"{folder} cannot be resumed: {reason}.")
     document = json.loads(path.read_text("utf-8", errors="surrogateescape"))
-    settings = TrainSettings(exclude=tuple(document["exclude"]), strict=document["strict"], runs=folder.parent)
+    settings = TrainSettings(
+        exclude=tuple(document["exclude"]), strict=document["strict"], runs=folder.parent, budget_s=document["budget_s"]
+    )
     if not Path(document["data"]).exists():
         raise InputError(f"{folder} was trained on {document['data']}, which is gone. Bring it back, or start a new run.")
     return document["data"], Plan.from_dict(document["plan"]), settings
@@ -68,5 +71,10 @@ def write_run(folder: Path, record: RunRecord, predictions: list[PredictionRow])
         writer.writerow(["path", "true", "predicted", "probability"])
         writer.writerows((path, true, predicted, f"{p:.6f}") for path, true, predicted, p in predictions)
     (folder / "run.json").write_text(to_json(record.to_dict()), "utf-8", errors="surrogateescape")
-    for name in (START, CHECKPOINT):
-        (folder / name).unlink(missing_ok=True)
+    for path in (folder / START, *folder.glob(checkpoint_path(folder, "*").name)):
+        path.unlink(missing_ok=True)
+
+
+def checkpoint_path(folder: Path, cut: str) -> Path:
+    """Where training right of this cut leaves what it can be resumed from."""
+    return folder / f"checkpoint-{cut}.safetensors"

@@ -1,7 +1,10 @@
-"""What a run needs beside its plan: none of it changes the numbers."""
+"""What a run needs beside its plan."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
+
+from warmstart.errors import UsageError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -13,3 +16,8 @@ class TrainSettings:
     strict: bool = False  # a picture that cannot be used is an error
     download: bool = False  # weights may be fetched from their hub
     store_bytes: int | None = None  # size budget of the store; None: its default
+    budget_s: float | None = None  # wall-clock in which training is to end; the plan's epochs are cut down to what fits
+
+    def __post_init__(self) -> None:
+        if self.budget_s is not None and not 0 < self.budget_s < math.inf:
+            raise UsageError(f"a budget of {self.budget_s} s is no time to train in; give a number above 0, such as 10m")

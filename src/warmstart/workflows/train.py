@@ -32,7 +32,7 @@ from warmstart.model.predictor import Model
 from warmstart.records import Cache, Listing, Plan, RunRecord, Scores, Split
 from warmstart.store.cache import Store
 from warmstart.workflows.dataset import Dataset
-from warmstart.workflows.probe import Probe, probe, see
+from warmstart.workflows.probe import Probe, preprocessing_of, probe, see
 from warmstart.workflows.run_folder import PredictionRow, new_run_folder, read_start, write_run, write_start
 from warmstart.workflows.settings import TrainSettings
 from warmstart.workflows.watch import Nobody, Watcher
@@ -81,11 +81,13 @@ def train(
     *,
     watcher: Watcher | None = None,
     strata: Mapping[str, Hashable] | None = None,
+    folder: Path | None = None,
     seconds_before: float = 0.0,
 ) -> Run:
     """Train a classifier on a folder, manifest, list of (path, label) or DataFrame.
 
-    strata: path → what to stratify splits by instead of the class. seconds_before: time that the process had used before this call.
+    strata: path → what to stratify splits by instead of the class. folder: the run folder, if not a new one in ``settings.runs``.
+    seconds_before: time that the process had used before this call.
     Raises DataError, UsageError, BackboneError or StoreError, each saying what to do.
     """
     plan, settings, watcher = plan or Plan(), settings or TrainSettings(), watcher or Nobody()
@@ -95,24 +97,36 @@ def train(
     with Store(machine.store_folder(), settings.store_bytes) as store:
         seen = probe(listing, plan, settings, store, watcher, strata=strata)
         check_positive(plan, seen.dataset)
-        folder = new_run_folder(settings.runs, seen.dataset.source)
+        folder = folder or new_run_folder(settings.runs, seen.dataset.source)
         if plan.trains_network:
             write_start(folder, listing.source, plan, settings)
-        trained = tuned(seen, store, watcher, folder) if plan.trains_network else frozen(seen, watcher)
+            trained = tuned(seen, store, watcher, folder, begin=begin, budget_s=settings.budget_s)
+        else:
+            trained = frozen(seen, watcher)
     return finish(seen, trained, folder, begin)
 
 
-def resume(folder: Path, *, watcher: Watcher | None = None, download: bool = False, seconds_before: float = 0.0) -> Run:
+def resume(
+    folder: Path,
+    *,
+    data: Listing | None = None,
+    watcher: Watcher | None = None,
+    strata: Mapping[str, Hashable] | None = None,
+    download: bool = False,
+    seconds_before: float = 0.0,
+) -> Run:
     """Go on with a run whose training was interrupted, from its last checkpoint, to the weights it would have had.
 
-    Raises UsageError when data, plan or code are not what they were, InputError when there is nothing to resume.
+    data, strata: what the run was started with, where that was more than a folder or a manifest. Raises UsageError when data, plan
+    or code are not what they were, InputError when there is nothing to resume.
     """
     watcher = watcher or Nobody()
     begin = time.perf_counter() - seconds_before
     source, plan, settings = read_start(folder)
     with Store(machine.store_folder(), settings.store_bytes) as store:
-        seen = probe(read_listing(source, exclude=settings.exclude), plan, replace(settings, download=download), store, watcher)
-        trained = tuned(seen, store, watcher, folder, resume=True)
+        listing = data or read_listing(source, exclude=settings.exclude)
+        seen = probe(listing, plan, replace(settings, download=download), store, watcher, strata=strata)
+        trained = tuned(seen, store, watcher, folder, begin=begin, budget_s=settings.budget_s, resume=True)
     return finish(seen, trained, folder, begin)
 
 
@@ -140,11 +154,9 @@ def check_plan(plan: Plan) -> None:
             "--augment makes views to train the network on, and with this cut and head nothing of it is trained. "
             "Choose an earlier --cut, or average features over --views."
         )
-    if plan.trains_network and len(VIEW_POLICIES[plan.views]) > 1:
-        raise UsageError("--views averages features of a frozen network; for training use --augment")
     view_names(plan.augment, plan.augment_views)
     if plan.trains_network:
-        from warmstart.workflows.tune import training_settings
+        from warmstart.workflows.training_inputs import training_settings
 
         training_settings(plan.training, cold=False, seed=plan.seed)
 
@@ -168,32 +180,41 @@ def frozen(seen: Probe, watcher: Watcher) -> Trained:
     )
 
 
-def tuned(seen: Probe, store: Store, watcher: Watcher, folder: Path, *, resume: bool = False) -> Trained:
+def tuned(
+    seen: Probe,
+    store: Store,
+    watcher: Watcher,
+    folder: Path,
+    *,
+    begin: float,
+    budget_s: float | None,
+    resume: bool = False,
+) -> Trained:
     """The network trained right of the cut. It is tested as it will be used: through an engine, from the pictures on."""
     from warmstart.workflows.tune import tune
 
-    result = tune(seen, store, watcher, folder, resume=resume)
+    result = tune(seen, store, watcher, folder, begin=begin, budget_s=budget_s, resume=resume)
     held_out = seen.dataset.positions("val", "test")
-    begin = time.perf_counter()
+    see_begin = time.perf_counter()
     proven, extraction = see(tuple(seen.dataset.pictures[i] for i in held_out), result.backbone, seen.plan, store, watcher)
     rows = np.zeros((len(seen.dataset.pictures), extraction.rows.shape[1]), extraction.rows.dtype)
     rows[held_out] = extraction.rows
     val = seen.dataset.positions("val")
     logits = result.head.logits(columns(rows[val], extraction.layout, seen.taps))
     temperature = fit_temperature(logits, seen.dataset.labels[val])
-    see_seconds = time.perf_counter() - begin
+    see_seconds = time.perf_counter() - see_begin
     return Trained(
         model=_assembled(seen, result.backbone, result.head, temperature=temperature, precision=proven.precision),
         val_head=result.head,
         chosen_on_val=True,
         rows=rows,
         training=result.to_dict(),
-        hits=seen.extraction.hits + result.hits + extraction.hits,
-        misses=seen.extraction.misses + result.misses + extraction.misses,
+        hits=seen.extraction.hits + sum(phase.hits for phase in result.phases) + extraction.hits,
+        misses=seen.extraction.misses + sum(phase.misses for phase in result.phases) + extraction.misses,
         seconds={
-            "extract": seen.extract_seconds + result.extract_seconds + see_seconds,
+            "extract": seen.extract_seconds + sum(phase.extract_seconds for phase in result.phases) + see_seconds,
             "fit": seen.fit_seconds,
-            "train": result.train_seconds,
+            "train": sum(phase.train_seconds for phase in result.phases),
         },
     )
 
@@ -246,7 +267,7 @@ def _assembled(seen: Probe, backbone: Backbone, head: Head, *, temperature: floa
         head_name=seen.plan.head,
         taps=seen.taps,
         temperature=temperature,
-        preprocessing=seen.preprocessing,
+        preprocessing=preprocessing_of(seen.plan),
         engine=seen.proven.engine,
         precision=precision,
         class_names=seen.dataset.class_names,

@@ -6,8 +6,8 @@ from typing import Protocol
 class Watcher(Protocol):
     """The terminal, a page, a test. A verb works the same whoever watches."""
 
-    def progress(self, phase: str, done: int, total: int) -> None:
-        """``done`` of ``total`` pictures (or steps) of this phase; phases follow one another."""
+    def progress(self, phase: str, done: int, total: int, *, note: str = "") -> None:
+        """``done`` of ``total`` pictures of this phase; phases follow one another. ``note``: how it is going."""
 
     def say(self, sentence: str) -> None:
         """Something that the user should know now: a download, a fallback, a problem."""
@@ -16,7 +16,7 @@ class Watcher(Protocol):
 class Nobody:
     """The watcher of a call that nobody watches."""
 
-    def progress(self, phase: str, done: int, total: int) -> None:
+    def progress(self, phase: str, done: int, total: int, *, note: str = "") -> None:
         """Unseen."""
 
     def say(self, sentence: str) -> None:

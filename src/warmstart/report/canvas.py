@@ -1,0 +1,82 @@
+"""One look for every picture: an empty figure, and how it becomes a PNG and an SVG.
+
+    with style():
+        figure, axes = new_figure()
+        axes.plot(…)
+        save(figure, folder, "curves")
+
+Matplotlib's objects are used directly, never pyplot: nothing is left in global state, no window system is looked for, and
+the user's own matplotlib settings change nothing. The same numbers give the same bytes.
+"""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import matplotlib.style
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+DPI = 100
+WIDTH_PX, HEIGHT_PX = 1200, 700  # an SVG says the same in points: 864 × 504
+
+INK, PALE = "#222222", "#767676"  # the paler one still has a contrast of 4.5 against white (WCAG 2.1, 1.4.3)
+
+STYLE: dict[str, Any] = {
+    "font.size": 12,
+    "axes.titlesize": 14,
+    "axes.titlelocation": "left",
+    "axes.titlepad": 24,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": PALE,
+    "axes.labelcolor": INK,
+    "axes.labelpad": 8,
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "axes.axisbelow": True,
+    "grid.color": "#e6e6e6",
+    "grid.linewidth": 0.8,
+    "text.color": INK,
+    "text.parse_math": False,  # a name may hold a dollar sign
+    "xtick.color": PALE,
+    "ytick.color": PALE,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "svg.fonttype": "none",  # text stays text: it can be searched, copied and read aloud
+    "svg.hashsalt": "warmstart",  # ids are random without one
+}
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """Matplotlib's defaults and ours on top, until the end of the block."""
+    with matplotlib.style.context(["default", STYLE]), warnings.catch_warnings():
+        # A name in a script that the font lacks is drawn as boxes in the PNG; in the SVG it is right.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        yield
+
+
+def new_figure(*, height_px: int = HEIGHT_PX) -> tuple[Figure, Axes]:
+    """An empty figure, `WIDTH_PX` wide, whose axes leave room for a title and labels."""
+    figure = Figure(figsize=(WIDTH_PX / DPI, height_px / DPI), dpi=DPI)
+    FigureCanvasAgg(figure)
+    left, right, bottom, top = 90, 40, 75, 85  # px; two lines of title
+    box = (left / WIDTH_PX, bottom / height_px, 1 - (left + right) / WIDTH_PX, 1 - (bottom + top) / height_px)
+    return figure, figure.add_axes(box)
+
+
+def save(figure: Figure, folder: Path, name: str) -> tuple[Path, Path]:
+    """folder/name.png and folder/name.svg, without the date and version that would make two of them differ."""
+    png, svg = folder / f"{name}.png", folder / f"{name}.svg"
+    figure.savefig(png, metadata={"Software": None})
+    figure.savefig(svg, metadata={"Date": None, "Creator": None})
+    return png, svg
+
+
+def printable(text: str) -> str:
+    """Text that an XML file can hold: control characters and bytes that are no text are shown as escapes."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode("ascii") for c in text)

@@ -1,0 +1,44 @@
+"""How long an epoch takes here: a few steps on a copy, timed."""
+
+import copy
+import itertools
+import time
+from collections.abc import Callable
+
+from warmstart.training.batches import BatchSource, ValSource
+from warmstart.training.execution import Execution
+from warmstart.training.optimisation import make_optimizer, set_learning_rate
+from warmstart.training.settings import TrainingSettings
+from warmstart.training.tuned import TunedSuffix, set_training
+from warmstart.training.update import update
+from warmstart.training.validation import validate
+
+WARM_UP = 1  # steps in which kernels are chosen and memory is fetched
+STEPS = 4
+
+
+def seconds_per_epoch(
+    module: TunedSuffix,
+    batches: BatchSource,
+    val: ValSource,
+    settings: TrainingSettings,
+    execution: Execution,
+    *,
+    clock: Callable[[], float] = time.perf_counter,
+) -> float:
+    """Seconds for all batches, forward and back, and one look at val. ``module`` is not touched: the steps are a copy's."""
+    trial = copy.deepcopy(module)
+    execution.adopt(trial)
+    set_training(trial, settings.batch_norm, settings.head_norm)
+    optimizer = make_optimizer(trial, settings)
+    set_learning_rate(optimizer, 0.0)
+    start, steps = clock(), 0
+    for number, batch in enumerate(itertools.islice(batches.epoch(0, 0), WARM_UP + STEPS)):
+        if number == WARM_UP:
+            start = clock()
+        update(trial, optimizer, [batch], settings, execution, step=number)
+        steps = max(1, number + 1 - WARM_UP)
+    training = (clock() - start) / steps * len(batches)
+    start = clock()
+    validate(trial, val, execution)
+    return training + clock() - start

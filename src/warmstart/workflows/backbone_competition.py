@@ -1,0 +1,187 @@
+"""Which of several backbones to take: measured on the user's train pictures, with price and pedigree beside it.
+
+    names → weights here? → rows of ever more train pictures → probes (successive halving) → places, speeds, fast scores
+
+The static baseline, "take the one that is best on ImageNet, or the largest", stands beside: it was found hard to beat (arXiv 2510.06448).
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from warmstart import machine
+from warmstart.backbones.catalog import find
+from warmstart.backbones.chain import Backbone
+from warmstart.backbones.imagenet import imagenet_class_names
+from warmstart.backbones.weights import load_backbone
+from warmstart.engines.build import Proven
+from warmstart.errors import BackboneError
+from warmstart.evaluation.calibration import softmax
+from warmstart.extraction import choose_engine, columns, extract, tapped_prefix
+from warmstart.heads.protocol import Array
+from warmstart.inspection.competition import FIRST_PICTURES, Place, compete
+from warmstart.records import Picture, Plan, Preprocessing
+from warmstart.store.cache import Store
+from warmstart.strategy.taps import tap_sets
+from warmstart.strategy.transferability import h_score, knn_accuracy, leep, logme, nce
+from warmstart.workflows.dataset import Dataset
+from warmstart.workflows.settings import TrainSettings
+from warmstart.workflows.watch import Watcher
+
+RANDOM = "@random"  # 'lite0@random': the same network with random weights, as a check that the ranking sees anything
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """One backbone: its place, its price, and the fast scores on the pictures of the first round."""
+
+    name: str
+    place: Place
+    size_px: int
+    images_per_second: float | None  # through the engine here, decoding included; None where all rows came from the store
+    params_millions: float
+    licence: str | None
+    scores: dict[str, float]  # logme, h_score, knn on pooled features; leep, nce where its classifier is the source's
+
+
+@dataclass(frozen=True, kw_only=True)
+class Competition:
+    """Candidates, best first, and those that could not take part."""
+
+    places: tuple[Candidate, ...]
+    absent: dict[str, str]  # name → why: its weights are not on this machine
+    by_size: tuple[str, ...]  # the static baseline: most parameters first
+    pictures: int
+    seconds: float
+
+    @property
+    def recommended(self) -> str:
+        """Of those that the best is not ahead of, the one with the fewest parameters."""
+        tied = [candidate for candidate in self.places if candidate.place.tied_with_best and RANDOM not in candidate.name]
+        return min(tied or self.places, key=lambda candidate: candidate.params_millions).name
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return asdict(self) | {"recommended": self.recommended if self.places else None}
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Entry:
+    backbone: Backbone
+    pretrained: bool
+    preprocessing: Preprocessing
+    proven: Proven
+
+
+def competition(
+    names: Sequence[str], dataset: Dataset, plan: Plan, settings: TrainSettings, store: Store, watcher: Watcher
+) -> Competition:
+    """Rank ``names`` on train pictures of ``dataset``. Raises BackboneError when none of them can be loaded."""
+    begin = time.perf_counter()
+    entries, absent = _entries(names, dataset, plan, settings, watcher)
+    if not entries:
+        raise BackboneError(
+            f"none of the backbones {', '.join(names)} has weights on this machine: " + "; ".join(absent.values())
+        )
+    train = dataset.positions("train")
+    order = np.random.default_rng(plan.seed).permutation(train)
+    speeds: dict[str, list[tuple[int, float]]] = {name: [] for name in entries}
+    seen: dict[str, tuple[NDArray[np.int64], np.ndarray]] = {}
+
+    def features(name: str, positions: NDArray[np.int64]) -> Array:
+        watcher.say(f"{name}: {len(positions)} pictures")
+        entry = entries[name]
+        extraction = extract(
+            [dataset.pictures[i] for i in positions],
+            prefix=(prefix := tapped_prefix(entry.backbone, entry.preprocessing.size_px)),
+            engine=entry.proven.engine,
+            precision=entry.proven.precision,
+            preprocessing=entry.preprocessing,
+            store=store,
+            graphs=machine.graphs_folder(),
+            on_progress=watcher.progress,
+        )
+        if extraction.misses:
+            speeds[name].append((extraction.misses, extraction.seconds))
+        seen.setdefault(name, (positions, extraction.rows))
+        return columns(extraction.rows, prefix.layout, tap_sets(entry.backbone.tap_names)["all"])
+
+    with machine.calm_blas():
+        places = compete(list(entries), features, dataset.labels, order, n_classes=len(dataset.class_names), seed=plan.seed)
+        candidates = tuple(
+            _candidate(place, entries[place.name], speeds[place.name], seen[place.name], dataset) for place in places
+        )
+    return Competition(
+        places=candidates,
+        absent=absent,
+        by_size=tuple(sorted(entries, key=lambda name: -entries[name].backbone.spec.params_millions)),
+        pictures=max(place.pictures for place in places),
+        seconds=time.perf_counter() - begin,
+    )
+
+
+def _entries(
+    names: Sequence[str], dataset: Dataset, plan: Plan, settings: TrainSettings, watcher: Watcher
+) -> tuple[dict[str, _Entry], dict[str, str]]:
+    entries: dict[str, _Entry] = {}
+    absent: dict[str, str] = {}
+    proof: list[Picture] = [dataset.pictures[i] for i in dataset.positions("train")[:FIRST_PICTURES]]
+    for given in dict.fromkeys(names):
+        bare, at, _ = given.partition(RANDOM)
+        spec = find(bare)
+        name = spec.name + at
+        try:
+            backbone = load_backbone(
+                spec.name,
+                weights="random" if at else "default",
+                download=settings.download,
+                seed=plan.seed,
+                announce=watcher.say,
+            )
+        except BackboneError as reason:
+            absent[name] = str(reason)
+            continue
+        preprocessing = Preprocessing(size_px=plan.image_size_px or spec.input_size_px, resize=plan.resize)
+        proven = choose_engine(
+            proof,
+            tapped_prefix(backbone, preprocessing.size_px),
+            preprocessing,
+            engine=plan.engine,
+            precision=plan.precision,
+            graphs=machine.graphs_folder(),
+        )
+        entries[name] = _Entry(backbone=backbone, pretrained=not at, preprocessing=preprocessing, proven=proven)
+    return entries, absent
+
+
+def _candidate(
+    place: Place,
+    entry: _Entry,
+    speeds: Sequence[tuple[int, float]],
+    seen: tuple[NDArray[np.int64], np.ndarray],
+    dataset: Dataset,
+) -> Candidate:
+    positions, rows = seen
+    y = dataset.labels[positions]
+    spec = entry.backbone.spec
+    pooled = columns(rows, entry.backbone.tap_layout(entry.preprocessing.size_px), ["pooled"])
+    scores = {"logme": logme(pooled, y), "h_score": h_score(pooled, y), "knn": knn_accuracy(pooled, y)}
+    classifier = entry.backbone.classifier.module
+    if entry.pretrained and classifier.out_features == len(imagenet_class_names()):
+        logits = pooled @ classifier.weight.detach().cpu().numpy().T + classifier.bias.detach().cpu().numpy()
+        probabilities = softmax(logits)
+        scores |= {"leep": leep(probabilities, y), "nce": nce(probabilities.argmax(axis=1).astype(np.int64), y)}
+    images, seconds = sum(n for n, _ in speeds), sum(s for _, s in speeds)
+    return Candidate(
+        name=place.name,
+        place=place,
+        size_px=entry.preprocessing.size_px,
+        images_per_second=images / seconds if images else None,
+        params_millions=spec.params_millions,
+        licence=spec.licence,
+        scores=scores,
+    )

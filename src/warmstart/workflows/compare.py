@@ -1,0 +1,231 @@
+"""compare: several plans on the same data, each in the same wall-clock budget, and what transfer brought.
+
+    plans → for each: train into its own folder → run.json, history.csv, predictions.csv → curves, table, sentences
+
+A comparison is a folder of run folders. What is finished in it is not done again: `resume` goes on with the plan that was interrupted.
+"""
+
+import csv
+import json
+import shutil
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from warmstart.backbones.weights import load_backbone
+from warmstart.data.listing import read_listing
+from warmstart.errors import InputError, UsageError
+from warmstart.evaluation.intervals import paired_bootstrap
+from warmstart.evaluation.learning_curves import CurvePoint, LearningCurve, Shape, compare_shapes, overfitting, shape
+from warmstart.records import Listing, Plan, to_json
+from warmstart.strategy.comparison import default_names, plans_by_name
+from warmstart.workflows.history import read_history
+from warmstart.workflows.run_folder import checkpoint_path, new_run_folder
+from warmstart.workflows.settings import TrainSettings
+from warmstart.workflows.train import check_plan, train
+from warmstart.workflows.train import resume as resume_run
+from warmstart.workflows.watch import Nobody, Watcher
+
+START, RESULT = "start.json", "compare.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contestant:
+    """One plan and how it did."""
+
+    name: str
+    record: Mapping[str, Any]  # its run.json
+    curve: LearningCurve
+    shape: Shape
+    gain: float | None  # test accuracy minus that of the reference; None for the reference itself
+    gain_ci95: tuple[float, float] | None  # by a paired bootstrap over the test pictures
+    overfitting: str | None  # in words, where it did
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return {**asdict(self), "record": dict(self.record)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """All plans, and what follows."""
+
+    folder: str
+    budget_s: float
+    contestants: tuple[Contestant, ...]
+    reference: str  # whose test accuracy gains are against
+    best: str  # the plan with the lowest log-loss on val: chosen without test
+    majority_accuracy: float  # on test
+    transfer: tuple[str, ...]  # what starting warm brought against starting cold, in words; empty without both
+    curves: tuple[str, ...]  # PNG and SVG
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return {**asdict(self), "contestants": [contestant.to_dict() for contestant in self.contestants]}
+
+
+def compare(
+    data: Any,
+    names: Sequence[str] = (),
+    plan: Plan | None = None,
+    settings: TrainSettings | None = None,
+    *,
+    watcher: Watcher | None = None,
+    strata: Mapping[str, Hashable] | None = None,
+) -> Comparison:
+    """Run the named plans, each within ``settings.budget_s`` seconds. See `strategy.comparison` for names; none: the usual four.
+
+    ``plan`` has what all of them share. Raises what `train` raises.
+    """
+    base, settings, watcher = plan or Plan(), settings or TrainSettings(), watcher or Nobody()
+    if settings.budget_s is None:
+        raise UsageError("a comparison needs a time for each plan: --budget 10m, or budget_s in the settings")
+    listing = data if isinstance(data, Listing) else read_listing(data, exclude=settings.exclude)
+    cuts = load_backbone(base.backbone, weights="random", announce=watcher.say).cuts
+    plans = plans_by_name(names or default_names(cuts), base, cuts)
+    for each in plans.values():
+        check_plan(each)
+    folder = new_run_folder(settings.runs, f"{listing.source}-compare")
+    start = {
+        "data": str(Path(listing.source).resolve()),
+        "plans": {name: each.to_dict() for name, each in plans.items()},
+        "exclude": list(settings.exclude),
+        "strict": settings.strict,
+        "budget_s": settings.budget_s,
+    }
+    (folder / START).write_text(to_json(start), "utf-8", errors="surrogateescape")
+    return _run(folder, listing, plans, settings, watcher, strata)
+
+
+def resume(
+    folder: Path,
+    *,
+    data: Listing | None = None,
+    watcher: Watcher | None = None,
+    strata: Mapping[str, Hashable] | None = None,
+    download: bool = False,
+) -> Comparison:
+    """Go on with a comparison: finished plans are kept, an interrupted one is resumed. Raises InputError where there is none."""
+    path = folder / START
+    if not path.is_file():
+        done = "it is finished" if (folder / RESULT).is_file() else f"there is no {START} in it"
+        raise InputError(f"{folder} holds no comparison to go on with: {done}.")
+    start = json.loads(path.read_text("utf-8", errors="surrogateescape"))
+    exclude = tuple(start["exclude"])
+    settings = TrainSettings(
+        exclude=exclude, strict=start["strict"], budget_s=start["budget_s"], runs=folder.parent, download=download
+    )
+    listing = data or read_listing(start["data"], exclude=exclude)
+    plans = {name: Plan.from_dict(values) for name, values in start["plans"].items()}
+    return _run(folder, listing, plans, settings, watcher or Nobody(), strata)
+
+
+def _run(
+    folder: Path,
+    listing: Listing,
+    plans: Mapping[str, Plan],
+    settings: TrainSettings,
+    watcher: Watcher,
+    strata: Mapping[str, Hashable] | None,
+) -> Comparison:
+    """Whatever is missing, then the result."""
+    for number, (name, plan) in enumerate(plans.items(), 1):
+        run = folder / name
+        if (run / "run.json").is_file():
+            watcher.say(f"plan {number} of {len(plans)}, {name}: finished before")
+            continue
+        watcher.say(f"plan {number} of {len(plans)}: {name}")
+        if any(run.glob(checkpoint_path(run, "*").name)):
+            resume_run(run, data=listing, watcher=watcher, strata=strata, download=settings.download)
+            continue
+        shutil.rmtree(run, ignore_errors=True)  # what a run leaves that was stopped before its first checkpoint
+        run.mkdir()
+        train(listing, plan, settings, watcher=watcher, strata=strata, folder=run)
+    comparison = _result(folder, tuple(plans), settings.budget_s or 0.0)
+    (folder / RESULT).write_text(to_json(comparison.to_dict()), "utf-8", errors="surrogateescape")
+    (folder / START).unlink()
+    return comparison
+
+
+def _result(folder: Path, names: Sequence[str], budget_s: float) -> Comparison:
+    """Read the run folders and put them side by side."""
+    from warmstart.report.curves import draw_curves
+
+    records = {name: json.loads((folder / name / "run.json").read_text("utf-8", errors="surrogateescape")) for name in names}
+    reference = next((name for name in names if records[name]["plan"]["cut"] == "pooled"), names[0])
+    right = {name: _right(folder / name) for name in names}
+    contestants = []
+    for name in names:
+        history = read_history(folder / name)
+        curve = LearningCurve(
+            name=name,
+            points=tuple(row.point(number) for number, row in enumerate(history)) or (_only_point(records[name]),),
+        )
+        apart = name != reference
+        contestants.append(
+            Contestant(
+                name=name,
+                record=records[name],
+                curve=curve,
+                shape=shape(curve),
+                gain=float(right[name].mean() - right[reference].mean()) if apart else None,
+                gain_ci95=paired_bootstrap(right[name], right[reference]) if apart else None,
+                overfitting=overfitting(curve.points),
+            )
+        )
+    majority = records[reference]["scores"]["test"]["majority_accuracy"]
+    pictures = draw_curves(
+        [contestant.curve for contestant in contestants],
+        majority_accuracy=majority,
+        budget_s=budget_s,
+        title=f"{Path(folder).name}: accuracy on val",
+        folder=folder,
+    )
+    best = min(contestants, key=lambda contestant: contestant.record["scores"]["val"]["log_loss"])
+    return Comparison(
+        folder=str(folder),
+        budget_s=budget_s,
+        contestants=tuple(contestants),
+        reference=reference,
+        best=best.name,
+        majority_accuracy=majority,
+        transfer=_transfer(contestants),
+        curves=tuple(str(path) for path in pictures),
+    )
+
+
+def _right(run: Path) -> np.ndarray:
+    """bool (N,): which test pictures the run's model names rightly, in the order of their paths."""
+    with (run / "predictions.csv").open(newline="", encoding="utf-8", errors="surrogateescape") as file:
+        rows = sorted((row["path"], row["true"] == row["predicted"]) for row in csv.DictReader(file))
+    return np.array([correct for _, correct in rows])
+
+
+def _only_point(record: Mapping[str, Any]) -> CurvePoint:
+    """A frozen plan's: its head, fitted."""
+    val = record["scores"]["val"]
+    return CurvePoint(
+        epoch=0,
+        seconds=record["seconds"]["total"],
+        train_loss=None,
+        val_loss=val["log_loss"],
+        val_accuracy=val["accuracy"],
+    )
+
+
+def _transfer(contestants: Sequence[Contestant]) -> tuple[str, ...]:
+    """The best trained plan from pretrained weights against the best one from random ones."""
+    trained = [contestant for contestant in contestants if len(contestant.curve.points) > 1]
+    cold = [contestant for contestant in trained if contestant.record["plan"]["weights"] == "random"]
+    warm = [contestant for contestant in trained if contestant not in cold] or [c for c in contestants if c not in cold]
+    if not warm or not cold:
+        return ()
+
+    def loss(contestant: Contestant) -> float:
+        return float(contestant.record["scores"]["val"]["log_loss"])
+
+    n_val = contestants[0].record["data"]["splits"]["val"]
+    return compare_shapes(min(warm, key=loss).curve, min(cold, key=loss).curve, val_pictures=n_val).sentences

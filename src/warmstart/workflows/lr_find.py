@@ -1,0 +1,73 @@
+"""lr-find: which learning rate the network right of a cut bears, as a curve and a suggestion."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from warmstart import machine
+from warmstart.data.listing import read_listing
+from warmstart.errors import UsageError
+from warmstart.records import Listing, Plan, to_json
+from warmstart.store.cache import Store
+from warmstart.training.execution import default_execution
+from warmstart.training.lr_find import LearningRateCurve, find_learning_rate
+from warmstart.workflows.probe import probe
+from warmstart.workflows.run_folder import new_run_folder
+from warmstart.workflows.settings import TrainSettings
+from warmstart.workflows.train import check_plan
+from warmstart.workflows.training_inputs import training_inputs
+from warmstart.workflows.watch import Nobody, Watcher
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearningRateSearch:
+    """The curve, and where its picture lies."""
+
+    cut: str
+    default: float  # the rate that training would take otherwise
+    curve: LearningRateCurve
+    folder: str  # lr-find.json and the picture, lr-find.png and lr-find.svg
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return asdict(self)
+
+
+def lr_find(
+    data: Any,
+    plan: Plan,
+    settings: TrainSettings | None = None,
+    *,
+    lowest: float = 1e-6,
+    highest: float = 1.0,
+    steps: int = 100,
+    watcher: Watcher | None = None,
+) -> LearningRateSearch:
+    """Train a copy for ``steps`` steps under rates from ``lowest`` to ``highest``. Raises what `train` raises."""
+    from warmstart.report.curves import draw_learning_rates
+
+    settings, watcher = settings or TrainSettings(), watcher or Nobody()
+    check_plan(plan)
+    if not plan.trains_network:
+        raise UsageError(
+            f"at --cut {plan.cut} nothing of the network is trained, so there is no rate to find; choose an earlier one"
+        )
+    listing = data if isinstance(data, Listing) else read_listing(data, exclude=settings.exclude)
+    with Store(machine.store_folder(), settings.store_bytes) as store:
+        seen = probe(listing, plan, settings, store, watcher)
+        with training_inputs(seen, store, watcher) as inputs:
+            curve = find_learning_rate(
+                inputs.module,
+                inputs.batches,
+                inputs.settings,
+                lowest=lowest,
+                highest=highest,
+                steps=steps,
+                execution=default_execution(),
+                on_step=lambda done: watcher.progress("searching", done, steps),
+            )
+    folder = new_run_folder(settings.runs, f"{listing.source}-lr-find")
+    result = LearningRateSearch(cut=seen.plan.cut, default=inputs.settings.learning_rate, curve=curve, folder=str(folder))
+    draw_learning_rates(curve.rates, curve.losses, curve.smoothed, curve.suggestion, Path(folder))
+    (folder / "lr-find.json").write_text(to_json(result.to_dict()), "utf-8")
+    return result

@@ -1,0 +1,170 @@
+"""What training reads: the module that learns, and batches of stored activations or, at `pixels`, of pictures made on the spot.
+
+    probe, cut → activations of train and val in every view, from the store → (module, train batches, val batches)
+
+At `pixels` nothing is frozen: pictures are decoded and augmented when they are wanted, because the network takes far longer than
+the decoder. N pictures, B batch, C channels, H, W, D features, P of them from the prefix.
+"""
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from warmstart import machine
+from warmstart.backbones.taps import Normalise
+from warmstart.data.augmentation import DRAWN_POLICIES, view_names
+from warmstart.errors import DataError, UsageError
+from warmstart.extraction import StoredRows, choose_engine, cut_prefix, render_views
+from warmstart.heads.linear import LinearHead
+from warmstart.heads.standardising import mean_and_scale
+from warmstart.store.cache import Store
+from warmstart.training.batches import Inputs, Read, TrainBatches, ValBatches
+from warmstart.training.settings import TrainingSettings, cold_settings
+from warmstart.training.tuned import TunedSuffix, cold_start, split_taps
+from warmstart.workflows.probe import Probe
+from warmstart.workflows.watch import Watcher
+
+FRESH_VIEWS = 1_000_000  # at `pixels` a view is made when it is wanted: as many as anybody can draw
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingInputs:
+    """All that `training.loop.fine_tune` and `training.lr_find` work on."""
+
+    module: TunedSuffix
+    batches: TrainBatches
+    val: ValBatches
+    settings: TrainingSettings
+    hits: int  # activations that were in the store
+    misses: int
+    seconds: float  # for extracting the others
+
+
+@contextmanager
+def training_inputs(
+    probe: Probe, store: Store, watcher: Watcher, *, cut: str | None = None, head: LinearHead | None = None
+) -> Iterator[TrainingInputs]:
+    """Open while something reads from it. ``cut``, ``head``: where to cut and what to start from, if not as the probe says.
+
+    Raises UsageError for settings that do not fit the data, DataError without val, StoreError when activations do not fit.
+    """
+    plan, dataset = probe.plan, probe.dataset
+    cut = cut or plan.cut
+    cold = is_cold(probe)
+    settings = training_settings(plan.training, cold=cold, seed=plan.seed)
+    if settings.head_penalty is None:
+        settings = replace(settings, head_penalty=0.0 if cold else probe.choice.settings["penalty"])
+    train, val = dataset.positions("train"), dataset.positions("val")
+    if not len(val):
+        raise DataError(
+            f"{dataset.source} has no val pictures, by which training chooses its best epoch. Use --split 70/15/15."
+        )
+    module = _start(probe, cut, head or probe.choice.head, cold=cold)
+    if not module.trained_stages:
+        raise UsageError(
+            f"--cut {cut} leaves nothing to train: the head reads {', '.join(probe.taps)}, all left of the cut. "
+            "Cut earlier, read more with --taps all, or train only a head on that stage with --epochs 0."
+        )
+    begin = time.perf_counter()
+    with _reader(probe, cut, store, watcher) as (read, n_views, hits, misses):
+        yield TrainingInputs(
+            module=module,
+            batches=TrainBatches(
+                labels=dataset.labels[train],
+                read=lambda chosen, views: read(train[chosen], views),
+                batch_size=plan.batch_size,
+                seed=plan.seed,
+                n_views=n_views,
+                balanced=plan.class_weight == "balanced",
+            ),
+            val=ValBatches(
+                labels=dataset.labels[val],
+                read=lambda chosen, views: read(val[chosen], views),
+                batch_size=plan.batch_size,
+            ),
+            settings=settings,
+            hits=hits,
+            misses=misses,
+            seconds=time.perf_counter() - begin,
+        )
+
+
+def training_settings(given: Any, *, cold: bool, seed: int) -> TrainingSettings:
+    """The plan's settings over the defaults for pretrained or random weights. Raises UsageError."""
+    try:
+        return cold_settings(**{"seed": seed, **given}) if cold else TrainingSettings(**{"seed": seed, **given})
+    except TypeError as reason:
+        raise UsageError(f"plan key 'training': {reason}") from reason
+
+
+def is_cold(probe: Probe) -> bool:
+    """Whether the whole network starts from random weights."""
+    return probe.plan.weights == "random" and probe.plan.cut == "pixels"
+
+
+def _start(probe: Probe, cut: str, head: Any, *, cold: bool) -> TunedSuffix:
+    """The module before its first step: the frozen head on the frozen features, or zero on random ones."""
+    if cold:
+        return cold_start(probe.backbone, probe.taps, len(probe.dataset.class_names))
+    X = probe.features(probe.dataset.positions("train"))
+    mean, scale = mean_and_scale(X, np.ones((1, len(X)), np.float32))
+    assert isinstance(head, LinearHead)
+    return TunedSuffix(probe.backbone, cut, probe.taps, head, mean[0], scale[0])
+
+
+@contextmanager
+def _reader(probe: Probe, cut: str, store: Store, watcher: Watcher) -> Iterator[tuple[Read, int, int, int]]:
+    """(what reads inputs of pictures by position and view, number of views, hits, misses)."""
+    plan, pictures = probe.plan, probe.dataset.pictures
+    if cut == "pixels":
+        names = () if plan.augment in DRAWN_POLICIES else view_names(plan.augment, FRESH_VIEWS)
+        with ThreadPoolExecutor(machine.cores()) as threads:
+            yield _pixel_reader(probe, names, threads), len(names) or FRESH_VIEWS, 0, 0
+        return
+    stored, _ = split_taps(probe.backbone, cut, probe.taps)
+    prefix = cut_prefix(probe.backbone, cut, stored, probe.preprocessing.size_px)
+    graphs = machine.graphs_folder()
+    proven = choose_engine(pictures, prefix, probe.preprocessing, engine=plan.engine, precision=plan.precision, graphs=graphs)
+    names = view_names(plan.augment, plan.augment_views)
+    shape = probe.backbone.shapes(probe.preprocessing.size_px)[cut]
+    width = sum(width for tap, width in prefix.layout if tap != "activations")
+    with StoredRows(
+        store,
+        prefix,
+        engine=proven.engine,
+        precision=proven.precision,
+        preprocessing=probe.preprocessing,
+        graphs=graphs,
+        on_progress=watcher.progress,
+    ) as rows:
+        learnt = [pictures[i] for i in probe.dataset.positions("train")]
+        checked = [pictures[i] for i in probe.dataset.positions("val")]
+        filled = [rows.fill(learnt, names), rows.fill(checked, names[:1])]
+
+        def read(positions: np.ndarray, views: np.ndarray) -> Inputs:
+            block = torch.from_numpy(rows.read([pictures[i] for i in positions], [names[v] for v in views]))
+            return block[:, width:].reshape(-1, *shape), block[:, :width]
+
+        yield read, len(names), sum(f.hits for f in filled), sum(f.misses for f in filled)
+
+
+def _pixel_reader(probe: Probe, names: tuple[str, ...], threads: ThreadPoolExecutor) -> Read:
+    """Decodes, augments and normalises on the spot, in threads. Without ``names`` view v > 0 is rendition v of the policy."""
+    preprocessing, pictures, policy = probe.preprocessing, probe.dataset.pictures, probe.plan.augment
+    normalise = Normalise(probe.backbone.spec.mean, probe.backbone.spec.std)
+
+    def one(position: int, view: int) -> np.ndarray:
+        name = names[view] if names else ("plain" if view == 0 else f"{policy}-{view}")
+        return render_views(pictures[position], [name], preprocessing)[0]
+
+    def read(positions: np.ndarray, views: np.ndarray) -> Inputs:
+        pixels = np.stack(list(threads.map(one, positions.tolist(), views.tolist())))
+        return normalise(torch.from_numpy(pixels)), torch.zeros(len(pixels), 0)
+
+    return read

@@ -1,0 +1,120 @@
+"""compare: every plan in its own run folder, resumable plan by plan, put side by side without choosing on test."""
+
+import csv
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from drawn_shapes import draw_folder
+from warmstart.errors import InputError, UnknownNameError, UsageError
+from warmstart.records import Plan
+from warmstart.workflows import compare as module
+from warmstart.workflows.compare import Comparison, compare, resume
+from warmstart.workflows.settings import TrainSettings
+
+BASE = Plan(image_size_px=64, batch_size=8, training={"epochs": 2})
+NAMES = ("frozen", "stage6", "scratch@32")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return draw_folder(tmp_path_factory.mktemp("compare") / "shapes", per_class=14)
+
+
+@pytest.fixture(scope="module")
+def comparison(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Comparison]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WARMSTART_CACHE", str(tmp_path_factory.mktemp("compare-cache")))
+        yield compare(str(data), NAMES, BASE, TrainSettings(runs=tmp_path_factory.mktemp("runs"), budget_s=600))
+
+
+def test_every_plan_has_a_run_folder_and_the_result_is_what_they_say(comparison: Comparison) -> None:
+    assert tuple(contestant.name for contestant in comparison.contestants) == NAMES
+    for contestant in comparison.contestants:
+        record = json.loads((Path(comparison.folder) / contestant.name / "run.json").read_text("utf-8"))
+        assert contestant.record == record
+        assert (Path(comparison.folder) / contestant.name / "model" / "model.json").is_file()
+    frozen, partial, scratch = comparison.contestants
+    assert (frozen.record["plan"]["cut"], partial.record["plan"]["cut"]) == ("pooled", "stage6")
+    assert (scratch.record["plan"]["weights"], scratch.record["plan"]["image_size_px"]) == ("random", 32)
+    assert len(frozen.curve.points) == 1
+    assert [point.epoch for point in partial.curve.points] == [0, 1, 2]
+
+
+def test_gains_are_paired_differences_of_test_accuracy_against_the_frozen_plan(comparison: Comparison) -> None:
+    assert comparison.reference == "frozen"
+    frozen = comparison.contestants[0]
+    assert frozen.gain is None
+    for contestant in comparison.contestants[1:]:
+        expected = contestant.record["scores"]["test"]["accuracy"] - frozen.record["scores"]["test"]["accuracy"]
+        assert contestant.gain == pytest.approx(expected)
+        assert contestant.gain_ci95 is not None
+        assert contestant.gain_ci95[0] <= contestant.gain <= contestant.gain_ci95[1]
+
+
+def test_the_best_plan_is_chosen_by_val(comparison: Comparison) -> None:
+    losses = {contestant.name: contestant.record["scores"]["val"]["log_loss"] for contestant in comparison.contestants}
+    assert losses[comparison.best] == min(losses.values())
+
+
+def test_what_transfer_brought_is_said_in_words_and_drawn(comparison: Comparison) -> None:
+    assert [sentence.split(":")[0] for sentence in comparison.transfer] == ["Start", "Slope", "Asymptote"]
+    png, svg = (Path(path) for path in comparison.curves)
+    assert png.read_bytes().startswith(b"\x89PNG")
+    text = "".join(ElementTree.parse(svg).getroot().itertext())
+    assert all(name in text for name in NAMES)
+
+
+def test_the_document_on_disk_is_the_result(comparison: Comparison) -> None:
+    document = json.loads((Path(comparison.folder) / "compare.json").read_text("utf-8"))
+    assert document == json.loads(json.dumps(comparison.to_dict()))
+    with pytest.raises(InputError, match="finished"):
+        resume(Path(comparison.folder))
+
+
+def test_an_interrupted_comparison_goes_on_where_it_was(
+    comparison: Comparison, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        """As a kill: nothing of ours catches it."""
+
+    def die_at_the_second(listing: object, plan: Plan, *args: object, **kwargs: object) -> object:
+        if plan.cut == "stage6":
+            raise Killed
+        return train(listing, plan, *args, **kwargs)  # type: ignore[arg-type]
+
+    train = module.train
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "train", die_at_the_second)
+        with pytest.raises(Killed):
+            compare(str(data), NAMES, BASE, TrainSettings(runs=tmp_path, budget_s=600))
+    (folder,) = tmp_path.iterdir()
+    finished = (folder / "frozen" / "run.json").stat().st_mtime_ns
+    resumed = resume(folder)
+    assert (folder / "frozen" / "run.json").stat().st_mtime_ns == finished
+    for before, after in zip(comparison.contestants, resumed.contestants, strict=True):
+        assert after.record["scores"] == before.record["scores"]
+        assert [point.val_loss for point in after.curve.points] == [point.val_loss for point in before.curve.points]
+
+
+def test_plans_that_cannot_be_are_refused_before_anything_runs(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(UnknownNameError, match="stage6"):
+        compare(str(data), ["stage66"], BASE, TrainSettings(runs=tmp_path, budget_s=60))
+    with pytest.raises(UsageError, match="budget"):
+        compare(str(data), ["frozen"], BASE, TrainSettings(runs=tmp_path))
+    with pytest.raises(UsageError, match="budget"):
+        TrainSettings(budget_s=0)
+    assert not list(tmp_path.iterdir())
+
+
+def test_pictures_are_paired_by_path_whatever_order_they_were_written_in(tmp_path: Path) -> None:
+    rows = [("a", "x", "x"), ("b", "x", "y"), ("c", "y", "y")]
+    for name, order in (("one", rows), ("two", rows[::-1])):
+        (tmp_path / name).mkdir()
+        with (tmp_path / name / "predictions.csv").open("w", newline="") as file:
+            csv.writer(file).writerows([("path", "true", "predicted"), *order])
+    assert np.array_equal(module._right(tmp_path / "one"), module._right(tmp_path / "two"))
