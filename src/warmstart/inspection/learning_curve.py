@@ -2,8 +2,8 @@
 
     folds × shares of their training part → held-out error → error = a + b · n^-c → what n + N pictures would bring
 
-A power law above a floor is what learning curves mostly look like (C. Cortes et al., NeurIPS 1993; T. Viering, M. Loog, "The Shape of Learning
-Curves: a Review", IEEE TPAMI 2023). Its parameters are uncertain from five points, so the answer comes with an interval,
+A power law above a floor is what learning curves mostly look like (C. Cortes et al., NeurIPS 1993; T. Viering, M. Loog, "The
+Shape of Learning Curves: a Review", IEEE TPAMI 2023). Its parameters are uncertain from five points, so the answer comes with an interval,
 and is not asked further out than twice the pictures there are.
 
 N examples, S shares, R resamples, C exponents.

@@ -23,7 +23,9 @@ from warmstart.backbones.weights import load_backbone
 from warmstart.data.listing import read_listing
 from warmstart.engines.build import Proven, open_engine
 from warmstart.errors import DataError, PictureError, UsageError
-from warmstart.extraction import extract, render, tapped_prefix
+from warmstart.extraction.features import extract
+from warmstart.extraction.prefixes import tapped_prefix
+from warmstart.extraction.rendering import render
 from warmstart.inspection.evidence import Evidence, Seen, gather
 from warmstart.inspection.pictures import picture_signs
 from warmstart.inspection.speed import decoding_per_second, engine_per_second, measure
@@ -221,7 +223,7 @@ def _work(
 ) -> Work:
     rows = describe(backbone, plan.image_size_px)
     return Work(
-        images={split: len(dataset.positions(split)) for split in ("train", "val", "test")},  # type: ignore[arg-type]
+        images={split: len(dataset.positions(split)) for split in ("train", "val", "test")},
         fit_s=fit_s,
         open_s=open_s,
         activations={row.cut: int(np.prod(row.shape)) for row in rows},

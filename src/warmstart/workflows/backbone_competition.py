@@ -21,7 +21,8 @@ from warmstart.backbones.weights import load_backbone
 from warmstart.engines.build import Proven
 from warmstart.errors import BackboneError
 from warmstart.evaluation.calibration import softmax
-from warmstart.extraction import choose_engine, columns, extract, tapped_prefix
+from warmstart.extraction.features import columns, extract
+from warmstart.extraction.prefixes import choose_engine, tapped_prefix
 from warmstart.heads.protocol import Array
 from warmstart.inspection.competition import FIRST_PICTURES, Place, compete
 from warmstart.records import Picture, Plan, Preprocessing

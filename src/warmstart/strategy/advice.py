@@ -1,0 +1,255 @@
+"""From what was measured to a plan, as a table: how much data × how much of the source's late stages it uses → the recipe.
+
+    Measured → size band × similarity → one of four scenarios → plans from the boldest to the plainest → the first that fits the time
+
+Every number that decides stands in the first block. Pure: no torch, no files, no clock. What the numbers are worth: docs/advice.md.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
+
+from warmstart.records import Plan
+
+# Below, training the network has not paid: on 100 and 400 pictures training from `stage5` on was between 2.7 points below and 0.3 above the
+# frozen probe (clothing and solar cells, 600 other train pictures each). BiT (Kolesnikov et al. 2020) begins its table at 20,000.
+LARGE_IMAGES = 1000
+# Share of the information that the first half of the stages holds. Clothing 0.19-0.32 at 100 pictures, 0.51 at 400, 0.68 at 3,068; solar
+# cells 0.78-0.92, 0.99, 0.97.
+DIFFERENT_EARLY_SHARE = 0.75
+EARLY_SHARE_DOUBT = 0.10  # so near to it the shift of statistics decides
+DIFFERENT_SHIFT = 0.5  # clothing 0.33, colours inverted 0.35, grey 0.42; solar cells 0.63, noise 0.93, blank 1.07
+KEEPS_CLASS = -0.03  # change of accuracy under a turn above which the content has no up
+SMALL_PICTURES_PX = 96  # BiT's hyper-rule: smaller pictures are enlarged less than larger ones
+SMALL_PICTURES_INPUT_PX = 128
+IMBALANCE_TO_NAME = 10.0
+DEFAULT_BUDGET_S = 600.0  # of a run for which nobody named a time
+
+YOSINSKI = "Yosinski et al. 2014"  # features pass from general to specific with depth
+KORNBLITH = "Kornblith et al. 2019"  # fixed features are strong on similar data; fine-tuning closes in and passes with more
+KUMAR = "Kumar et al. 2022"  # fine-tuning distorts features on little data; start from the probe, small steps
+BIT = "Kolesnikov et al. 2020"  # the recipe as a function of size and resolution
+OURS = "measured here"
+
+Band = Literal["small", "large"]
+Similarity = Literal["similar", "different"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """The part of the evidence that the table looks at."""
+
+    train_images: int
+    classes: int
+    smallest_class: int
+    imbalance: float  # largest class over smallest
+    early_share: float | None
+    shift: float | None
+    best_stage: str
+    first_as_good: str
+    tap_set_information: Mapping[str, float]  # set of taps → bits, cross-validated on train
+    tap_set_accuracy: Mapping[str, float]
+    turned_change: Mapping[str, float]  # view → change of the probe's accuracy
+    median_side_px: int
+    input_px: int
+    stages: tuple[str, ...]  # cuts between pixels and pooled
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scenario:
+    """A row of the table. ``cuts`` from the boldest to the plainest: a share of the stages, 0 the pixels, 1 pooled."""
+
+    band: Band
+    similarity: Similarity
+    textbook: str
+    cuts: tuple[float, ...]
+    learning_rate: float | None
+    depth_decay: float | None
+    epochs: int | None
+    sources: tuple[str, ...]
+
+
+SCENARIOS: tuple[Scenario, ...] = (
+    Scenario(
+        band="small", similarity="similar", textbook="train a new head on the pooled features",
+        cuts=(1.0,), learning_rate=None, depth_decay=None, epochs=None, sources=(KORNBLITH, KUMAR),
+    ),
+    Scenario(
+        band="small", similarity="different", textbook="train a new head on earlier features",
+        cuts=(1.0,), learning_rate=None, depth_decay=None, epochs=None, sources=(YOSINSKI, KUMAR),
+    ),
+    Scenario(
+        band="large", similarity="similar", textbook="fine-tune everything gently",
+        cuts=(0.0, 0.375, 0.625, 1.0), learning_rate=3e-4, depth_decay=0.7, epochs=15, sources=(KORNBLITH, KUMAR),
+    ),
+    Scenario(
+        band="large", similarity="different", textbook="train (almost) everything",
+        cuts=(0.0, 0.25, 0.5, 1.0), learning_rate=3e-4, depth_decay=0.9, epochs=30, sources=(YOSINSKI, BIT),
+    ),
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reason:
+    """A sentence with the numbers that led to it, and where the rule is from."""
+
+    text: str
+    source: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Advice:
+    """Plans from the boldest to the plainest, which is always the frozen probe, and why."""
+
+    scenario: Scenario
+    plans: tuple[Plan, ...]
+    reasons: tuple[Reason, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return {
+            "scenario": {
+                "size": self.scenario.band,
+                "similarity": self.scenario.similarity,
+                "textbook": self.scenario.textbook,
+            },
+            "plans": [plan.to_dict() for plan in self.plans],
+            "reasons": [asdict(reason) for reason in self.reasons],
+        }
+
+
+def advise(measured: Measured, base: Plan) -> Advice:
+    """``base`` says what is not the table's to decide: backbone, weights, resize, splits, seed."""
+    band, size_reason = size_band(measured)
+    similarity, similar_reason = judged_similarity(measured)
+    scenario = next(row for row in SCENARIOS if (row.band, row.similarity) == (band, similarity))
+    taps, taps_reason = _taps(measured)
+    turn_free, turn_reason = _orientation(measured)
+    common = replace(base, image_size_px=measured.input_px, head="linear", taps=taps)
+    views = "dihedral" if turn_free and band == "small" else "none"
+    plans = tuple(
+        replace(common, cut="pooled", views=views)
+        if share == 1.0
+        else replace(
+            common,
+            cut=cut_at(share, measured.stages),
+            augment="dihedral" if turn_free else "standard",
+            training={
+                "learning_rate": scenario.learning_rate,
+                "depth_decay": scenario.depth_decay,
+                "epochs": scenario.epochs,
+            },
+        )
+        for share in scenario.cuts
+    )
+    reasons = [size_reason, similar_reason, _cut_reason(measured, scenario), taps_reason, *turn_reason, *_image_size(measured)]
+    return Advice(scenario=scenario, plans=plans, reasons=(*reasons, *_balance(measured)))
+
+
+def size_band(measured: Measured) -> tuple[Band, Reason]:
+    """Small or large, and why."""
+    n, per_class = measured.train_images, measured.train_images / measured.classes
+    counted = f"{n:,} pictures to train on, {per_class:,.0f} per class (smallest class {measured.smallest_class:,})"
+    if n >= LARGE_IMAGES:
+        return "large", Reason(
+            text=f"{counted}: {LARGE_IMAGES:,} or more, enough to change the network's own weights.", source=OURS
+        )
+    text = f"{counted}: fewer than {LARGE_IMAGES:,}, where training the network itself has not paid."
+    return "small", Reason(text=text, source=OURS)
+
+
+def judged_similarity(measured: Measured) -> tuple[Similarity, Reason]:
+    """Whether the target uses what the source's late stages were trained to see."""
+    share, shift = measured.early_share, measured.shift
+    by_shift = shift is not None and (share is None or abs(share - DIFFERENT_EARLY_SHARE) < EARLY_SHARE_DOUBT)
+    if share is None and not by_shift:
+        return "different", Reason(
+            text="No stage tells the classes apart better than chance, so nothing shows that the source helps.", source=OURS
+        )
+    if by_shift:
+        assert shift is not None
+        judged: Similarity = "different" if shift >= DIFFERENT_SHIFT else "similar"
+        known = "nothing" if share is None else f"{share:.0%}"
+        text = (
+            f"The first half of the stages holds {known} of the information on the classes: undecided. The statistics of "
+            f"the pictures are {shift:.2f} from the source's (0 the same, 1 a blank picture; {DIFFERENT_SHIFT} and more is far): {judged}."
+        )
+        return judged, Reason(text=text, source=OURS)
+    assert share is not None
+    if share >= DIFFERENT_EARLY_SHARE:
+        text = f"The first half of the stages already holds {share:.0%} of what the best one ({measured.best_stage}) knows of the classes"
+        return "different", Reason(
+            text=f"{text}: what the later stages were trained to see adds little. Different from the source.", source=YOSINSKI
+        )
+    text = f"The first half of the stages holds {share:.0%} of what the best one ({measured.best_stage}) knows of the classes"
+    return "similar", Reason(
+        text=f"{text}: the later stages, the source's objects and parts, do the work. Similar to the source.", source=YOSINSKI
+    )
+
+
+def input_size(median_side_px: int, own_px: int) -> int:
+    """Side of the network's input for pictures with this shorter side in the median: the backbone's own, less for tiny pictures."""
+    return min(own_px, SMALL_PICTURES_INPUT_PX) if median_side_px < SMALL_PICTURES_PX else own_px
+
+
+def cut_at(share: float, stages: Sequence[str]) -> str:
+    """The cut with about this share of the stages left of it: 0 'pixels', 1 'pooled'."""
+    at = round(share * (len(stages) - 1))
+    return "pixels" if share == 0 or not stages else "pooled" if share == 1 else stages[at]
+
+
+def first_that_fits(seconds: Sequence[float], budget_s: float) -> int:
+    """Which of the plans, boldest first, is the first whose forecast fits. The last is taken when none does: it is the probe."""
+    return next((i for i, needed in enumerate(seconds) if needed <= budget_s), len(seconds) - 1)
+
+
+def _cut_reason(measured: Measured, scenario: Scenario) -> Reason:
+    source = ", ".join(scenario.sources)
+    if scenario.cuts == (1.0,):
+        where = "after the whole backbone (pooled), every stage's features being read on the way"
+        if scenario.similarity == "different":
+            where += f"; stage {measured.first_as_good} is already as good as the best, so the head leans on the earlier ones"
+        return Reason(text=f"Cut {where}: only a head is trained.", source=source)
+    boldest = ", then ".join(cut_at(share, measured.stages) for share in scenario.cuts)
+    return Reason(text=f"Cut as far left as the time allows: {boldest}, which is the probe.", source=source)
+
+
+def _taps(measured: Measured) -> tuple[str, Reason]:
+    """The set that knows most, by folds of train."""
+    information = measured.tap_set_information
+    best = max(information, key=information.__getitem__)
+    figures = ", ".join(f"{name} {measured.tap_set_accuracy[name]:.3f} ({bits:.2f} bits)" for name, bits in information.items())
+    return best, Reason(text=f"Taps '{best}': of the sets, held-out accuracy and information are {figures}.", source=OURS)
+
+
+def _orientation(measured: Measured) -> tuple[bool, tuple[Reason, ...]]:
+    change = measured.turned_change.get("rot90")
+    if change is None:
+        return False, ()
+    if change < KEEPS_CLASS:
+        text = f"The pictures have an up: turned by 90°, the probe's accuracy changes by {change * 100:+.1f} points. No turned views."
+        return False, (Reason(text=text, source=OURS),)
+    text = f"The pictures have no up: turned by 90°, the probe's accuracy changes by {change * 100:+.1f} points. Turned views are used."
+    return True, (Reason(text=text, source=OURS),)
+
+
+def _image_size(measured: Measured) -> tuple[Reason, ...]:
+    side, size = measured.median_side_px, measured.input_px
+    if side >= size:
+        return ()
+    return (
+        Reason(
+            text=f"The pictures (shorter side {side} px in the median) are enlarged to {size} px; sharper ones may help.",
+            source=BIT,
+        ),
+    )
+
+
+def _balance(measured: Measured) -> tuple[Reason, ...]:
+    if measured.imbalance < IMBALANCE_TO_NAME:
+        return ()
+    text = (
+        f"The largest class has {measured.imbalance:.0f} times as many pictures as the smallest. Accuracy will hide the small one: look at "
+        "macro-F1, and use --class-weight balanced if every class counts the same."
+    )
+    return (Reason(text=text, source="our judgement"),)

@@ -1,0 +1,132 @@
+"""How long a plan takes here, and what it needs of memory and disk, from measured speeds. Pure arithmetic; said before the run.
+
+    extract = pictures · views · (1 / decode + share left of the cut / engine)
+    train   = epochs · (train pictures / training speed + val pictures / speed of looking)
+
+Decoding and the engine run at once but on the same cores, so their times add. What is stored already costs nothing.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from warmstart.data.views import VIEW_POLICIES
+from warmstart.records import Plan
+
+STORED_BYTES = 2  # half precision
+TRAINED_BYTES = 16  # a parameter in training: weight, gradient, two moments of AdamW
+LOOKING = 3.0  # forward alone is about three times as fast as forward and back (two matrix products of three fall away)
+PATIENCE, EPOCHS, COLD_EPOCHS = 5, 15, 60  # the defaults of `training.settings`, which this layer cannot see; a test compares
+
+
+@dataclass(frozen=True, kw_only=True)
+class Speed:
+    """Of this machine with one backbone at one size, measured; images per second."""
+
+    decode: float  # in threads
+    engine: float  # the whole backbone, frozen
+    share_left: Mapping[str, float]  # cut → share of the backbone's forward time that lies left of it, 0 … 1
+    train: Mapping[str, float]  # cut → forward and backward right of it
+    train_bytes_per_image: Mapping[str, int]  # cut → kept for the backward pass
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """What does not depend on the plan."""
+
+    images: Mapping[str, int]  # by split
+    fit_s: float  # choosing a head once
+    open_s: float  # converting a prefix for the engine and proving it
+    activations: Mapping[str, int]  # cut → numbers of one picture there
+    features: int  # width of all taps
+    params_right: Mapping[str, int]
+    base_bytes: int  # memory of this process without a training run
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forecast:
+    """What is expected, and at most if every epoch is run."""
+
+    seconds: Mapping[str, float]  # extract, fit, train, total; as a run record has them
+    longest_s: float
+    memory_bytes: int
+    store_bytes: int  # added to the store
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """One phase after the run."""
+
+    phase: str
+    forecast_s: float
+    measured_s: float
+
+    @property
+    def factor(self) -> float:
+        """Measured over forecast; 1 is a perfect forecast."""
+        return self.measured_s / max(self.forecast_s, 1e-9)
+
+
+def forecast(plan: Plan, speed: Speed, work: Work, *, stored: bool) -> Forecast:
+    """Of a plan at the size that ``speed`` was measured at. ``stored``: the plain taps of all pictures are in the store already."""
+    everything = sum(work.images.values())
+    whole = 1 / speed.decode + 1 / speed.engine
+    extra_views = 0 if plan.trains_network else len(VIEW_POLICIES[plan.views]) - 1
+    extract = everything * (extra_views + (0 if stored else 1)) * whole + (0 if stored else work.open_s)
+    store = everything * (extra_views + (0 if stored else 1)) * work.features * STORED_BYTES
+    memory = work.base_bytes + everything * work.features * (STORED_BYTES + 4)
+    if not plan.trains_network:
+        return _summed(extract=extract, fit=work.fit_s, train=0.0, longest=0.0, memory=memory, store=store)
+
+    train, val = work.images["train"], work.images["val"]
+    held_out = val + work.images["test"]
+    if plan.cut != "pixels":
+        views = 1 if plan.augment == "none" else plan.augment_views
+        left = 1 / speed.decode + speed.share_left[plan.cut] / speed.engine
+        extract += (train * views + val) * left + work.open_s
+        store += (train * views + val) * (work.activations[plan.cut] + work.features) * STORED_BYTES
+    extract += held_out * whole + work.open_s  # the trained network is tested through an engine
+    store += held_out * work.features * STORED_BYTES
+    on_the_spot = 1 / speed.decode if plan.cut == "pixels" else 0.0
+    per_epoch = train * (1 / speed.train[plan.cut] + on_the_spot) + val * (1 / (LOOKING * speed.train[plan.cut]) + on_the_spot)
+    epochs = int(plan.training.get("epochs", COLD_EPOCHS if plan.weights == "random" else EPOCHS))
+    memory += work.params_right[plan.cut] * TRAINED_BYTES + plan.batch_size * speed.train_bytes_per_image[plan.cut]
+    return _summed(
+        extract=extract,
+        fit=work.fit_s,
+        train=per_epoch * expected_epochs(epochs, plan.training.get("patience", PATIENCE)),
+        longest=per_epoch * epochs,
+        memory=memory,
+        store=store,
+    )
+
+
+def expected_epochs(epochs: int, patience: int | None) -> float:
+    """Training ends ``patience`` epochs after its best one, which nobody knows beforehand: halfway between soonest and latest."""
+    return epochs if patience is None else (min(patience, epochs) + epochs) / 2
+
+
+def side_by_side(before: Mapping[str, float], after: Mapping[str, float]) -> tuple[Comparison, ...]:
+    """Forecast and truth, phase by phase, of a forecast's and a run record's ``seconds``; phases that only one of them has are left out."""
+    return tuple(
+        Comparison(phase=phase, forecast_s=before[phase], measured_s=after[phase])
+        for phase in ("extract", "fit", "train", "total")
+        if phase in before and phase in after
+    )
+
+
+def _summed(*, extract: float, fit: float, train: float, longest: float, memory: int, store: int) -> Forecast:
+    return Forecast(
+        seconds={"extract": extract, "fit": fit, "train": train, "total": extract + fit + train},
+        longest_s=extract + fit + longest,
+        memory_bytes=memory,
+        store_bytes=store,
+    )
