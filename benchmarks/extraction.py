@@ -65,7 +65,9 @@ def ours(data: str, images: int | None) -> dict[str, float]:
     from warmstart import machine
     from warmstart.backbones.weights import load_backbone
     from warmstart.data.listing import read_listing
-    from warmstart.extraction import choose_engine, extract, scan, tapped_prefix
+    from warmstart.extraction.features import extract
+    from warmstart.extraction.prefixes import choose_engine, tapped_prefix
+    from warmstart.extraction.scanning import scan
     from warmstart.records import Picture, Preprocessing
     from warmstart.store.cache import Store
 

@@ -22,7 +22,9 @@ from rich.table import Table
 from warmstart import machine
 from warmstart.backbones.weights import load_backbone
 from warmstart.data.listing import read_listing
-from warmstart.extraction import StoredRows, choose_engine, scan, tapped_prefix
+from warmstart.extraction.prefixes import choose_engine, tapped_prefix
+from warmstart.extraction.scanning import scan
+from warmstart.extraction.stored_rows import StoredRows
 from warmstart.records import Picture, Preprocessing
 from warmstart.store.cache import Store
 

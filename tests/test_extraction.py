@@ -12,13 +12,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from drawn_shapes import CLASSES, draw_shape, set_back
-from warmstart import extraction
 from warmstart.data.hashing import digest_file
 from warmstart.data.views import VIEW_POLICIES
 from warmstart.engines.build import Prefix
-from warmstart.extraction import columns, extract, map_ahead, scan
+from warmstart.extraction import stored_rows
+from warmstart.extraction.ahead import map_ahead
+from warmstart.extraction.features import columns, extract
+from warmstart.extraction.rendering import render, render_views
+from warmstart.extraction.scanning import scan
+from warmstart.extraction.stored_rows import VERSION_SAMPLE
 from warmstart.records import Picture, Plan, Preprocessing
 from warmstart.store.cache import Store
 from warmstart.workflows.settings import TrainSettings
@@ -140,7 +145,7 @@ class Toy:
 @pytest.fixture
 def toy(monkeypatch: pytest.MonkeyPatch) -> Toy:
     engine = Toy()
-    monkeypatch.setattr(extraction, "open_engine", lambda *_, **__: engine)
+    monkeypatch.setattr(stored_rows, "open_engine", lambda *_, **__: engine)
     return engine
 
 
@@ -163,7 +168,7 @@ def run(pictures: list[Picture], toy: Toy, store: Store, tmp_path: Path, views: 
 
 
 def test_rows_are_those_of_the_pictures_in_their_order(pictures: list[Picture], toy: Toy, store: Store, tmp_path: Path) -> None:
-    expected = np.stack([extraction.render(p.path, Preprocessing(size_px=32)).mean(axis=(1, 2)) for p in pictures])
+    expected = np.stack([render(p.path, Preprocessing(size_px=32)).mean(axis=(1, 2)) for p in pictures])
     got = run(pictures, toy, store, tmp_path)
     assert got.rows.dtype == np.float16
     np.testing.assert_allclose(got.rows, expected, rtol=1e-3)
@@ -195,11 +200,11 @@ def test_under_changed_libraries_equal_rows_are_kept_and_other_rows_are_computed
     pictures: list[Picture], toy: Toy, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(pictures, toy, store, tmp_path)
-    monkeypatch.setattr(extraction, "library_versions", lambda: {"pillow": "99"})
+    monkeypatch.setattr(stored_rows, "library_versions", lambda: {"pillow": "99"})
     kept = run(pictures, toy, store, tmp_path)
     assert (kept.hits, kept.misses, kept.notes) == (24, 0, [])
-    assert toy.rows == 24 + extraction.VERSION_SAMPLE
-    monkeypatch.setattr(extraction, "library_versions", lambda: {"pillow": "100"})
+    assert toy.rows == 24 + VERSION_SAMPLE
+    monkeypatch.setattr(stored_rows, "library_versions", lambda: {"pillow": "100"})
     toy.scale = 1.1
     rebuilt = run(pictures, toy, store, tmp_path)
     assert (rebuilt.hits, rebuilt.misses) == (0, 24)
@@ -214,7 +219,7 @@ def test_pictures_that_no_longer_decode_under_changed_libraries_make_no_fault(
     picture = Picture(path=str(path), digest=digest_file(path))
     run([picture], toy, store, tmp_path)
     path.write_bytes(path.read_bytes()[:300])
-    monkeypatch.setattr(extraction, "library_versions", lambda: {"pillow": "99"})
+    monkeypatch.setattr(stored_rows, "library_versions", lambda: {"pillow": "99"})
     got = run([picture], toy, store, tmp_path)
     assert got.broken[0].kind == "truncated"
 
@@ -289,3 +294,15 @@ def test_the_views_of_a_picture_are_averaged(pictures: list[Picture], toy: Toy, 
     one = run(pictures, toy, store, tmp_path)
     assert (both.misses, one.misses) == (48, 0)
     np.testing.assert_allclose(both.rows, one.rows, rtol=2e-3)  # a colour's mean is that of the mirror image
+
+
+def test_a_view_has_the_same_pixels_whatever_views_it_is_made_with(tmp_path: Path) -> None:
+    """A large JPEG is decoded small; how small must not depend on the company."""
+    path = tmp_path / "large.jpg"
+    pixels = np.random.default_rng(0).integers(0, 255, (90, 120, 3), dtype=np.uint8)
+    Image.fromarray(pixels).resize((1200, 900)).save(path, quality=90)
+    picture = Picture(path=str(path), digest=bytes(16))
+    views = ["plain", "standard-1", "strong-2", "rot90"]
+    together = render_views(picture, views, Preprocessing(size_px=32))
+    for view, pixels in zip(views, together, strict=True):
+        assert np.array_equal(render_views(picture, [view], Preprocessing(size_px=32))[0], pixels)

@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from warmstart.api import compare as compare
     from warmstart.api import evaluate as evaluate
     from warmstart.api import inspect as inspect
     from warmstart.api import train as train
@@ -45,6 +46,7 @@ _HOME = {
     "Plan": "records",
     "Prediction": "model.predictor",
     "WarmstartError": "errors",
+    "compare": "api",
     "evaluate": "api",
     "freeze": "backbones.freezing",
     "frozen_table": "backbones.freezing",

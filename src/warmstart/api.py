@@ -1,11 +1,13 @@
 """The verbs as Python calls, with a progress bar on stderr (also in notebooks) unless ``quiet``."""
 
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from warmstart.cli.terminal import Terminal
 from warmstart.records import Plan
+from warmstart.workflows import compare as _compare
 from warmstart.workflows import evaluate as _evaluate
 from warmstart.workflows import inspect as _inspect
 from warmstart.workflows import train as _train
@@ -21,12 +23,30 @@ def train(
     runs: str | Path = "runs",
     strict: bool = False,
     download: bool = False,
+    budget_s: float | None = None,
     quiet: bool = False,
 ) -> _train.Run:
     """Train on a folder, manifest, list of (path, class name) or DataFrame with path and label; see `workflows.train.train`."""
-    settings = TrainSettings(exclude=exclude, runs=Path(runs), strict=strict, download=download)
+    settings = TrainSettings(exclude=exclude, runs=Path(runs), strict=strict, download=download, budget_s=budget_s)
     with nullcontext(Nobody()) if quiet else Terminal() as watcher:
         return _train.train(data, plan, settings, watcher=watcher)
+
+
+def compare(
+    data: Any,
+    plans: Sequence[str] = (),
+    plan: Plan | None = None,
+    *,
+    budget_s: float = 600.0,
+    exclude: tuple[str, ...] = (),
+    runs: str | Path = "runs",
+    download: bool = False,
+    quiet: bool = False,
+) -> _compare.Comparison:
+    """Several plans by short names ('frozen', 'stage5', 'full@128'), ``budget_s`` each; see `workflows.compare.compare`."""
+    settings = TrainSettings(exclude=exclude, runs=Path(runs), download=download, budget_s=budget_s)
+    with nullcontext(Nobody()) if quiet else Terminal() as watcher:
+        return _compare.compare(data, plans, plan, settings, watcher=watcher)
 
 
 def evaluate(model: str | Path, data: Any, *, exclude: tuple[str, ...] = (), quiet: bool = False) -> _evaluate.Evaluation:

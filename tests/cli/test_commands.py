@@ -13,6 +13,7 @@ import typer.main
 
 from drawn_shapes import CLASSES, draw_folder, draw_shape
 from warmstart.cli.main import app
+from warmstart.cli.options import seconds
 from warmstart.cli.reference import reference
 from warmstart.workflows.train import Run
 
@@ -28,6 +29,36 @@ def commands() -> dict[str, Any]:
 def verbs(trained: Run, shapes: Path) -> dict[str, list[object]]:
     return {
         "train": ["train", shapes, "--image-size", 64, "--json"],
+        "compare": [
+            "compare",
+            shapes,
+            "--image-size",
+            64,
+            "--plans",
+            "frozen,stage6",
+            "--epochs",
+            1,
+            "--batch-size",
+            4,
+            "--budget",
+            "5m",
+            "--json",
+        ],
+        "lr-find": [
+            "lr-find",
+            shapes,
+            "--image-size",
+            64,
+            "--cut",
+            "stage6",
+            "--taps",
+            "all",
+            "--batch-size",
+            4,
+            "--steps",
+            10,
+            "--json",
+        ],
         "predict": ["predict", trained.folder, shapes / "circle", "--json"],
         "evaluate": ["evaluate", trained.folder / "model", shapes, "--json"],
         "inspect": ["inspect", shapes, "--json"],
@@ -43,6 +74,8 @@ def verbs(trained: Run, shapes: Path) -> dict[str, list[object]]:
     ("verb", "keys"),
     [
         ("train", {"data", "plan", "scores", "seconds", "images_per_second", "cache", "run_dir"}),
+        ("compare", {"contestants", "best", "budget_s", "reference", "curves", "transfer", "folder"}),
+        ("lr-find", {"curve", "cut", "default", "folder"}),
         ("predict", {"predictions", "problems", "seconds"}),
         ("evaluate", {"images", "trained_on", "scores", "problems"}),
         ("inspect", {"images", "classes", "formats", "duplicates", "problems"}),
@@ -259,3 +292,35 @@ def test_pruned_rows_come_back_with_the_next_run(warmstart: Call, shapes: Path, 
     assert json.loads(warmstart("cache", "--json").out)["bytes"] == 0
     shutil.rmtree(warm_cache / "store")
     assert json.loads(warmstart("train", shapes, "--image-size", 64, "--json").out)["cache"] == {"hits": 0, "misses": 24}
+
+
+def test_a_comparison_is_a_table_with_the_majority_class_first_and_says_what_is_best_by_val(
+    shapes: Path, warmstart: Call, warm_cache: Path
+) -> None:
+    options = ["--image-size", 64, "--plans", "frozen,scratch", "--epochs", 1, "--batch-size", 4, "--budget", "2m"]
+    result = warmstart("compare", shapes, *options)
+    assert result.code == 0, result.err
+    rows = [line.split()[0] for line in result.out.splitlines() if line.strip()]
+    assert rows.index("majority") < rows.index("frozen") < rows.index("scratch")
+    for words in ("Best by log-loss on val, without test", "Start:", "Slope:", "Asymptote:", "curves.png"):
+        assert words in result.said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["compare"], "give DATA to start, or --resume FOLDER"),
+        (["compare", "photos", "--budget", "soon"], "for example 90s, 10m or 1.5h"),
+        (["train", "photos", "--budget", "0m"], "no time to train in"),
+        (["demo", "--plans", "frozen"], "belong to --compare"),
+    ],
+)
+def test_time_and_plans_that_make_no_sense_are_refused(arguments: list[str], words: str, warmstart: Call) -> None:
+    result = warmstart(*arguments)
+    assert result.code == 2
+    assert words in result.said
+
+
+@pytest.mark.parametrize(("text", "expected"), [("90", 90), ("90s", 90), ("10m", 600), ("1.5h", 5400), (" 2 m ", 120)])
+def test_times_are_seconds_minutes_or_hours(text: str, expected: float) -> None:
+    assert seconds(text) == expected

@@ -13,7 +13,7 @@ from PIL import Image
 from drawn_shapes import draw_shape
 from warmstart.backbones.weights import load_backbone
 from warmstart.errors import PictureError
-from warmstart.extraction import render
+from warmstart.extraction.rendering import render
 from warmstart.model.predictor import Model, Prediction
 from warmstart.records import Preprocessing, Problem
 from warmstart.workflows.predict import open_model, predict

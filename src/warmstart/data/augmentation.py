@@ -13,7 +13,6 @@ S is the side of the network's input in pixels.
 import hashlib
 import math
 import re
-from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image, ImageEnhance
@@ -26,7 +25,6 @@ from warmstart.data.views import (
     Pixels,
     apply_view,
     drawn_size,
-    needed_shorter_side_px,
     on_page,
     resize,
 )
@@ -62,14 +60,6 @@ def view_names(policy: str, count: int) -> tuple[str, ...]:
     if policy in VIEW_POLICIES:
         return VIEW_POLICIES[policy]
     return ("plain", *(f"{policy}-{k}" for k in range(1, count)))
-
-
-def decode_side_px(size_px: int, mode: str, views: Sequence[str]) -> int:
-    """What to ask `decode` for: the same for every view, so one decoded picture serves all and none depends on its company.
-
-    `decode` leaves twice what it is asked for, and the narrowest window is √(0.35 × 3/4) = 0.512 of a side: 1.02 × S, not enlarged.
-    """
-    return needed_shorter_side_px(size_px, mode)
 
 
 def render_view(picture: Image.Image, view: str, *, digest: bytes, size_px: int, mode: str) -> Pixels:

@@ -17,7 +17,9 @@ from warmstart.data.hashing import digest
 from warmstart.data.memory import in_memory
 from warmstart.data.views import VIEW_POLICIES
 from warmstart.errors import DataError, PictureError, UnknownNameError
-from warmstart.extraction import Extraction, choose_engine, columns, extract, scan, tapped_prefix
+from warmstart.extraction.features import Extraction, columns, extract
+from warmstart.extraction.prefixes import choose_engine, tapped_prefix
+from warmstart.extraction.scanning import scan
 from warmstart.records import Picture, Preprocessing
 from warmstart.store.cache import Store
 from warmstart.strategy.taps import candidate_taps

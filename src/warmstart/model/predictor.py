@@ -20,7 +20,10 @@ from warmstart.engines.build import Prefix, open_engine
 from warmstart.engines.protocol import Engine
 from warmstart.errors import ModelFileError, PictureError, UnknownNameError
 from warmstart.evaluation.calibration import softmax
-from warmstart.extraction import chunks, columns, map_ahead, prefix_key, render
+from warmstart.extraction.ahead import chunks, map_ahead
+from warmstart.extraction.features import columns
+from warmstart.extraction.prefixes import prefix_key
+from warmstart.extraction.rendering import render
 from warmstart.heads.catalog import head_spec
 from warmstart.heads.protocol import Head
 from warmstart.model import files

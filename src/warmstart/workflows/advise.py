@@ -9,7 +9,7 @@ import resource
 import sys
 import time
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,6 @@ from warmstart.workflows.watch import Nobody, Watcher
 
 MEASURED_PICTURES = 24
 OPEN_S = 6.0  # converting and proving a prefix on an idle machine of two cores; used where everything was there already
-SLOWEST_FIT_SHARE = 1.0  # `choose_head` tries what the probing of tap sets tried
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +97,7 @@ def advise(
     Raises DataError, UsageError, BackboneError or StoreError, each saying what to do.
     """
     plan, settings, watcher = plan or Plan(), settings or TrainSettings(), watcher or Nobody()
-    begin = time.perf_counter()
+    begin, start_s = time.perf_counter(), machine.process_seconds()
     for name in (plan.backbone, *backbones):
         find(name)
     _check_writable(plan_out)
@@ -108,9 +107,11 @@ def advise(
         contest = competition(backbones, dataset, plan, settings, store, watcher) if backbones else None
         if contest and contest.places:
             plan = replace(plan, backbone=contest.recommended)
+        load_begin = time.perf_counter()
         backbone = load_backbone(
             plan.backbone, weights=plan.weights, download=settings.download, seed=plan.seed, announce=watcher.say
         )
+        load_s = time.perf_counter() - load_begin
         plan = replace(plan, image_size_px=plan.image_size_px or _input_size(dataset, backbone, plan), views="none")
 
         extract_begin = time.perf_counter()
@@ -136,15 +137,24 @@ def advise(
         def rows_of(pictures: Sequence[Picture], view: str) -> np.ndarray:
             return _rows_in_view(pictures, view, backbone, plan, proven, store)
 
+        steps = _Steps(watcher)
         with machine.calm_blas():
-            evidence = gather(seen, rows_of, seed=plan.seed, on_progress=watcher.progress)
+            evidence = gather(seen, rows_of, seed=plan.seed, on_progress=steps.progress)
     probe_s = time.perf_counter() - probe_begin
     advice = advised(evidence.measured(backbone.cuts[1:-1]), plan)
 
     measure_begin = time.perf_counter()
     watcher.say("measuring how fast this machine decodes, extracts and trains")
     speed = _measure(seen, plan, proven, [p.cut for p in advice.plans if p.trains_network])
-    work = _work(dataset, backbone, plan, extraction.layout, fit_s=probe_s * SLOWEST_FIT_SHARE, open_s=OPEN_S)
+    work = _work(
+        dataset,
+        backbone,
+        plan,
+        extraction.layout,
+        start_s=start_s + load_s,
+        # What a run's choice of taps does, on a sample: the time of both grows with the number of pictures.
+        fit_s=steps.between(1, 2) * evidence.train_images / evidence.probed_images,
+    )
     forecasts = tuple(forecast(candidate, speed, work, stored=True) for candidate in advice.plans)
     budget_s = settings.budget_s or DEFAULT_BUDGET_S
     chosen = advice.plans[first_that_fits([f.longest_s for f in forecasts], budget_s)]
@@ -166,6 +176,22 @@ def advise(
             "total": time.perf_counter() - begin,
         },
     )
+
+
+@dataclass
+class _Steps:
+    """Passes progress on and remembers when each step was done."""
+
+    watcher: Watcher
+    at: dict[int, float] = field(default_factory=dict)
+
+    def progress(self, phase: str, done: int, total: int) -> None:
+        self.at[done] = time.perf_counter()
+        self.watcher.progress(phase, done, total)
+
+    def between(self, first: int, then: int) -> float:
+        """Seconds."""
+        return self.at[then] - self.at[first]
 
 
 def _check_writable(plan_out: Path | None) -> None:
@@ -219,13 +245,14 @@ def _measure(seen: Seen, plan: Plan, proven: Proven, cuts: Sequence[str]) -> Spe
 
 
 def _work(
-    dataset: Dataset, backbone: Backbone, plan: Plan, layout: tuple[tuple[str, int], ...], *, fit_s: float, open_s: float
+    dataset: Dataset, backbone: Backbone, plan: Plan, layout: tuple[tuple[str, int], ...], *, start_s: float, fit_s: float
 ) -> Work:
     rows = describe(backbone, plan.image_size_px)
     return Work(
         images={split: len(dataset.positions(split)) for split in ("train", "val", "test")},
+        start_s=start_s,
         fit_s=fit_s,
-        open_s=open_s,
+        open_s=OPEN_S,
         activations={row.cut: int(np.prod(row.shape)) for row in rows},
         features=sum(width for _, width in layout),
         params_right={row.cut: row.params_right for row in rows},

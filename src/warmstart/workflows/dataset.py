@@ -12,7 +12,7 @@ import numpy as np
 
 from warmstart.data.splitting import assign_splits, find_conflicts, find_leaks
 from warmstart.errors import DataError
-from warmstart.extraction import scan
+from warmstart.extraction.scanning import scan
 from warmstart.records import SPLITS, Listing, Picture, Plan, Problem, Split
 from warmstart.store.cache import Store
 from warmstart.workflows.watch import Watcher

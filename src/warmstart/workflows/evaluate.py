@@ -11,7 +11,8 @@ from warmstart.data.listing import read_listing
 from warmstart.data.splitting import find_conflicts
 from warmstart.errors import DataError
 from warmstart.evaluation.metrics import score
-from warmstart.extraction import extract, scan
+from warmstart.extraction.features import extract
+from warmstart.extraction.scanning import scan
 from warmstart.records import Cache, Picture, Problem, Scores
 from warmstart.store.cache import Store
 from warmstart.workflows.dataset import conflict_problems

@@ -13,7 +13,8 @@ from warmstart.data.decoding import Header, decode, read_header
 from warmstart.data.listing import read_listing
 from warmstart.data.splitting import find_conflicts
 from warmstart.errors import PictureError
-from warmstart.extraction import map_ahead, scan
+from warmstart.extraction.ahead import map_ahead
+from warmstart.extraction.scanning import scan
 from warmstart.records import Problem
 from warmstart.store.cache import Store
 from warmstart.workflows.dataset import conflict_problems

@@ -16,7 +16,8 @@ from warmstart.backbones.weights import load_backbone
 from warmstart.data.views import VIEW_POLICIES
 from warmstart.engines.build import Proven
 from warmstart.errors import DataError
-from warmstart.extraction import Extraction, choose_engine, columns, extract, tapped_prefix
+from warmstart.extraction.features import Extraction, columns, extract
+from warmstart.extraction.prefixes import choose_engine, tapped_prefix
 from warmstart.heads.selection import Choice, choose_head
 from warmstart.records import Listing, Picture, Plan, Preprocessing
 from warmstart.store.cache import Store

@@ -23,7 +23,8 @@ from warmstart.engines.build import ENGINES, PRECISIONS
 from warmstart.errors import UnknownNameError, UsageError
 from warmstart.evaluation.calibration import fit_temperature
 from warmstart.evaluation.metrics import score
-from warmstart.extraction import columns, library_versions
+from warmstart.extraction.features import columns
+from warmstart.extraction.stored_rows import library_versions
 from warmstart.heads.catalog import head_spec
 from warmstart.heads.protocol import Head
 from warmstart.heads.selection import CLASS_WEIGHTS, refit

@@ -20,7 +20,9 @@ from warmstart import machine
 from warmstart.backbones.taps import Normalise
 from warmstart.data.augmentation import DRAWN_POLICIES, view_names
 from warmstart.errors import DataError, UsageError
-from warmstart.extraction import StoredRows, choose_engine, cut_prefix, render_views
+from warmstart.extraction.prefixes import choose_engine, cut_prefix
+from warmstart.extraction.rendering import render_views
+from warmstart.extraction.stored_rows import StoredRows
 from warmstart.heads.linear import LinearHead
 from warmstart.heads.standardising import mean_and_scale
 from warmstart.store.cache import Store

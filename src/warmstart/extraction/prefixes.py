@@ -1,0 +1,79 @@
+"""What is computed of a picture, and by which engine: the whole backbone with its taps, or the part left of a cut."""
+
+import math
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from warmstart.backbones.catalog import find
+from warmstart.engines.build import Prefix, ProofPictures, Proven, resolve
+from warmstart.engines.proof import PROOF_PICTURES
+from warmstart.errors import PictureError
+from warmstart.extraction.rendering import render
+from warmstart.records import Picture, Preprocessing
+from warmstart.store.key import recipe_key
+
+if TYPE_CHECKING:
+    from warmstart.backbones.chain import Backbone
+
+
+def tapped_prefix(backbone: "Backbone", size_px: int) -> Prefix:
+    """The whole backbone with every tap as output: what feature extraction runs."""
+    from warmstart.backbones.taps import tapped
+    from warmstart.backbones.weights import weights_digest
+
+    key = prefix_key(backbone.spec.name, weights_digest(backbone), size_px)
+    return Prefix(
+        name=backbone.spec.name, key=key, size_px=size_px, layout=backbone.tap_layout(size_px), module=partial(tapped, backbone)
+    )
+
+
+def cut_prefix(backbone: "Backbone", cut: str, tap_names: tuple[str, ...], size_px: int) -> Prefix:
+    """The part left of a cut, with these taps of it and the activations at the cut as output: what a suffix is trained on."""
+    from warmstart.backbones.taps import tapped_up_to
+    from warmstart.backbones.weights import weights_digest
+
+    widths = dict(backbone.tap_layout(size_px))
+    activations = math.prod(backbone.shapes(size_px)[cut])
+    whole = prefix_key(backbone.spec.name, weights_digest(backbone), size_px)
+    return Prefix(
+        name=f"{backbone.spec.name} up to {cut}",
+        key=recipe_key({"backbone": whole, "cut": cut, "taps": list(tap_names)}),
+        size_px=size_px,
+        layout=(*((tap, widths[tap]) for tap in tap_names), ("activations", activations)),
+        module=partial(tapped_up_to, backbone, cut, tap_names),
+    )
+
+
+def prefix_key(architecture: str, weights: str, size_px: int) -> str:
+    """The identity of `tapped_prefix`'s numbers, known without building a network: `weights` is the digest of its tensors."""
+    spec = find(architecture)
+    normalisation = [repr(value) for value in (*spec.mean, *spec.std)]
+    identity = {"architecture": spec.name, "weights": weights, "size_px": size_px, "normalisation": normalisation}
+    return recipe_key(identity | {"outputs": "mean and deviation of stages, pooled, max"})
+
+
+def choose_engine(
+    pictures: Sequence[Picture], prefix: Prefix, preprocessing: Preprocessing, *, engine: str, precision: str, graphs: Path
+) -> Proven:
+    """The fastest engine that proves itself on 16 of these pictures: those with the smallest digests that can be decoded."""
+    first = sorted({p.digest: p for p in pictures}.values(), key=lambda p: p.digest)[: 2 * PROOF_PICTURES]
+
+    def load() -> np.ndarray:
+        rendered = []
+        for picture in first:
+            try:
+                rendered.append(render(picture.source, preprocessing))
+            except PictureError:
+                continue
+            if len(rendered) == PROOF_PICTURES:
+                break
+        if not rendered:  # everything broken: prove on noise; the caller will say that no picture is left
+            rendered = list(np.random.default_rng(0).integers(0, 256, (4, 3, prefix.size_px, prefix.size_px), dtype=np.uint8))
+        return np.stack(rendered)
+
+    key = b"".join(p.digest for p in first).hex() + preprocessing.resize
+    return resolve(prefix, ProofPictures(key=key, load=load), engine=engine, precision=precision, folder=graphs)

@@ -1,0 +1,213 @@
+"""The rows of one recipe: filled where they are missing, read where they lie.
+
+Decode threads fill a bounded queue, the engine draws from it, rows are committed every 240 pictures or every second. N pictures, V views,
+B batch, S image side, D features.
+"""
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+from warmstart.data.decoding import DECODER_ID
+from warmstart.engines.build import Prefix, open_engine
+from warmstart.errors import PictureError
+from warmstart.extraction.ahead import chunks, map_ahead
+from warmstart.extraction.rendering import render_views
+from warmstart.extraction.scanning import Progress, silent
+from warmstart.records import Picture, Preprocessing, Problem
+from warmstart.store.cache import Store
+from warmstart.store.key import row_key
+from warmstart.store.row_format import RowFormat, UnstorableRowError
+from warmstart.store.rows import DamagedRowsError, RowStore
+
+# A kill loses at most one commit. 240 and not 256: up to a dozen pictures more are inside the engine at that moment.
+COMMIT_ROWS = 240
+COMMIT_SECONDS = 1.0
+
+VERSION_SAMPLE = 8  # rows recomputed and compared when a library has changed since they were stored
+ROW_TOLERANCE = 1e-3  # relative; a library that changes rows by more makes them another recipe's rows
+
+PATH = "{path}"  # stands for the file's name in stored problems
+
+_Task = tuple[Picture, list[tuple[bytes, str]]]  # a picture, and (row key, view) of what it lacks
+
+
+@dataclass(frozen=True, kw_only=True)
+class Filled:
+    """What `StoredRows.fill` found and did."""
+
+    hits: int  # rows that were there
+    misses: int  # rows that had to be computed
+    broken: dict[int, Problem]  # position → why the picture has no rows
+
+
+class StoredRows:
+    """The rows of one recipe: filled where they are missing, read where they lie. A context manager.
+
+    Half precision, exact enough for bf16 arithmetic, unless this recipe was once seen to overflow it.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        prefix: Prefix,
+        *,
+        engine: str,
+        precision: str,
+        preprocessing: Preprocessing,
+        graphs: Path,
+        on_progress: Progress = silent,
+    ) -> None:
+        self.notes: list[str] = []  # damaged rows recomputed, formats or versions changed
+        self._store, self._prefix, self._engine, self._precision = store, prefix, engine, precision
+        self._preprocessing, self._graphs, self._on_progress = preprocessing, graphs, on_progress
+        self._recipe = _recipe(prefix, preprocessing, engine, precision)
+        self._format: RowFormat = "float32" if store.has(self._recipe | {"format": "float32"}) else "float16"
+        self._rows = self._open()
+
+    def fill(self, pictures: Sequence[Picture], views: Sequence[str]) -> Filled:
+        """Compute and store the rows of these pictures in these views that are missing. Raises StoreError."""
+        try:
+            return self._fill(pictures, views)
+        except UnstorableRowError as reason:
+            if not reason.overflow or self._format == "float32":
+                raise
+            self.notes.append("features overflow half precision; stored as float32")
+            self._rows.close()
+            self._format = "float32"
+            self._rows = self._open()
+            return self._fill(pictures, views)
+
+    def read(self, pictures: Sequence[Picture], views: Sequence[str]) -> np.ndarray:
+        """(N, D) of the stored type, one view for each picture. Damaged rows are computed again, and noted."""
+        width = sum(width for _, width in self._prefix.layout)
+        if not pictures:
+            return np.zeros((0, width), dtype=self._format)
+        keys = [row_key(picture.digest, view) for picture, view in zip(pictures, views, strict=True)]
+        for _ in range(2):
+            try:
+                return self._rows.read(keys)
+            except DamagedRowsError as damage:
+                self.notes.append(f"{len(damage.positions)} damaged rows in the store were computed again")
+                for i in damage.positions:
+                    self._compute([pictures[i]], [views[i]])
+        return self._rows.read(keys)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._rows.close()
+
+    def _open(self) -> RowStore:
+        return self._store.rows(self._recipe | {"format": self._format}, row_format=self._format)
+
+    def _fill(self, pictures: Sequence[Picture], views: Sequence[str]) -> Filled:
+        self._check_versions(pictures, views)
+        misses = self._compute(pictures, views)
+        found = self._rows.problems([picture.digest for picture in pictures])
+        broken = {
+            i: Problem(path=(path := pictures[i].path), kind=kind, message=message.replace(PATH, path))
+            for i, (kind, message) in found.items()
+        }
+        usable = len(pictures) - len(broken)
+        return Filled(hits=usable * len(views) - misses, misses=misses, broken=broken)
+
+    def _compute(self, pictures: Sequence[Picture], views: Sequence[str]) -> int:
+        """Decode, run and store what is missing; returns how many rows were computed."""
+        todo = self._missing(pictures, views)
+        total = sum(len(lacking) for _, lacking in todo)
+        if not total:
+            return 0
+        engine = open_engine(self._prefix, self._engine, self._precision, folder=self._graphs)
+        pending: list[tuple[bytes, np.ndarray]] = []
+        done, last_commit = 0, time.monotonic()
+        for keys, computed in engine.map(self._batches(todo, engine.batch_size)):
+            pending.extend(zip(keys, computed, strict=True))
+            done += len(keys)
+            self._on_progress("extracting", done, total)
+            if len(pending) >= COMMIT_ROWS or time.monotonic() - last_commit > COMMIT_SECONDS:
+                self._rows.write(pending)
+                pending, last_commit = [], time.monotonic()
+        self._rows.write(pending)
+        self._on_progress("extracting", total, total)  # broken pictures have no row, but are done with as well
+        return done
+
+    def _missing(self, pictures: Sequence[Picture], views: Sequence[str]) -> list[_Task]:
+        """Each picture once, with the (row key, view) that it lacks: a picture is decoded once for all its views."""
+        wanted = {row_key(picture.digest, view): (picture, view) for picture in pictures for view in views}
+        keys = list(wanted)
+        todo: dict[bytes, _Task] = {}
+        for i in self._rows.missing(keys):
+            picture, view = wanted[keys[i]]
+            todo.setdefault(picture.digest, (picture, []))[1].append((keys[i], view))
+        return list(todo.values())
+
+    def _batches(self, todo: list[_Task], batch_size: int) -> Iterator[tuple[list[bytes], np.ndarray]]:
+        """(row keys, uint8 (B, 3, S, S)), decoded ahead by as many threads as there are cores, in a queue of bounded length."""
+        views = max(len(lacking) for _, lacking in todo)
+        for keys, pixels in map_ahead(self._decode, chunks(todo, max(1, batch_size // views))):
+            for at in range(0, len(keys), batch_size):
+                yield keys[at : at + batch_size], np.stack(pixels[at : at + batch_size])
+
+    def _decode(self, tasks: list[_Task]) -> tuple[list[bytes], list[np.ndarray]]:
+        keys: list[bytes] = []
+        pixels: list[np.ndarray] = []
+        for picture, lacking in tasks:
+            try:
+                pixels += render_views(picture, [view for _, view in lacking], self._preprocessing)
+                keys += [key for key, _ in lacking]
+            except PictureError as reason:
+                # Kept by content, and the same bytes may lie elsewhere under another name.
+                self._rows.write_problem(picture.digest, reason.kind, str(reason).replace(picture.path, PATH))
+        return keys, pixels
+
+    def _check_versions(self, pictures: Sequence[Picture], views: Sequence[str]) -> None:
+        """Libraries changed since these rows were stored: recompute a few, compare, then keep all or none."""
+        now, before = library_versions(), self._rows.versions()
+        if before == now:
+            return
+        wanted = {row_key(picture.digest, view): (picture, view) for picture in pictures for view in views}
+        absent = set(self._rows.missing(list(wanted)))
+        there = [key for i, key in enumerate(wanted) if i not in absent and not self._rows.problems([key])]
+        if before and there and not self._agree({key: wanted[key] for key in there[:VERSION_SAMPLE]}):
+            self._rows.clear()
+            self.notes.append(f"stored rows differ under {json.dumps(now)} from {json.dumps(before)}; all are computed again")
+        self._rows.set_versions(now)
+
+    def _agree(self, sample: dict[bytes, tuple[Picture, str]]) -> bool:
+        """Whether stored rows are what would be computed now."""
+        engine = open_engine(self._prefix, self._engine, self._precision, folder=self._graphs)
+        todo = [(picture, [(key, view)]) for key, (picture, view) in sample.items()]
+        fresh = {key: row for keys, rows in engine.map(self._batches(todo, 1)) for key, row in zip(keys, rows, strict=True)}
+        if not fresh:  # none of these can be decoded any more
+            return False
+        stored = np.concatenate([self.read([sample[key][0]], [sample[key][1]]) for key in fresh]).astype(np.float32)
+        computed = np.stack(list(fresh.values()))
+        return bool(np.linalg.norm(stored - computed) <= ROW_TOLERANCE * np.linalg.norm(computed))
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of what computes pixels and rows. They stand beside the rows, not in their key."""
+    return {name: version(name) for name in ("pillow", "openvino", "torch")}
+
+
+def _recipe(prefix: Prefix, preprocessing: Preprocessing, engine: str, precision: str) -> dict[str, Any]:
+    """What changes the numbers, as plain data; its digest names the rows. The view is part of the row's key instead."""
+    return {
+        "architecture": prefix.name,
+        "prefix": prefix.key,
+        "layout": [list(tap) for tap in prefix.layout],
+        "size_px": preprocessing.size_px,
+        "resize": preprocessing.resize,
+        "decoder": DECODER_ID,
+        "engine": engine,
+        "precision": precision,
+    }
