@@ -7,7 +7,8 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Self
+from types import UnionType
+from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
 
 from warmstart.errors import UnknownNameError, UsageError
 
@@ -122,15 +123,37 @@ class Plan:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """The inverse of `to_dict`. Raises UnknownNameError for a key that is not a field."""
-        known = [f.name for f in dataclasses.fields(cls)]
-        for key in values:
-            if key not in known:
-                raise UnknownNameError("plan key", key, known)
+        """The inverse of `to_dict`. Raises UnknownNameError for a key that is not a field, UsageError for a value of another kind."""
+        hints = get_type_hints(cls)
+        for key, value in values.items():
+            if key not in hints:
+                raise UnknownNameError("plan key", key, list(hints))
+            if not _fits(value, hints[key]):
+                raise UsageError(f"plan key {key!r} is {value!r}; expected {_expected(hints[key])}")
         given = dict(values)
         for name in {"fractions", "unfreeze"} & given.keys():
             given[name] = tuple(given[name])
         return cls(**given)
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a value out of a JSON document is of the kind that a field of `Plan` takes."""
+    if isinstance(hint, UnionType):
+        return any(_fits(value, part) for part in get_args(hint))
+    kind = get_origin(hint) or hint
+    if kind is tuple:
+        parts = get_args(hint)
+        return isinstance(value, (list, tuple)) and all(_fits(item, parts[0]) for item in value)
+    if isinstance(value, bool):
+        return kind is bool
+    return isinstance(value, (int, float) if kind is float else kind)
+
+
+def _expected(hint: Any) -> str:
+    names = {"str": "a text", "int": "a whole number", "float": "a number", "NoneType": "null"}
+    parts = get_args(hint) if isinstance(hint, UnionType) else (hint,)
+    kinds = [get_origin(part) or part for part in parts]
+    return " or ".join(names.get(kind.__name__, "a list" if kind is tuple else "an object") for kind in kinds)
 
 
 @dataclass(frozen=True, kw_only=True)

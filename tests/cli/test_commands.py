@@ -324,3 +324,16 @@ def test_time_and_plans_that_make_no_sense_are_refused(arguments: list[str], wor
 @pytest.mark.parametrize(("text", "expected"), [("90", 90), ("90s", 90), ("10m", 600), ("1.5h", 5400), (" 2 m ", 120)])
 def test_times_are_seconds_minutes_or_hours(text: str, expected: float) -> None:
     assert seconds(text) == expected
+
+
+def test_a_plan_from_a_file_is_the_whole_recipe_and_options_beside_it_are_refused(
+    trained: Run, shapes: Path, warmstart: Call, warm_cache: Path
+) -> None:
+    again = warmstart("train", shapes, "--plan", trained.folder, "--json")
+    assert again.code == 0, again.err
+    document = json.loads(again.out)
+    assert document["cache"]["misses"] == 0
+    assert document["scores"]["test"] == json.loads(json.dumps(trained.record.to_dict()))["scores"]["test"]
+    both = warmstart("train", shapes, "--plan", trained.folder, "--seed", 3)
+    assert both.code == 2
+    assert "seed was given beside it" in both.said

@@ -11,12 +11,16 @@ from warmstart.cli.terminal import Terminal
 from warmstart.errors import UsageError
 from warmstart.machine import process_seconds
 from warmstart.records import Plan
+from warmstart.workflows.run_folder import read_plan
 
 Cut = Annotated[str, typer.Option(help="Where the frozen part ends: 'pooled', a stage, or 'pixels': nothing is frozen.")]
 
 
 def train(
     data: o.DataOrNot = None,
+    plan: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A plan.json of a run or of advise: the recipe, instead of options.")
+    ] = None,
     backbone: o.Backbone = "efficientnet_lite0",
     weights: o.Weights = "default",
     cut: Cut = "pooled",
@@ -75,7 +79,7 @@ def train(
             run = resume_workflow(resume, watcher=terminal, download=download, seconds_before=process_seconds())
         o.give(run.record.to_dict(), as_json, lambda: tables.train(run.record))
         return
-    plan = Plan(
+    typed = Plan(
         backbone=backbone,
         weights=weights,
         cut=cut,
@@ -106,7 +110,7 @@ def train(
         budget_s=o.seconds(budget) if budget else None,
     )
     with Terminal() as terminal:
-        run = train_workflow(data, plan, settings, watcher=terminal, seconds_before=process_seconds())
+        run = train_workflow(data, _planned(plan, typed), settings, watcher=terminal, seconds_before=process_seconds())
     o.give(run.record.to_dict(), as_json, lambda: tables.train(run.record))
 
 
@@ -225,6 +229,19 @@ def lr_find(
     with Terminal() as terminal:
         result = workflow(data, plan, settings, lowest=lowest, highest=highest, steps=steps, watcher=terminal)
     o.give(result.to_dict(), as_json, lambda: training_tables.learning_rate(result))
+
+
+def _planned(file: Path | None, typed: Plan) -> Plan:
+    """The plan of the file, or the typed one. Raises UsageError for both."""
+    if file is None:
+        return typed
+    usual = Plan().to_dict()
+    beside = [name for name, value in typed.to_dict().items() if value != usual[name]]
+    if beside:
+        raise UsageError(
+            f"--plan {file} is the whole recipe, and {', '.join(beside)} was given beside it: edit the file instead"
+        )
+    return read_plan(file)
 
 
 def _one_of(data: Any, resume: Path | None, what: str) -> None:

@@ -7,7 +7,7 @@ import re
 from datetime import datetime
 from pathlib import Path
 
-from warmstart.errors import DataError, InputError
+from warmstart.errors import DataError, InputError, UsageError
 from warmstart.records import Plan, RunRecord, to_json
 from warmstart.workflows.settings import TrainSettings
 
@@ -61,6 +61,22 @@ def read_start(folder: Path) -> tuple[str, Plan, TrainSettings]:
     if not Path(document["data"]).exists():
         raise InputError(f"{folder} was trained on {document['data']}, which is gone. Bring it back, or start a new run.")
     return document["data"], Plan.from_dict(document["plan"]), settings
+
+
+def read_plan(path: Path) -> Plan:
+    """A plan.json, also an edited one, or that of a run folder. Raises UsageError naming what is wrong in it."""
+    path = path / "plan.json" if path.is_dir() else path
+    try:
+        values = json.loads(path.read_text("utf-8"))
+    except OSError as reason:
+        raise UsageError(
+            f"--plan {path} cannot be read ({reason.strerror}); `warmstart advise DATA --plan-out FILE` makes one"
+        ) from reason
+    except ValueError as reason:
+        raise UsageError(f"--plan {path} is no JSON document: {reason}") from reason
+    if not isinstance(values, dict):
+        raise UsageError(f'--plan {path} holds {type(values).__name__}, expected an object such as {{"cut": "stage5"}}')
+    return Plan.from_dict(values)
 
 
 def write_run(folder: Path, record: RunRecord, predictions: list[PredictionRow]) -> None:

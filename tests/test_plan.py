@@ -1,0 +1,62 @@
+"""Plans as JSON: out and in again, edited by hand, and refused by name."""
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from warmstart.errors import UnknownNameError, UsageError
+from warmstart.records import Plan
+from warmstart.workflows.run_folder import read_plan
+
+
+@given(
+    st.builds(
+        Plan,
+        cut=st.sampled_from(["pooled", "stage5"]),
+        image_size_px=st.none() | st.integers(32, 2048),
+        threshold=st.none() | st.floats(0.01, 0.99),
+        unfreeze=st.lists(st.sampled_from(["stage6", "stage7"]), unique=True).map(tuple),
+        training=st.dictionaries(st.sampled_from(["epochs", "learning_rate"]), st.integers(1, 9)),
+    )
+)
+def test_a_plan_survives_json(plan: Plan) -> None:
+    assert Plan.from_dict(json.loads(json.dumps(plan.to_dict()))) == plan
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"cut": 5}, "'cut' is 5; expected a text"),
+        ({"seed": "x"}, "expected a whole number"),
+        ({"seed": True}, "expected a whole number"),
+        ({"image_size_px": 1.5}, "expected a whole number or null"),
+        ({"threshold": "a"}, "expected a number or null"),
+        ({"fractions": [1, "a", 0]}, "expected a list"),
+        ({"training": []}, "expected an object"),
+    ],
+)
+def test_a_value_of_another_kind_is_refused_with_what_was_expected(values: dict[str, object], words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        Plan.from_dict(values)
+
+
+def test_an_unknown_key_is_refused_with_the_nearest_name() -> None:
+    with pytest.raises(UnknownNameError, match=r"Did you mean .*'cut'"):
+        Plan.from_dict({"cutt": "stage5"})
+
+
+def test_a_plan_is_read_from_its_file_or_from_a_run_folder(tmp_path: Path) -> None:
+    (tmp_path / "plan.json").write_text('{"cut": "stage5", "seed": 3}')
+    assert read_plan(tmp_path) == read_plan(tmp_path / "plan.json") == Plan(cut="stage5", seed=3)
+
+
+@pytest.mark.parametrize(("text", "words"), [("{", "no JSON document"), ("[]", "holds list"), (None, "cannot be read")])
+def test_a_file_that_is_no_plan_is_refused_by_name(text: str | None, words: str, tmp_path: Path) -> None:
+    path = tmp_path / "mine.json"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(UsageError, match=rf"mine\.json.* {words}"):
+        read_plan(path)
