@@ -1,6 +1,6 @@
 """The verbs as Python calls, with a progress bar on stderr (also in notebooks) unless ``quiet``."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ def train(
 
 def compare(
     data: Any,
-    plans: Sequence[str] = (),
+    plans: Sequence[str] | Mapping[str, Plan] = (),
     plan: Plan | None = None,
     *,
     budget_s: float = 600.0,
@@ -43,7 +43,7 @@ def compare(
     download: bool = False,
     quiet: bool = False,
 ) -> _compare.Comparison:
-    """Several plans by short names ('frozen', 'stage5', 'full@128'), ``budget_s`` each; see `workflows.compare.compare`."""
+    """Several plans by short names ('frozen', 'stage5', 'full@128') or as name → Plan; see `workflows.compare.compare`."""
     settings = TrainSettings(exclude=exclude, runs=Path(runs), download=download, budget_s=budget_s)
     with nullcontext(Nobody()) if quiet else Terminal() as watcher:
         return _compare.compare(data, plans, plan, settings, watcher=watcher)

@@ -108,7 +108,16 @@ def test_plans_that_cannot_be_are_refused_before_anything_runs(data: Path, tmp_p
         compare(str(data), ["frozen"], BASE, TrainSettings(runs=tmp_path))
     with pytest.raises(UsageError, match="budget"):
         TrainSettings(budget_s=0)
+    with pytest.raises(UsageError, match="no name for a folder"):
+        compare(str(data), {"../frozen": BASE}, settings=TrainSettings(runs=tmp_path, budget_s=60))
     assert not list(tmp_path.iterdir())
+
+
+def test_plans_of_ones_own_can_be_compared_under_any_names(data: Path, tmp_path: Path, warm_cache: Path) -> None:
+    plans = {"all-taps": Plan(image_size_px=64, taps="all"), "knn": Plan(image_size_px=64, head="knn")}
+    result = compare(str(data), plans, settings=TrainSettings(runs=tmp_path, budget_s=600))
+    assert [contestant.record["plan"]["head"] for contestant in result.contestants] == ["linear", "knn"]
+    assert result.transfer == ()
 
 
 def test_pictures_are_paired_by_path_whatever_order_they_were_written_in(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ A comparison is a folder of run folders. What is finished in it is not done agai
 
 import csv
 import json
+import re
 import shutil
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -69,24 +70,28 @@ class Comparison:
 
 def compare(
     data: Any,
-    names: Sequence[str] = (),
+    plans: Sequence[str] | Mapping[str, Plan] = (),
     plan: Plan | None = None,
     settings: TrainSettings | None = None,
     *,
     watcher: Watcher | None = None,
     strata: Mapping[str, Hashable] | None = None,
 ) -> Comparison:
-    """Run the named plans, each within ``settings.budget_s`` seconds. See `strategy.comparison` for names; none: the usual four.
+    """Run each plan within ``settings.budget_s`` seconds.
 
-    ``plan`` has what all of them share. Raises what `train` raises.
+    plans: short names, for which see `strategy.comparison` (none: the usual four), or any plans by names of one's own.
+    plan: what the plans named in short share. Raises what `train` raises.
     """
     base, settings, watcher = plan or Plan(), settings or TrainSettings(), watcher or Nobody()
     if settings.budget_s is None:
         raise UsageError("a comparison needs a time for each plan: --budget 10m, or budget_s in the settings")
     listing = data if isinstance(data, Listing) else read_listing(data, exclude=settings.exclude)
-    cuts = load_backbone(base.backbone, weights="random", announce=watcher.say).cuts
-    plans = plans_by_name(names or default_names(cuts), base, cuts)
-    for each in plans.values():
+    if not isinstance(plans, Mapping):
+        cuts = load_backbone(base.backbone, weights="random", announce=watcher.say).cuts
+        plans = plans_by_name(plans or default_names(cuts), base, cuts)
+    for name, each in plans.items():
+        if not re.fullmatch(r"[\w.+@-]+", name) or name.startswith("."):
+            raise UsageError(f"plan name {name!r} is no name for a folder; use letters, digits and any of . + @ - _")
         check_plan(each)
     folder = new_run_folder(settings.runs, f"{listing.source}-compare")
     start = {

@@ -4,13 +4,15 @@
 """
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from warmstart.backbones.weights import load_backbone
 from warmstart.errors import DataError
 from warmstart.records import Example, Listing, Plan
+from warmstart.strategy.comparison import plans_by_name
 from warmstart.workflows.compare import Comparison, compare, resume
 from warmstart.workflows.settings import TrainSettings
 from warmstart.workflows.train import Run, train
@@ -58,7 +60,7 @@ def compare_demo(
     listing, strata = solar_cells()
     if resume_from is not None:
         return resume(resume_from, data=listing, strata=strata, watcher=watcher)
-    plan = Plan(
+    base = Plan(
         image_size_px=300,
         resize="squash",
         augment="mirrors",
@@ -67,8 +69,11 @@ def compare_demo(
         fractions=COMPARED_FRACTIONS,
         seed=seed,
     )
-    settings = TrainSettings(runs=runs, budget_s=budget_s)
-    return compare(listing, names or COMPARED, plan, settings, strata=strata, watcher=watcher)
+    cuts = load_backbone(base.backbone, weights="random", announce=watcher.say).cuts
+    plans = plans_by_name(names or COMPARED, base, cuts)
+    # Averaged over mirror images, frozen features do worse on val (seed 0: 0.851 instead of 0.874), so they are read plain.
+    plans = {name: plan if plan.trains_network else replace(plan, views="none") for name, plan in plans.items()}
+    return compare(listing, plans, settings=TrainSettings(runs=runs, budget_s=budget_s), strata=strata, watcher=watcher)
 
 
 def solar_cells() -> tuple[Listing, dict[str, Hashable]]:
