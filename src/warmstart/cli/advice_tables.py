@@ -127,7 +127,10 @@ def _scenarios(result: "Advised", out: Console) -> None:
 
 def _plans(result: "Advised", out: Console) -> None:
     table = Table(
-        box=box.SIMPLE_HEAD, title=f"Plans and what they take here (budget {_time(result.budget_s)})", title_justify="left"
+        box=box.SIMPLE_HEAD,
+        title=f"Plans for {result.plan.backbone} at {result.plan.image_size_px} px, and what they take here "
+        f"(budget {_time(result.budget_s)})",
+        title_justify="left",
     )
     for name in ("", "plan", "expected", "at most", "memory", "added to the store"):
         table.add_column(name, justify="left" if name in ("", "plan") else "right")
@@ -146,11 +149,14 @@ def _plans(result: "Advised", out: Console) -> None:
     out.print(
         "Time, memory and disk are forecasts from speeds measured a moment ago; the run's record shows the truth.", style="dim"
     )
-    out.print(f"[bold]Recommended[/bold]: {escape(_summary(result.plan))}; this advice took {_time(result.seconds['total'])}")
+    out.print(
+        f"[bold]Recommended[/bold]: {result.plan.backbone}, {escape(_summary(result.plan))}; "
+        f"this advice took {_time(result.seconds['total'])}"
+    )
 
 
 def _summary(plan: "Plan") -> str:
-    parts = [f"{plan.backbone} at {plan.image_size_px} px", f"cut {plan.cut}", f"taps {plan.taps}"]
+    parts = [f"cut {plan.cut}", f"taps {plan.taps}"]
     if plan.trains_network:
         parts += [
             f"up to {plan.training['epochs']} epochs",

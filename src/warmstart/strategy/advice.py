@@ -5,6 +5,7 @@
 Every number that decides stands in the first block. Pure: no torch, no files, no clock. What the numbers are worth: docs/advice.md.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
@@ -127,21 +128,15 @@ def advise(measured: Measured, base: Plan) -> Advice:
     turn_free, turn_reason = _orientation(measured)
     common = replace(base, image_size_px=measured.input_px, head="linear", taps=taps)
     views = "dihedral" if turn_free and band == "small" else "none"
-    plans = tuple(
-        replace(common, cut="pooled", views=views)
-        if share == 1.0
-        else replace(
-            common,
-            cut=cut_at(share, measured.stages),
-            augment="dihedral" if turn_free else "standard",
-            training={
-                "learning_rate": scenario.learning_rate,
-                "depth_decay": scenario.depth_decay,
-                "epochs": scenario.epochs,
-            },
-        )
-        for share in scenario.cuts
+    # A cut behind all taps leaves nothing to train; only 'middle' can end before one.
+    trained = replace(
+        common,
+        taps="all" if taps == "middle" else taps,
+        augment="dihedral" if turn_free else "standard",
+        training={"learning_rate": scenario.learning_rate, "depth_decay": scenario.depth_decay, "epochs": scenario.epochs},
     )
+    cuts = dict.fromkeys(cut_at(share, measured.stages) for share in scenario.cuts)  # a short network has fewer
+    plans = tuple(replace(common, cut=cut, views=views) if cut == "pooled" else replace(trained, cut=cut) for cut in cuts)
     reasons = [size_reason, similar_reason, _cut_reason(measured, scenario), taps_reason, *turn_reason, *_image_size(measured)]
     return Advice(scenario=scenario, plans=plans, reasons=(*reasons, *_balance(measured)))
 
@@ -194,7 +189,7 @@ def input_size(median_side_px: int, own_px: int) -> int:
 
 def cut_at(share: float, stages: Sequence[str]) -> str:
     """The cut with about this share of the stages left of it: 0 'pixels', 1 'pooled'."""
-    at = round(share * (len(stages) - 1))
+    at = math.floor(share * (len(stages) - 1) + 0.5)  # not round(), which takes 2.5 to 2
     return "pixels" if share == 0 or not stages else "pooled" if share == 1 else stages[at]
 
 
@@ -210,7 +205,7 @@ def _cut_reason(measured: Measured, scenario: Scenario) -> Reason:
         if scenario.similarity == "different":
             where += f"; stage {measured.first_as_good} is already as good as the best, so the head leans on the earlier ones"
         return Reason(text=f"Cut {where}: only a head is trained.", source=source)
-    boldest = ", then ".join(cut_at(share, measured.stages) for share in scenario.cuts)
+    boldest = ", then ".join(dict.fromkeys(cut_at(share, measured.stages) for share in scenario.cuts))
     return Reason(text=f"Cut as far left as the time allows: {boldest}, which is the probe.", source=source)
 
 

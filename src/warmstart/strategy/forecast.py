@@ -39,6 +39,7 @@ class Work:
     """What does not depend on the plan."""
 
     images: Mapping[str, int]  # by split
+    start_s: float  # starting the process, loading the backbone
     fit_s: float  # choosing a head once
     open_s: float  # converting a prefix for the engine and proving it
     activations: Mapping[str, int]  # cut → numbers of one picture there
@@ -51,7 +52,7 @@ class Work:
 class Forecast:
     """What is expected, and at most if every epoch is run."""
 
-    seconds: Mapping[str, float]  # extract, fit, train, total; as a run record has them
+    seconds: Mapping[str, float]  # extract, fit, train, total, which begins with the process; as a run record has them
     longest_s: float
     memory_bytes: int
     store_bytes: int  # added to the store
@@ -84,7 +85,7 @@ def forecast(plan: Plan, speed: Speed, work: Work, *, stored: bool) -> Forecast:
     store = everything * (extra_views + (0 if stored else 1)) * work.features * STORED_BYTES
     memory = work.base_bytes + everything * work.features * (STORED_BYTES + 4)
     if not plan.trains_network:
-        return _summed(extract=extract, fit=work.fit_s, train=0.0, longest=0.0, memory=memory, store=store)
+        return _summed(start=work.start_s, extract=extract, fit=work.fit_s, train=0.0, longest=0.0, memory=memory, store=store)
 
     train, val = work.images["train"], work.images["val"]
     held_out = val + work.images["test"]
@@ -100,6 +101,7 @@ def forecast(plan: Plan, speed: Speed, work: Work, *, stored: bool) -> Forecast:
     epochs = int(plan.training.get("epochs", COLD_EPOCHS if plan.weights == "random" else EPOCHS))
     memory += work.params_right[plan.cut] * TRAINED_BYTES + plan.batch_size * speed.train_bytes_per_image[plan.cut]
     return _summed(
+        start=work.start_s,
         extract=extract,
         fit=work.fit_s,
         train=per_epoch * expected_epochs(epochs, plan.training.get("patience", PATIENCE)),
@@ -123,10 +125,10 @@ def side_by_side(before: Mapping[str, float], after: Mapping[str, float]) -> tup
     )
 
 
-def _summed(*, extract: float, fit: float, train: float, longest: float, memory: int, store: int) -> Forecast:
+def _summed(*, start: float, extract: float, fit: float, train: float, longest: float, memory: int, store: int) -> Forecast:
     return Forecast(
-        seconds={"extract": extract, "fit": fit, "train": train, "total": extract + fit + train},
-        longest_s=extract + fit + longest,
+        seconds={"extract": extract, "fit": fit, "train": train, "total": start + extract + fit + train},
+        longest_s=start + extract + fit + longest,
         memory_bytes=memory,
         store_bytes=store,
     )
