@@ -9,6 +9,7 @@ from rich.table import Table
 
 from warmstart.cli.tables import console
 from warmstart.cli.terminal import printable
+from warmstart.evaluation.learning_curves import AGAINST_OVERFITTING
 
 if TYPE_CHECKING:
     from warmstart.workflows.compare import Comparison, Contestant
@@ -25,25 +26,29 @@ def compare(result: "Comparison", *, licence: str | None = None) -> None:
         f"(train {splits['train']:,}, val {splits['val']:,}, test {splits['test']:,}), {result.budget_s:,.0f} s for each plan"
     )
     table = Table(box=box.SIMPLE_HEAD)
-    table.add_column("plan")
-    table.add_column("trained", justify="right")
-    table.add_column("val: start\n→ epoch 1 → best", justify="right")
-    table.add_column("test accuracy\n(95 %)", justify="right")
-    table.add_column(f"points against\n{escape(result.reference)} (95 %)", justify="right")
-    table.add_column("macro-F1", justify="right")
-    table.add_column("epochs", justify="right")
-    table.add_column("seconds: extract\n+ train = all", justify="right")
-    majority = f"{result.majority_accuracy:.1%}"
-    table.add_row("majority class", "", "", majority, "", "", "", "")
+    for header, justify in (
+        ("plan", "left"),
+        ("trained", "left"),
+        ("accuracy on val, %\nstart → epoch 1 → best", "right"),
+        ("on test, %\n(95 % interval)", "right"),
+        (f"against {escape(result.reference)},\npoints (95 %)", "right"),
+        ("macro-F1\non test, %", "right"),
+        ("epochs", "right"),
+        ("seconds\nextract + train", "right"),
+    ):
+        table.add_column(header, justify=justify, no_wrap=True)  # type: ignore[arg-type]
+    table.add_row("majority class", "", f"{100 * result.majority_val:.1f}", f"{100 * result.majority_accuracy:.1f}")
     for contestant in result.contestants:
         table.add_row(*_row(contestant, best=contestant.name == result.best))
     out.print(table)
     out.print(f"Best by log-loss on val, without test: [bold]{escape(result.best)}[/bold]")
     for sentence in result.transfer:
         out.print(escape(sentence), soft_wrap=True)
-    for contestant in result.contestants:
-        if contestant.overfitting:
-            out.print(f"[yellow]{escape(contestant.name)}: {escape(contestant.overfitting)}[/yellow]", soft_wrap=True)
+    overfitted = [contestant for contestant in result.contestants if contestant.overfitting]
+    for contestant in overfitted:
+        out.print(f"[yellow]{escape(contestant.name)}: {escape(contestant.overfitting or '')}[/yellow]", soft_wrap=True)
+    if overfitted:
+        out.print(escape(AGAINST_OVERFITTING), soft_wrap=True)
     out.print(
         f"curves: [bold]{escape(printable(result.curves[0]))}[/bold] (and .svg); each plan's run is beside it", soft_wrap=True
     )
@@ -68,26 +73,24 @@ def _row(contestant: "Contestant", *, best: bool) -> tuple[str, ...]:
     low, high = test["accuracy_ci95"]
     name = escape(contestant.name)
     starts = [shape.start] if shape.after_first_epoch is None else [shape.start, shape.after_first_epoch, shape.asymptote]
+    extracted = f"{seconds['extract']:.0f}" if record["cache"]["misses"] else "stored"
     return (
         f"[bold]{name}[/bold]" if best else name,
         _trained(record),
-        " → ".join(f"{accuracy:.1%}" for accuracy in starts),
-        f"{test['accuracy']:.1%} ({low:.1%}-{high:.1%})",
+        " → ".join(f"{100 * accuracy:.1f}" for accuracy in starts),
+        f"{100 * test['accuracy']:.1f} ({100 * low:.1f}-{100 * high:.1f})",
         "" if contestant.gain is None or contestant.gain_ci95 is None else _points(contestant.gain, contestant.gain_ci95),
-        f"{test['macro_f1']:.1%}",
+        f"{100 * test['macro_f1']:.1f}",
         str(contestant.curve.points[-1].epoch) if contestant.curve.points[-1].epoch else "",
-        f"{seconds['extract']:.0f} + {seconds.get('train', seconds['fit']):.0f} = {seconds['total']:.0f}",
+        f"{extracted} + {seconds.get('train', seconds['fit']):.0f}",
     )
 
 
 def _trained(record: Mapping[str, Any]) -> str:
     stages = record["training"].get("trained_stages")
-    return (
-        f"{stages[0]} … {stages[-1]}, {record['plan']['image_size_px']} px"
-        if stages
-        else f"head, {record['plan']['image_size_px']} px"
-    )
+    size = f"{record['plan']['image_size_px']} px"
+    return f"{stages[0]}-{stages[-1].removeprefix('stage')}, {size}" if stages else f"head, {size}"
 
 
 def _points(gain: float, interval: tuple[float, float]) -> str:
-    return f"{100 * gain:+.1f} ({100 * interval[0]:+.1f} … {100 * interval[1]:+.1f})"
+    return f"{100 * gain:+.1f} ({100 * interval[0]:+.1f}…{100 * interval[1]:+.1f})"

@@ -19,6 +19,10 @@ from numpy.typing import NDArray
 CLEARLY_FASTER = 2.0  # times: evaluations come once an epoch, and when a noisy curve first touches a level is partly luck
 WINDOW = 3  # epochs that are averaged before the loss of two times is compared
 SURE = 4.0  # standard errors by which a loss must have changed
+AGAINST_OVERFITTING = (
+    "What is kept is the epoch that was best on val. To gain from more epochs: stronger augmentation, more weight decay, label "
+    "smoothing or mixup, a later cut (less to train), or more pictures."
+)
 WORTH_SAYING = 0.05  # share of itself by which val loss must have risen
 
 
@@ -133,7 +137,7 @@ def compare_shapes(warm: LearningCurve, cold: LearningCurve, *, val_pictures: in
 
 
 def overfitting(points: Sequence[CurvePoint]) -> str | None:
-    """What overfitting did and what to do about it; None where there is none, or too few epochs (5 at least) to see it.
+    """What overfitting did (`AGAINST_OVERFITTING`: what to do); None where there is none, or too few epochs (5 at least) to see it.
 
     It is a gap between val and training loss that *grows*: since its lowest time, val loss has risen while training loss has
     fallen. The gap's level says nothing, because mixup, label smoothing, class weights and augmentation make the training
@@ -170,8 +174,7 @@ def overfitting(points: Sequence[CurvePoint]) -> str | None:
         f"Overfitting since about epoch {then[WINDOW // 2].epoch}: loss on val rose from {means[lowest]:.3f} to {means[-1]:.3f} "
         f"while training loss fell from {np.mean(train_then):.3f} to {np.mean(train_now):.3f} (means of up to {WINDOW} epochs), "
         f"so the gap between them grew by {rise + fall:.3f}. Accuracy on val went from {accuracy_then:.1%} to "
-        f"{accuracy_now:.1%}: {meaning}. The epoch that was best on val is the one that is kept. To gain from more epochs: "
-        "stronger augmentation, more weight decay, label smoothing or mixup, a later cut (less to train), or more pictures."
+        f"{accuracy_now:.1%}: {meaning}."
     )
 
 

@@ -60,6 +60,7 @@ class Comparison:
     reference: str  # whose test accuracy gains are against
     best: str  # the plan with the lowest log-loss on val: chosen without test
     majority_accuracy: float  # on test
+    majority_val: float
     transfer: tuple[str, ...]  # what starting warm brought against starting cold, in words; empty without both
     curves: tuple[str, ...]  # PNG and SVG
 
@@ -181,12 +182,12 @@ def _result(folder: Path, names: Sequence[str], budget_s: float) -> Comparison:
                 overfitting=overfitting(curve.points),
             )
         )
-    majority = records[reference]["scores"]["test"]["majority_accuracy"]
+    majority = {split: scores["majority_accuracy"] for split, scores in records[reference]["scores"].items()}
     pictures = draw_curves(
         [contestant.curve for contestant in contestants],
-        majority_accuracy=majority,
+        majority_accuracy=majority["val"],
         budget_s=budget_s,
-        title=f"{Path(folder).name}: accuracy on val",
+        title=f"{Path(records[reference]['data']['source']).name}: accuracy on val while each plan trains",
         folder=folder,
     )
     best = min(contestants, key=lambda contestant: contestant.record["scores"]["val"]["log_loss"])
@@ -196,7 +197,8 @@ def _result(folder: Path, names: Sequence[str], budget_s: float) -> Comparison:
         contestants=tuple(contestants),
         reference=reference,
         best=best.name,
-        majority_accuracy=majority,
+        majority_accuracy=majority["test"],
+        majority_val=majority["val"],
         transfer=_transfer(contestants),
         curves=tuple(str(path) for path in pictures),
     )
