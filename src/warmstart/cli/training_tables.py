@@ -1,7 +1,6 @@
 """How a comparison of plans and a search for a learning rate look in a terminal."""
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich import box
 from rich.markup import escape
@@ -23,12 +22,12 @@ def compare(result: "Comparison", *, licence: str | None = None) -> None:
     splits = first["data"]["splits"]
     out.print(
         f"[bold]{first['data']['images']:,} images, {len(first['data']['classes'])} classes[/bold] "
-        f"(train {splits['train']:,}, val {splits['val']:,}, test {splits['test']:,}), {result.budget_s:,.0f} s for each plan"
+        f"(train {splits['train']:,}, val {splits['val']:,}, test {splits['test']:,}); "
+        f"{first['plan']['image_size_px']} px where a plan's name says nothing else; {result.budget_s:,.0f} s for each plan"
     )
     table = Table(box=box.SIMPLE_HEAD)
     for header, justify in (
         ("plan", "left"),
-        ("trained", "left"),
         ("accuracy on val, %\nstart → epoch 1 → best", "right"),
         ("on test, %\n(95 % interval)", "right"),
         (f"against {escape(result.reference)},\npoints (95 %)", "right"),
@@ -37,7 +36,7 @@ def compare(result: "Comparison", *, licence: str | None = None) -> None:
         ("seconds\nextract + train", "right"),
     ):
         table.add_column(header, justify=justify, no_wrap=True)  # type: ignore[arg-type]
-    table.add_row("majority class", "", f"{100 * result.majority_val:.1f}", f"{100 * result.majority_accuracy:.1f}")
+    table.add_row("majority class", f"{100 * result.majority_val:.1f}", f"{100 * result.majority_accuracy:.1f}")
     for contestant in result.contestants:
         table.add_row(*_row(contestant, best=contestant.name == result.best))
     out.print(table)
@@ -76,7 +75,6 @@ def _row(contestant: "Contestant", *, best: bool) -> tuple[str, ...]:
     extracted = f"{seconds['extract']:.0f}" if record["cache"]["misses"] else "stored"
     return (
         f"[bold]{name}[/bold]" if best else name,
-        _trained(record),
         " → ".join(f"{100 * accuracy:.1f}" for accuracy in starts),
         f"{100 * test['accuracy']:.1f} ({100 * low:.1f}-{100 * high:.1f})",
         "" if contestant.gain is None or contestant.gain_ci95 is None else _points(contestant.gain, contestant.gain_ci95),
@@ -84,12 +82,6 @@ def _row(contestant: "Contestant", *, best: bool) -> tuple[str, ...]:
         str(contestant.curve.points[-1].epoch) if contestant.curve.points[-1].epoch else "",
         f"{extracted} + {seconds.get('train', seconds['fit']):.0f}",
     )
-
-
-def _trained(record: Mapping[str, Any]) -> str:
-    stages = record["training"].get("trained_stages")
-    size = f"{record['plan']['image_size_px']} px"
-    return f"{stages[0]}-{stages[-1].removeprefix('stage')}, {size}" if stages else f"head, {size}"
 
 
 def _points(gain: float, interval: tuple[float, float]) -> str:
