@@ -16,7 +16,7 @@ from warmstart.backbones.catalog import BackboneSpec
 from warmstart.backbones.chain import Backbone
 from warmstart.backbones.declarations import Declaration
 from warmstart.backbones.taps import activations_prefix, tapped
-from warmstart.extraction import columns
+from warmstart.extraction.features import columns
 from warmstart.heads.linear import LinearHead
 from warmstart.heads.standardising import mean_and_scale
 from warmstart.training.batches import Read, TrainBatches, ValBatches

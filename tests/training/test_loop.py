@@ -74,9 +74,8 @@ def test_when_training_only_harms_the_module_holds_the_untouched_start(problem):
 def test_patience_stops_after_that_many_epochs_without_a_better_one(problem):
     p = problem()
     wrong = TrainBatches(labels=(p.labels + 1) % 3, read=p.train("stage1").read, batch_size=16, seed=0)
-    *events, last = fine_tune(
-        p.module("stage1"), wrong, p.val("stage1"), replace(QUICK, epochs=9, patience=2, learning_rate=0.03)
-    )
+    harmful = replace(QUICK, epochs=9, patience=2, learning_rate=0.03, head_share=1.0, head_norm="stored")
+    *events, last = fine_tune(p.module("stage1"), wrong, p.val("stage1"), harmful)
     assert [epoch.epoch for epoch in _epochs(events)] == [0, 1, 2]
     assert isinstance(last, Stopped)
     assert last.kind == "patience"
@@ -85,14 +84,7 @@ def test_patience_stops_after_that_many_epochs_without_a_better_one(problem):
 
 def test_a_loss_that_is_not_finite_stops_with_step_and_rate_and_keeps_the_last_good_weights(problem):
     p = problem(blank_head=True)
-    read, calls = p.train("stage1").read, itertools.count()
-
-    def broken(indices, views):
-        activations, prefix = read(indices, views)
-        return (activations * math.nan, prefix) if next(calls) == 7 else (activations, prefix)
-
-    batches = TrainBatches(labels=p.labels, read=broken, batch_size=16, seed=0)
-    module = p.module("stage1")
+    module, batches = _damaged(p, lambda module, training, settling: module.training and training == 8)
     *events, last = fine_tune(module, batches, p.val("stage1"), QUICK)
     assert isinstance(last, Stopped)
     assert last.kind == "diverged"
@@ -101,6 +93,29 @@ def test_a_loss_that_is_not_finite_stops_with_step_and_rate_and_keeps_the_last_g
     best = [epoch for epoch in _epochs(events) if epoch.best][-1]
     assert best.epoch == 1
     assert validate(module, p.val("stage1"), Execution()).loss == pytest.approx(best.val_loss, rel=1e-5)
+
+
+def test_damage_met_where_the_norm_is_settled_spoils_that_epoch_and_no_other(problem):
+    p = problem(blank_head=True)
+    module, batches = _damaged(p, lambda module, training, settling: not module.training and settling == 2)
+    events = list(fine_tune(module, batches, p.val("stage1"), QUICK))
+    assert [math.isfinite(epoch.val_loss) for epoch in _epochs(events)] == [True, False, True, True]
+    assert not _epochs(events)[1].best
+    assert events[-1].best_epoch > 1
+    assert all(tensor.isfinite().all() for tensor in module.state_dict().values())
+
+
+def _damaged(p, when):
+    """(module, batches): activations are NaN in the read for which ``when`` says so, by how many in training and settling."""
+    module, read = p.module("stage1"), p.train("stage1").read
+    reads = {True: 0, False: 0}
+
+    def broken(indices, views):
+        reads[module.training] += 1
+        activations, prefix = read(indices, views)
+        return (activations * math.nan if when(module, reads[True], reads[False]) else activations), prefix
+
+    return module, TrainBatches(labels=p.labels, read=broken, batch_size=16, seed=0)
 
 
 def test_an_absurd_learning_rate_never_leaves_the_module_worse_than_the_start(problem):

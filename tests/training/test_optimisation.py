@@ -17,15 +17,25 @@ from warmstart.training.settings import TrainingSettings, cold_settings
 from warmstart.training.tuned import set_training
 from warmstart.training.update import update
 
+# A step is the gradient times the rate, everywhere: nothing that is done for pretrained weights' sake.
 PLAIN = TrainingSettings(
-    optimizer="sgd", momentum=0.0, learning_rate=0.1, depth_decay=1.0, weight_decay=0.0, clip_norm=None, warmup=0.0
+    optimizer="sgd",
+    momentum=0.0,
+    learning_rate=0.1,
+    head_share=1.0,
+    head_penalty=0.0,
+    head_norm="stored",
+    depth_decay=1.0,
+    weight_decay=0.0,
+    clip_norm=None,
+    warmup=0.0,
 )
 
 
 def _moved(p, settings, *, batches=1, steps=1, cut="stem", labels=None):
     """(module, name → how far each parameter went) after some steps on the same batches."""
     module = p.module(cut)
-    set_training(module, settings.batch_norm)
+    set_training(module, settings.batch_norm, settings.head_norm)
     before = {name: parameter.detach().clone() for name, parameter in module.named_parameters()}
     source = p.train(cut)
     if labels is not None:
@@ -56,6 +66,51 @@ def test_depth_decay_slows_each_stage_by_its_distance_from_the_head(problem):
         stage = name.split(".")[2] if name.startswith("suffix") else None  # stage1 … stage3: depth 3 … 1
         depth = 0 if stage is None else 3 - int(stage)
         torch.testing.assert_close(slowed[name], move * 0.5**depth, rtol=1e-4, atol=1e-7)
+
+
+def test_the_heads_share_slows_the_head_and_nothing_else(problem):
+    _, plain = _moved(problem(), PLAIN)
+    _, slowed = _moved(problem(), replace(PLAIN, head_share=0.25))
+    for name, move in plain.items():
+        share = 0.25 if name.startswith("head.") else 1.0
+        torch.testing.assert_close(slowed[name], move * share, rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize("cut", ["stem", "pooled"])
+@pytest.mark.parametrize("accumulated", [False, True])
+def test_under_the_penalty_that_it_was_fitted_with_the_frozen_head_is_at_its_optimum(problem, cut, accumulated):
+    """The frozen head solves mean loss + penalty/2 · ‖W‖²: with half or twice the penalty it would want to move."""
+
+    def gradient(penalty):
+        p = problem()
+        module = p.module(cut)
+        settings = replace(PLAIN, head_penalty=penalty, learning_rate=1e-9)
+        set_training(module, settings.batch_norm, settings.head_norm)
+        epoch = p.train(cut, batch_size=16 if accumulated else len(p.labels)).epoch(0, 0)
+        update(module, make_optimizer(module, settings), list(epoch), settings, Execution(), step=0)
+        return (
+            float(module.head.weight.grad.norm()),
+            float(module.head.bias.grad.norm()),
+            float(module.head.weight.detach().norm()),
+        )
+
+    fitted = problem().head.penalty
+    at_optimum, bias, weight = gradient(fitted)
+    assert at_optimum < 0.03 * fitted * weight
+    assert bias < 0.03 * fitted * weight
+    for factor in (0.0, 0.5, 2.0):
+        assert gradient(factor * fitted)[0] == pytest.approx(abs(1 - factor) * fitted * weight, rel=0.1)
+
+
+def test_a_penalty_of_none_in_settings_alone_is_no_penalty_and_the_bias_never_has_one(problem):
+    _, plain = _moved(problem(), PLAIN)
+    _, without = _moved(problem(), replace(PLAIN, head_penalty=None))
+    _, pulled = _moved(problem(), replace(PLAIN, head_penalty=0.5))
+    start = problem().module("stem").head.weight.detach()
+    for name, move in plain.items():
+        assert torch.equal(move, without[name])
+        expected = move - PLAIN.learning_rate * 0.5 * start if name == "head.weight" else move
+        torch.testing.assert_close(pulled[name], expected, rtol=1e-4, atol=1e-6)
 
 
 def test_weight_decay_pulls_on_weights_and_not_on_norms_and_biases(problem):
@@ -92,7 +147,7 @@ def test_two_accumulated_batches_are_one_batch_of_twice_the_size(problem):
     first, second = list(p.train("stem").epoch(0, 0))[:2]
     joined = tuple(torch.cat(pair) for pair in zip(first[0], second[0], strict=True)), torch.cat([first[1], second[1]])
     before = {name: parameter.detach().clone() for name, parameter in module.named_parameters()}
-    set_training(module, "stored")
+    set_training(module, PLAIN.batch_norm, PLAIN.head_norm)
     update(module, make_optimizer(module, PLAIN), [joined], PLAIN, Execution(), step=0)
     for name, parameter in module.named_parameters():
         torch.testing.assert_close(accumulated[name], parameter.detach() - before[name], rtol=1e-3, atol=1e-6)
@@ -197,24 +252,30 @@ def test_the_schedule_sets_the_rate_of_every_step(problem):
 
 def test_every_group_gets_its_share_of_the_rate(problem):
     module = problem().module("stage1")
-    optimizer = make_optimizer(module, TrainingSettings(depth_decay=0.5))
-    set_learning_rate(optimizer, 0.8)
-    assert sorted({group["lr"] for group in optimizer.param_groups}) == pytest.approx([0.2, 0.4, 0.8])
+    for head_share, expected in ((1.0, [0.2, 0.4, 0.8]), (0.1, [0.08, 0.2, 0.4])):  # the head's; stages 1/2 and 1/4
+        optimizer = make_optimizer(module, TrainingSettings(depth_decay=0.5, head_share=head_share))
+        set_learning_rate(optimizer, 0.8)
+        assert sorted({group["lr"] for group in optimizer.param_groups}) == pytest.approx(expected)
+        of_head = [group["lr"] for group in optimizer.param_groups if group["params"][0] in set(module.head.parameters())]
+        assert of_head == pytest.approx([0.8 * head_share] * 2)
     members = [parameter for group in parameter_groups(module, TrainingSettings()) for parameter in group["params"]]
     assert len(members) == len(set(members)) == len(list(module.parameters()))
 
 
-def test_a_gradient_that_is_not_finite_changes_nothing(problem):
+@pytest.mark.parametrize("head_norm", ["stored", "update"])
+def test_a_gradient_that_is_not_finite_changes_no_weight_and_no_statistics_that_are_stored(problem, head_norm):
     p = problem()
     module = p.module("stem")
-    set_training(module, "stored")
+    set_training(module, "stored", head_norm)
     before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
     ((activations, prefix), labels), *_ = p.train("stem").epoch(0, 0)
     loss = update(
         module, make_optimizer(module, PLAIN), [((activations * torch.inf, prefix), labels)], PLAIN, Execution(), step=0
     )
     assert not np.isfinite(loss)
-    assert all(torch.equal(tensor, before[name]) for name, tensor in module.state_dict().items())
+    changed = {name for name, tensor in module.state_dict().items() if not torch.equal(tensor, before[name])}
+    # Those of the norm that follows the batches are forgotten before anything is judged by them.
+    assert {name.rpartition(".")[0] for name in changed} == ({"norm.batch"} if head_norm == "update" else set())
 
 
 def test_all_problems_of_settings_are_reported_at_once():
@@ -235,6 +296,11 @@ def test_all_problems_of_settings_are_reported_at_once():
         ("schedule", "step"),
         ("warmup", 1.0),
         ("batch_norm", "frozen"),
+        ("head_norm", "frozen"),
+        ("head_share", 0.0),
+        ("head_share", float("inf")),
+        ("head_penalty", -0.1),
+        ("head_penalty", float("inf")),
         ("clip_norm", 0.0),
         ("accumulate", 0),
         ("class_weights", (1.0, -1.0)),
@@ -254,9 +320,18 @@ def test_settings_survive_the_way_through_json():
     assert set(settings.to_dict()) == {field.name for field in fields(settings)}
 
 
-def test_random_weights_get_a_higher_rate_and_learn_their_statistics():
-    assert cold_settings().learning_rate > TrainingSettings().learning_rate
-    assert cold_settings().batch_norm == "update"
+def test_random_weights_learn_at_one_full_rate_in_every_stage_and_in_the_head_and_learn_their_statistics(problem):
+    module = problem().module("pixels")
+
+    def rates(settings):
+        return [group["lr"] for group in parameter_groups(module, settings)]
+
+    cold, warm = cold_settings(), TrainingSettings()
+    assert set(rates(cold)) == {cold.learning_rate}
+    assert max(rates(warm)) < min(rates(cold))
+    assert len(set(rates(warm))) == 5  # the head's and four stages'
+    assert cold.batch_norm == "update"
+    assert cold.epochs > warm.epochs
     assert cold_settings(epochs=3).epochs == 3
 
 

@@ -102,5 +102,6 @@ def test_a_cold_start_scores_every_class_alike_and_trains_the_whole_network(prob
     pixels = torch.randn(2, 3, 16, 16)
     assert _logits(module, (pixels, torch.zeros(2, 0))).tolist() == [[0.0] * 4] * 2
     assert module.trained_stages == ("stem", "stage1", "stage2", "stage3")
-    assert module.mean.eq(0).all()
-    assert module.scale.eq(1).all()
+    mean, scale = module.norm.statistics()
+    assert mean.eq(0).all()
+    assert scale.eq(1).all()

@@ -16,7 +16,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 from matplotlib.typing import LineStyleType
 
 from warmstart.evaluation.learning_curves import LearningCurve
@@ -139,6 +139,7 @@ def _scale_accuracy(axes: Axes, curves: Sequence[LearningCurve], majority_accura
     low, high = 100 * min(shown), 100 * max(shown)
     room = max(0.05 * (high - low), 2.0)
     axes.set_ylim(max(low - room, -0.5), min(high + room, 100.5))  # half a point keeps the markers at 0 and 100 whole
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
     axes.set_ylabel("accuracy on val (percent)")
 
 

@@ -16,7 +16,7 @@ from warmstart.records import Plan
 STORED_BYTES = 2  # half precision
 TRAINED_BYTES = 16  # a parameter in training: weight, gradient, two moments of AdamW
 LOOKING = 3.0  # forward alone is about three times as fast as forward and back (two matrix products of three fall away)
-PATIENCE, EPOCHS, COLD_EPOCHS = 5, 15, 60  # the defaults of `training.settings`, which this layer cannot see; a test compares
+EPOCHS, COLD_EPOCHS = 15, 60  # the defaults of `training.settings`, which this layer cannot see; a test compares
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +104,7 @@ def forecast(plan: Plan, speed: Speed, work: Work, *, stored: bool) -> Forecast:
         start=work.start_s,
         extract=extract,
         fit=work.fit_s,
-        train=per_epoch * expected_epochs(epochs, plan.training.get("patience", PATIENCE)),
+        train=per_epoch * expected_epochs(epochs, plan.training.get("patience")),
         longest=per_epoch * epochs,
         memory=memory,
         store=store,
@@ -112,7 +112,7 @@ def forecast(plan: Plan, speed: Speed, work: Work, *, stored: bool) -> Forecast:
 
 
 def expected_epochs(epochs: int, patience: int | None) -> float:
-    """Training ends ``patience`` epochs after its best one, which nobody knows beforehand: halfway between soonest and latest."""
+    """All; with a patience it ends that long after its best epoch, which nobody knows beforehand: halfway between soonest and latest."""
     return epochs if patience is None else (min(patience, epochs) + epochs) / 2
 
 

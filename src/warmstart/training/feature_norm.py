@@ -42,8 +42,7 @@ class FeatureNorm(nn.Module):
         self.register_buffer("start_scale", torch.from_numpy(scale).float().clone())
         self.register_buffer("live", torch.from_numpy(live), persistent=False)
         self.batch = nn.BatchNorm1d(len(mean), eps=EPS, affine=False, momentum=None)  # None: the plain mean over batches
-        assert self.batch.running_var is not None
-        self.batch.running_var.fill_(1 - EPS)
+        self._begin()
 
     def forward(self, features: Tensor) -> Tensor:
         """In training mode by the statistics of the batch; a single picture has none, and is seen as in evaluation."""
@@ -66,8 +65,14 @@ class FeatureNorm(nn.Module):
     @contextmanager
     def settling(self) -> Iterator[None]:
         """Within, batches that are put through make the statistics of evaluation, and what was known before is forgotten."""
-        self.batch.reset_running_stats()
+        self._begin()
         self.batch.train()
         with torch.no_grad():
             yield
         self.batch.eval()
+
+    def _begin(self) -> None:
+        """The statistics that change nothing; they stay where all batches are of one picture."""
+        self.batch.reset_running_stats()
+        assert self.batch.running_var is not None
+        self.batch.running_var.fill_(1 - EPS)

@@ -33,11 +33,11 @@ def seconds_per_epoch(
     optimizer = make_optimizer(trial, settings)
     set_learning_rate(optimizer, 0.0)
     start, steps = clock(), 0
-    for number, batch in enumerate(itertools.islice(batches.epoch(0, 0), WARM_UP + STEPS)):
-        if number == WARM_UP:
-            start = clock()
+    for number, batch in enumerate(itertools.islice(batches.epoch(0, 0), WARM_UP + STEPS), 1):
         update(trial, optimizer, [batch], settings, execution, step=number)
-        steps = max(1, number + 1 - WARM_UP)
+        steps += 1
+        if number == WARM_UP < len(batches):  # before the next batch is read: reading counts as often as training
+            start, steps = clock(), 0
     training = (clock() - start) / steps * len(batches)
     start = clock()
     validate(trial, val, execution)

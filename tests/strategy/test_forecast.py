@@ -1,0 +1,107 @@
+"""The arithmetic of time, memory and disk, by hand and by what must grow with what."""
+
+from dataclasses import replace
+
+import pytest
+
+from warmstart.records import Plan
+from warmstart.strategy.forecast import (
+    COLD_EPOCHS,
+    EPOCHS,
+    Forecast,
+    Speed,
+    Work,
+    expected_epochs,
+    forecast,
+    side_by_side,
+)
+from warmstart.training.settings import TrainingSettings, cold_settings
+
+SPEED = Speed(
+    decode=100,
+    engine=50,
+    share_left={"pixels": 0, "stage3": 0.5, "pooled": 1},
+    train={"pixels": 5, "stage3": 20},
+    train_bytes_per_image={"pixels": 10**7, "stage3": 10**6},
+)
+WORK = Work(
+    images={"train": 100, "val": 20, "test": 30},
+    start_s=4.0,
+    fit_s=2.0,
+    open_s=1.0,
+    activations={"pixels": 150_000, "stage3": 30_000, "pooled": 1280},
+    features=4000,
+    params_right={"pixels": 5_000_000, "stage3": 4_000_000, "pooled": 0},
+    base_bytes=10**9,
+)
+FROZEN, TRAINED = Plan(), Plan(cut="stage3", training={"epochs": 10, "patience": None})
+
+
+def of(plan: Plan, *, stored: bool = True) -> Forecast:
+    return forecast(plan, SPEED, WORK, stored=stored)
+
+
+def test_a_frozen_run_over_stored_pictures_costs_starting_and_choosing_a_head() -> None:
+    result = of(FROZEN)
+    assert result.seconds == {"extract": 0, "fit": 2, "train": 0, "total": 6}
+    assert (result.longest_s, result.store_bytes) == (6, 0)
+
+
+def test_a_cold_frozen_run_by_hand() -> None:
+    result = of(FROZEN, stored=False)
+    assert result.seconds["extract"] == pytest.approx(150 * (1 / 100 + 1 / 50) + 1)
+    assert result.store_bytes == 150 * 4000 * 2
+
+
+def test_a_trained_run_by_hand() -> None:
+    result = of(TRAINED)
+    left = 120 * (1 / 100 + 0.5 / 50) + 1
+    tested = 50 * (1 / 100 + 1 / 50) + 1
+    assert result.seconds["extract"] == pytest.approx(left + tested)
+    assert result.seconds["train"] == pytest.approx(10 * (100 / 20 + 20 / 60))
+    assert result.store_bytes == 120 * 34_000 * 2 + 50 * 4000 * 2
+
+
+def test_at_pixels_pictures_are_decoded_in_every_epoch_and_no_activation_is_stored() -> None:
+    result = of(replace(TRAINED, cut="pixels"))
+    assert result.seconds["train"] == pytest.approx(10 * (100 * (1 / 5 + 1 / 100) + 20 * (1 / 15 + 1 / 100)))
+    assert result.store_bytes == 50 * 4000 * 2
+
+
+def test_augmented_views_are_extracted_and_stored_of_train_alone() -> None:
+    plain, four = of(TRAINED), of(replace(TRAINED, augment="standard", augment_views=4))
+    assert four.store_bytes - plain.store_bytes == 3 * 100 * 34_000 * 2
+    assert four.seconds["train"] == plain.seconds["train"]
+
+
+def test_views_of_a_frozen_run_cost_each_picture_again() -> None:
+    assert of(replace(FROZEN, views="dihedral")).seconds["extract"] == pytest.approx(7 * 150 * (1 / 100 + 1 / 50))
+
+
+def test_more_of_anything_never_takes_less() -> None:
+    for plan in (FROZEN, TRAINED, replace(TRAINED, cut="pixels")):
+        small = forecast(plan, SPEED, WORK, stored=False)
+        more = replace(WORK, images={split: 2 * n for split, n in WORK.images.items()})
+        large = forecast(plan, SPEED, more, stored=False)
+        slow = forecast(plan, replace(SPEED, decode=50, engine=25, train={"pixels": 2, "stage3": 10}), WORK, stored=False)
+        for other in (large, slow):
+            assert other.seconds["total"] > small.seconds["total"]
+        assert large.memory_bytes >= small.memory_bytes
+        assert large.store_bytes > small.store_bytes
+
+
+def test_the_expected_time_lies_between_the_soonest_end_by_patience_and_every_epoch() -> None:
+    assert [expected_epochs(15, 5), expected_epochs(3, 5), expected_epochs(15, None)] == [10, 3, 15]
+    result = of(replace(TRAINED, training={"epochs": 15, "patience": 5}))
+    assert result.seconds["total"] < result.longest_s
+
+
+def test_its_defaults_are_those_of_training() -> None:
+    assert (TrainingSettings().epochs, cold_settings().epochs) == (EPOCHS, COLD_EPOCHS)
+    assert TrainingSettings().patience is None
+
+
+def test_forecast_and_truth_stand_side_by_side() -> None:
+    rows = side_by_side(of(TRAINED).seconds, {"extract": 8.0, "train": 100.0, "total": 120.0, "evaluate": 1.0})
+    assert [row.phase for row in rows] == ["extract", "train", "total"]
+    assert rows[1].factor == pytest.approx(100 / of(TRAINED).seconds["train"])

@@ -1,0 +1,138 @@
+"""advise, end to end on drawn pictures."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from drawn_shapes import draw_folder
+from warmstart.cli import advice_tables
+from warmstart.errors import BackboneError, DataError, UnknownNameError, UsageError
+from warmstart.records import Plan, to_json
+from warmstart.workflows import dataset as dataset_module
+from warmstart.workflows.advise import Advised, advise
+from warmstart.workflows.dataset import Dataset
+from warmstart.workflows.settings import TrainSettings
+from warmstart.workflows.train import train
+
+SMALL = Plan(image_size_px=64)
+
+
+@pytest.fixture(scope="module")
+def advised(shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Advised, Path, Path]]:
+    """(advice on the drawn pictures, its plan file, the cache it filled)."""
+    cache, out = tmp_path_factory.mktemp("advised"), tmp_path_factory.mktemp("plan") / "plan.json"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WARMSTART_CACHE", str(cache))
+        yield advise(str(shapes), SMALL, plan_out=out), out, cache
+
+
+def test_the_document_is_json_and_keeps_evidence_apart_from_advice(advised: tuple[Advised, Path, Path]) -> None:
+    document = json.loads(to_json(advised[0].to_dict()))
+    assert {"evidence", "advice", "plan", "forecast", "forecasts", "speed"} <= document.keys()
+    assert [stage["tap"] for stage in document["evidence"]["depth"]["stages"]][::8] == ["stem", "pooled"]
+    assert document["evidence"]["train_images"] < 24
+
+
+def test_the_plan_file_is_the_plan_and_runs_without_computing_a_picture_again(
+    advised: tuple[Advised, Path, Path], shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result, out, cache = advised
+    plan = Plan.from_dict(json.loads(out.read_text("utf-8")))
+    assert plan == result.plan
+    shutil.copytree(cache, tmp_path / "cache")
+    monkeypatch.setenv("WARMSTART_CACHE", str(tmp_path / "cache"))
+    run = train(str(shapes), Plan.from_dict(plan.to_dict() | {"views": "none"}), TrainSettings(runs=tmp_path / "runs"))
+    assert run.record.cache.misses == 0
+
+
+def test_two_dozen_pictures_get_a_frozen_plan(advised: tuple[Advised, Path, Path]) -> None:
+    assert advised[0].advice.scenario.band == "small"
+    assert not advised[0].plan.trains_network
+
+
+def test_labels_of_held_out_pictures_have_no_influence(
+    advised: tuple[Advised, Path, Path], shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the labels of val and test turned round the evidence is the same to the last digit."""
+    result, _, cache = advised
+    shutil.copytree(cache, tmp_path / "cache")
+    monkeypatch.setenv("WARMSTART_CACHE", str(tmp_path / "cache"))
+    from warmstart.workflows import advise as module
+
+    def mislabelled(*arguments: object, **options: object) -> Dataset:
+        found: Dataset = dataset_module.prepare(*arguments, **options)  # type: ignore[arg-type]
+        found.labels[found.positions("val", "test")] = (found.labels[found.positions("val", "test")] + 1) % 3
+        return found
+
+    monkeypatch.setattr(module, "prepare", mislabelled)
+    assert module.advise(str(shapes), SMALL).evidence == result.evidence
+
+
+def test_the_table_shows_profile_case_reasons_and_forecast(advised: tuple[Advised, Path, Path]) -> None:
+    page = StringIO()
+    advice_tables.advice(advised[0], Console(file=page, width=140))
+    text = page.getvalue()
+    for part in ("Depth profile", "← most", "The four textbook cases", "Why", "expected", "Recommended"):
+        assert part in text
+    assert text.count("→") >= 2  # the case and the plan that apply
+
+
+def test_a_sparkline_has_a_bar_a_value() -> None:
+    assert advice_tables.sparkline([0, 1, 2]) == "▁▅█"
+    assert advice_tables.sparkline([3.0, 3.0]) == "▁▁"
+
+
+@contextmanager
+def cache_of(advised: tuple[Advised, Path, Path], folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    shutil.copytree(advised[2], folder)
+    monkeypatch.setenv("WARMSTART_CACHE", str(folder))
+    yield
+
+
+def test_competing_backbones_are_ranked_and_absent_ones_listed(
+    advised: tuple[Advised, Path, Path], shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with cache_of(advised, tmp_path / "cache", monkeypatch):
+        result = advise(str(shapes), SMALL, backbones=("lite0", "resnet18", "lite0@random"))
+    contest = result.competition
+    assert contest is not None
+    assert {candidate.name for candidate in contest.places} == {"efficientnet_lite0", "efficientnet_lite0@random"}
+    assert list(contest.absent) == ["resnet18"]
+    assert result.plan.backbone == contest.recommended == "efficientnet_lite0"
+    scores = {candidate.name: set(candidate.scores) for candidate in contest.places}
+    assert scores["efficientnet_lite0"] == {"logme", "h_score", "knn", "leep", "nce"}
+    json.loads(to_json(result.to_dict()))
+
+
+def test_a_class_with_one_train_picture_is_spoken_of(
+    advised: tuple[Advised, Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = draw_folder(tmp_path / "own")
+    draw_folder(tmp_path / "one", 1, first_seed=30, classes=("circle",))
+    shutil.move(tmp_path / "one" / "circle", data / "lonely")
+    with cache_of(advised, tmp_path / "cache", monkeypatch):
+        evidence = advise(str(data), SMALL).evidence
+    assert any("lonely: one train picture" in note for note in evidence.notes)
+    low, high = evidence.tap_sets["pooled"].accuracy_ci95
+    assert high - low > 1 / evidence.train_images
+
+
+def test_what_cannot_be_is_refused_before_any_work(shapes: Path, tmp_path: Path) -> None:
+    with pytest.raises(UnknownNameError, match="efficientnet_lite0"):
+        advise(str(shapes), SMALL, backbones=("lite9",))
+    with pytest.raises(UsageError, match="name a file in a folder that is there"):
+        advise(str(shapes), SMALL, plan_out=tmp_path / "nowhere" / "plan.json")
+    (tmp_path / "alone" / "circle").mkdir(parents=True)
+    with pytest.raises(DataError):
+        advise(str(tmp_path / "alone"), SMALL)
+
+
+def test_backbones_that_are_all_elsewhere_are_an_error(shapes: Path, warm_cache: Path) -> None:
+    with pytest.raises(BackboneError, match="none of the backbones resnet18"):
+        advise(str(shapes), SMALL, backbones=("resnet18",))
