@@ -289,9 +289,7 @@ def _totals(measured: dict[tuple[str, str], list[dict[str, Any]]]) -> Table:
 
 
 def _executions(by_execution: dict[str, dict[str, float]]) -> Table:
-    table = Table(
-        title=f"Our step by memory format and precision, images/s, median of {EXECUTION_STEPS} on one batch in memory"
-    )
+    table = Table(title=f"Our step on one batch in memory, images/s, median of {EXECUTION_STEPS}")
     table.add_column("cut")
     for name in next(iter(by_execution.values())):
         table.add_column(name, justify="right")
