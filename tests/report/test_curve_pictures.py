@@ -139,17 +139,18 @@ def test_labels_stand_in_the_order_in_which_the_lines_end(tmp_path: Path) -> Non
     assert tops["stage4"] < tops["full@128"] < tops["frozen"] < tops["scratch"] < tops["majority class"]
 
 
-def test_the_search_for_a_learning_rate_names_its_axes_and_its_suggestion(tmp_path: Path) -> None:
+def test_the_search_for_a_learning_rate_names_its_axes_and_its_suggestion_beside_the_line(tmp_path: Path) -> None:
     for suggestion in (3e-4, 2e-6, 0.2, 1e-8):
         _, svg = draw_rates(tmp_path, suggestion)
-        said = [element.text for element in texts(svg)]
-        assert "learning rate (logarithmic)" in said
-        assert "training loss (dots: each step; line: smoothed)" in said
-        assert "0.0001" in said
-        left, top, right, _ = boxes(svg)[f"{said.index(f'suggestion {suggestion:.2g}')}: suggestion {suggestion:.2g}"]
-        assert left >= 0
-        assert right <= 864
+        placed = {name.split(": ", 1)[1]: box for name, box in boxes(svg).items()}
+        assert "learning rate (logarithmic)" in placed
+        assert "training loss (dots: each step; line: smoothed)" in placed
+        tick = {rate: (box[0] + box[2]) / 2 for rate, box in placed.items() if rate in ("0.0001", "0.01")}
+        line = tick["0.0001"] + (tick["0.01"] - tick["0.0001"]) / 2 * math.log10(suggestion / 1e-4)
+        left, top, right, _ = placed[f"suggestion {suggestion:.2g}"]
+        assert 0 <= left <= right <= 864
         assert top >= 0
+        assert right < line - 5 or left > line + 5
 
 
 @pytest.mark.parametrize("picture", [lambda folder: draw(folder, FOUR), draw_rates], ids=["curves", "lr-find"])

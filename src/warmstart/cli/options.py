@@ -62,7 +62,7 @@ Augment = Annotated[str, typer.Option(help="Views to train the network on: none,
 AugmentViews = Annotated[int, typer.Option(help="How many views of each picture are stored, the plain one included.")]
 BatchSize = Annotated[int, typer.Option(help="Pictures per batch when the network is trained.")]
 Epochs = Annotated[int | None, typer.Option(help="Epochs of training right of an earlier cut; 0: only a head on that stage.")]
-LearningRate = Annotated[float | None, typer.Option(help="Of the last stage; stages further left and the head get less.")]
+LearningRate = Annotated[float | None, typer.Option(help="Each stage further left gets less of it, and so does the head.")]
 Training = Annotated[
     list[str] | None,
     typer.Option(

@@ -21,7 +21,7 @@ class Step:
     step: int  # 1, 2, … over the whole run
     epoch: int  # 1, 2, …
     loss: float  # of this step's pictures, as it is minimised (smoothed, weighted, mixed)
-    learning_rate: float  # of the last stage; those further left may have less
+    learning_rate: float  # as it was set and scheduled; head and stages have their shares of it
     pictures: int  # that it was made from
     images_per_second: float
 

@@ -13,7 +13,7 @@ from warmstart.training.tuned import TunedSuffix
 
 
 def parameter_groups(module: TunedSuffix, settings: TrainingSettings) -> list[dict[str, Any]]:
-    """Everything that learns, by depth, with and without decay. 'share' is of the head's learning rate.
+    """Everything that learns, by depth, with and without decay. 'share' is of the learning rate that was set.
 
     Norms and biases don't decay: pulling a scale towards 0 undoes what it normalises, and a bias does not overfit (T. He et
     al., "Bag of tricks for image classification", CVPR 2019, §3.1). They are the parameters with one dimension.
@@ -40,7 +40,7 @@ def make_optimizer(module: TunedSuffix, settings: TrainingSettings) -> Optimizer
 
 
 def set_learning_rate(optimizer: Optimizer, rate: float) -> None:
-    """The head's rate; every group gets its share of it."""
+    """Every group gets its share of the rate."""
     for group in optimizer.param_groups:
         group["lr"] = rate * group["share"]
 

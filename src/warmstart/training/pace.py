@@ -11,7 +11,7 @@ from warmstart.training.optimisation import make_optimizer, set_learning_rate
 from warmstart.training.settings import TrainingSettings
 from warmstart.training.tuned import TunedSuffix, set_training
 from warmstart.training.update import update
-from warmstart.training.validation import validate
+from warmstart.training.validation import settle, validate
 
 WARM_UP = 1  # steps in which kernels are chosen and memory is fetched
 STEPS = 4
@@ -40,5 +40,7 @@ def seconds_per_epoch(
             start, steps = clock(), 0
     training = (clock() - start) / steps * len(batches)
     start = clock()
+    if settings.head_norm == "update":
+        settle(trial, batches, 0, execution)
     validate(trial, val, execution)
     return training + clock() - start

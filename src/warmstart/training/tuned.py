@@ -86,7 +86,8 @@ class TunedSuffix(nn.Module):
 def cold_start(backbone: Backbone, taps: Sequence[str], n_classes: int) -> TunedSuffix:
     """Training from scratch: the whole network, and a head that begins at zero on features as they are.
 
-    Not standardised: statistics of random features stop being true with the first steps.
+    Not standardised at the start: statistics of random features stop being true with the first steps, and the norm before the
+    head finds its own.
     """
     width = sum(width for tap, width in backbone.tap_layout() if tap in taps)
     zeros = {"coef": np.zeros((width, n_classes), np.float32), "intercept": np.zeros(n_classes, np.float32)}

@@ -29,8 +29,8 @@ def update(
 ) -> float:
     """Make one step from these batches and return its loss, the mean over their pictures.
 
-    Several batches give the gradient of the one large batch that they form. Where loss or gradient is not finite nothing is
-    changed, and what is returned is not finite either. The module must be in the mode it is to be trained in.
+    Several batches give the gradient of the one large batch that they form. Where loss or gradient is not finite no weight
+    is changed, and what is returned is not finite either. The module must be in the mode it is to be trained in.
     """
     n = sum(len(labels) for _, labels in batches)
     total = 0.0

@@ -24,6 +24,7 @@ from warmstart.extraction.prefixes import choose_engine, cut_prefix
 from warmstart.extraction.rendering import render_views
 from warmstart.extraction.stored_rows import StoredRows
 from warmstart.heads.linear import LinearHead
+from warmstart.heads.protocol import Array
 from warmstart.heads.standardising import mean_and_scale
 from warmstart.store.cache import Store
 from warmstart.training.batches import Inputs, Read, TrainBatches, ValBatches
@@ -48,11 +49,20 @@ class TrainingInputs:
     seconds: float  # for extracting the others
 
 
+@dataclass(frozen=True, kw_only=True)
+class HeadStart:
+    """A head for raw features, and the mean and scale (D,) under which they have deviation 1."""
+
+    head: LinearHead
+    mean: Array
+    scale: Array
+
+
 @contextmanager
 def training_inputs(
-    probe: Probe, store: Store, watcher: Watcher, *, cut: str | None = None, head: LinearHead | None = None
+    probe: Probe, store: Store, watcher: Watcher, *, cut: str | None = None, start: HeadStart | None = None
 ) -> Iterator[TrainingInputs]:
-    """Open while something reads from it. ``cut``, ``head``: where to cut and what to start from, if not as the probe says.
+    """Open while something reads from it. ``cut``, ``start``: where to cut and what to start from, if not as the probe says.
 
     Raises UsageError for settings that do not fit the data, DataError without val, StoreError when activations do not fit.
     """
@@ -67,7 +77,11 @@ def training_inputs(
         raise DataError(
             f"{dataset.source} has no val pictures, by which training chooses its best epoch. Use --split 70/15/15."
         )
-    module = _start(probe, cut, head or probe.choice.head, cold=cold)
+    if cold:
+        module = cold_start(probe.backbone, probe.taps, len(dataset.class_names))
+    else:
+        start = start or _probed(probe)
+        module = TunedSuffix(probe.backbone, cut, probe.taps, start.head, start.mean, start.scale)
     if not module.trained_stages:
         raise UsageError(
             f"--cut {cut} leaves nothing to train: the head reads {', '.join(probe.taps)}, all left of the cut. "
@@ -110,14 +124,12 @@ def is_cold(probe: Probe) -> bool:
     return probe.plan.weights == "random" and probe.plan.cut == "pixels"
 
 
-def _start(probe: Probe, cut: str, head: Any, *, cold: bool) -> TunedSuffix:
-    """The module before its first step: the frozen head on the frozen features, or zero on random ones."""
-    if cold:
-        return cold_start(probe.backbone, probe.taps, len(probe.dataset.class_names))
+def _probed(probe: Probe) -> HeadStart:
+    """The frozen head, and the frozen features of train that it was fitted under."""
     X = probe.features(probe.dataset.positions("train"))
     mean, scale = mean_and_scale(X, np.ones((1, len(X)), np.float32))
-    assert isinstance(head, LinearHead)
-    return TunedSuffix(probe.backbone, cut, probe.taps, head, mean[0], scale[0])
+    assert isinstance(probe.choice.head, LinearHead)
+    return HeadStart(head=probe.choice.head, mean=mean[0], scale=scale[0])
 
 
 @contextmanager

@@ -26,7 +26,7 @@ from warmstart.training.settings import TrainingSettings
 from warmstart.workflows.history import History, HistoryRow, open_history, read_history
 from warmstart.workflows.probe import Probe
 from warmstart.workflows.run_folder import checkpoint_path
-from warmstart.workflows.training_inputs import TrainingInputs, training_inputs
+from warmstart.workflows.training_inputs import HeadStart, TrainingInputs, training_inputs
 from warmstart.workflows.watch import Watcher
 
 SPARE = 0.95  # of the time that is left is planned for; the rest is for a machine that has other work as well
@@ -41,7 +41,7 @@ class Phase:
     trained_stages: tuple[str, ...]
     settings: TrainingSettings  # with the number of epochs that fitted the time
     end: str  # why it ended, in words
-    head: LinearHead
+    learnt: HeadStart  # the head for raw features, and how these are distributed now
     execution: dict[str, Any]
     hits: int
     misses: int
@@ -61,7 +61,7 @@ class Tuned:
     @property
     def head(self) -> LinearHead:
         """The last phase's, for raw features."""
-        return self.phases[-1].head
+        return self.phases[-1].learnt.head
 
     @property
     def images_per_second(self) -> float:
@@ -124,8 +124,8 @@ def tune(
     phases: list[Phase] = []
     with open_history(folder) as history:
         for number, cut in enumerate(cuts[start:], start):
-            head = phases[-1].head if phases else None
-            with training_inputs(probe, store, watcher, cut=cut, head=head) as inputs:
+            learnt = phases[-1].learnt if phases else None
+            with training_inputs(probe, store, watcher, cut=cut, start=learnt) as inputs:
                 phases.append(
                     _phase(
                         probe,
@@ -196,13 +196,14 @@ def _phase(
     after = prefix_digest(probe.backbone, cut)
     if after != before:  # a promise to the user, so it is looked at in every run
         raise AssertionError(f"the frozen part changed during training: {before} before, {after} after")
+    mean, scale = (statistic.cpu().numpy() for statistic in inputs.module.norm.statistics())
     return Phase(
         cut=cut,
         prefix_digest=after,
         trained_stages=inputs.module.trained_stages,
         settings=settings,
         end=end,
-        head=inputs.module.to_head(),
+        learnt=HeadStart(head=inputs.module.to_head(), mean=mean, scale=scale),
         execution=execution.describe(),
         hits=inputs.hits,
         misses=inputs.misses,
