@@ -124,7 +124,7 @@ def test_a_class_with_one_train_picture_is_spoken_of(
 
 
 def test_what_cannot_be_is_refused_before_any_work(shapes: Path, tmp_path: Path) -> None:
-    with pytest.raises(UnknownNameError, match="efficientnet_lite0"):
+    with pytest.raises(UnknownNameError, match="Did you mean"):
         advise(str(shapes), SMALL, backbones=("lite9",))
     with pytest.raises(UsageError, match="name a file in a folder that is there"):
         advise(str(shapes), SMALL, plan_out=tmp_path / "nowhere" / "plan.json")

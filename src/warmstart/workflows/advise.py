@@ -34,7 +34,7 @@ from warmstart.store.cache import Store
 from warmstart.strategy.advice import DEFAULT_BUDGET_S, Advice, first_that_fits, input_size
 from warmstart.strategy.advice import advise as advised
 from warmstart.strategy.forecast import Forecast, Speed, Work, forecast
-from warmstart.workflows.backbone_competition import Competition, competition
+from warmstart.workflows.backbone_competition import RANDOM, Competition, competition
 from warmstart.workflows.dataset import Dataset, prepare, without
 from warmstart.workflows.probe import preprocessing_of, see
 from warmstart.workflows.settings import TrainSettings
@@ -99,7 +99,7 @@ def advise(
     plan, settings, watcher = plan or Plan(), settings or TrainSettings(), watcher or Nobody()
     begin, start_s = time.perf_counter(), machine.process_seconds()
     for name in (plan.backbone, *backbones):
-        find(name)
+        find(name.removesuffix(RANDOM))
     _check_writable(plan_out)
     listing = data if isinstance(data, Listing) else read_listing(data, exclude=settings.exclude)
     with Store(machine.store_folder(), settings.store_bytes) as store:
