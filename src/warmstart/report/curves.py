@@ -139,7 +139,7 @@ def _scale_accuracy(axes: Axes, curves: Sequence[LearningCurve], majority_accura
     low, high = 100 * min(shown), 100 * max(shown)
     room = max(0.05 * (high - low), 2.0)
     axes.set_ylim(max(low - room, -0.5), min(high + room, 100.5))  # half a point keeps the markers at 0 and 100 whole
-    axes.yaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=8, steps=(1, 2, 5, 10), integer=True))
     axes.set_ylabel("accuracy on val (percent)")
 
 
