@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from warmstart.data.augmentation import view_names
 from warmstart.records import Plan
 from warmstart.strategy.advice import (
     DIFFERENT_EARLY_SHARE,
@@ -34,12 +35,19 @@ CLOTHES = Measured(
     first_as_good="stage6",
     tap_set_information={"pooled": 2.4, "middle": 2.5},
     tap_set_accuracy={"pooled": 0.86, "middle": 0.87},
-    turned_change={"rot90": -0.36},
+    turned_change={"flip": 0.0, "rot180": -0.4, "rot90": -0.36},
     median_side_px=400,
     input_px=224,
     stages=STAGES,
 )
-CELLS = replace(CLOTHES, classes=2, smallest_class=120, early_share=0.99, shift=0.63, turned_change={"rot90": 0.01})
+CELLS = replace(
+    CLOTHES,
+    classes=2,
+    smallest_class=120,
+    early_share=0.99,
+    shift=0.63,
+    turned_change={"flip": -0.01, "rot180": 0.0, "rot90": -0.13},
+)
 
 
 @settings(deadline=None)
@@ -108,10 +116,28 @@ def test_the_profile_decides_and_in_doubt_the_statistics(share: float | None, sh
 def test_clothes_and_solar_cells_get_different_advice_with_their_numbers() -> None:
     clothes, cells = advise(CLOTHES, Plan()), advise(CELLS, Plan())
     assert (clothes.scenario.similarity, cells.scenario.similarity) == ("similar", "different")
-    assert (clothes.plans[-1].views, cells.plans[-1].views) == ("none", "dihedral")
     assert "50%" in clothes.reasons[1].text
     assert "99%" in cells.reasons[1].text
     assert all(reason.source for reason in clothes.reasons)
+
+
+@pytest.mark.parametrize(
+    ("kept", "augment"),
+    [
+        (("flip", "rot180", "rot90"), "dihedral"),
+        (("flip", "rot180"), "mirrors"),
+        (("flip",), "standard"),
+        (("flip", "rot90"), "standard"),
+        ((), "none"),
+        (("rot180",), "none"),
+    ],
+)
+def test_training_pictures_are_turned_as_far_as_they_keep_their_class(kept: tuple[str, ...], augment: str) -> None:
+    changes = {view: 0.0 if view in kept else -0.2 for view in ("flip", "rot180", "rot90")}
+    advice = advise(replace(CLOTHES, train_images=3000, turned_change=changes), Plan())
+    assert {plan.augment for plan in advice.plans[:-1]} == {augment}
+    assert advice.plans[-1].augment == "none"  # nothing is trained, so nothing is augmented
+    view_names(augment, 4)  # a name that training knows
 
 
 def test_large_and_similar_data_is_trained_from_the_pixels_on_gently_where_time_allows() -> None:

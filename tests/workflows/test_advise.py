@@ -47,7 +47,7 @@ def test_the_plan_file_is_the_plan_and_runs_without_computing_a_picture_again(
     assert plan == result.plan
     shutil.copytree(cache, tmp_path / "cache")
     monkeypatch.setenv("WARMSTART_CACHE", str(tmp_path / "cache"))
-    run = train(str(shapes), Plan.from_dict(plan.to_dict() | {"views": "none"}), TrainSettings(runs=tmp_path / "runs"))
+    run = train(str(shapes), plan, TrainSettings(runs=tmp_path / "runs"))
     assert run.record.cache.misses == 0
 
 

@@ -33,8 +33,8 @@ from warmstart.strategy.taps import tap_sets
 from warmstart.strategy.transferability import h_score, knn_accuracy, logme
 
 MOST_PICTURES = 2000  # of train that the probes are fitted on: more would narrow intervals below what decides anything
-TURNED_PICTURES = 100
-TURNS = ("flip", "rot90")
+TURNED_PICTURES = 200  # the standard error of a change is then about 2 points
+TURNS = ("flip", "rot180", "rot90")
 STEPS = 4
 
 RowsOf = Callable[[Sequence[Picture], str], np.ndarray]  # pictures, view → rows (M, D), from the store or computed

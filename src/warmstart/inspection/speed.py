@@ -22,7 +22,7 @@ from warmstart.records import Picture, Preprocessing
 from warmstart.strategy.forecast import Speed
 
 BATCH = 8
-ROUNDS = 2  # the faster one counts: a neighbour's load only ever slows
+ROUNDS = 3  # the faster one counts: a neighbour's load only ever slows
 
 
 def decoding_per_second(pictures: Sequence[Picture], preprocessing: Preprocessing) -> float:
