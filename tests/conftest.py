@@ -10,7 +10,7 @@ from drawn_shapes import draw_folder
 from warmstart.records import Plan
 
 if TYPE_CHECKING:
-    from warmstart.workflows.train import Run
+    from warmstart.workflows.outcome import Run
 
 SMALL = Plan(image_size_px=64)
 

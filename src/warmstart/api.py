@@ -10,6 +10,7 @@ from warmstart.records import Plan
 from warmstart.workflows import compare as _compare
 from warmstart.workflows import evaluate as _evaluate
 from warmstart.workflows import inspect as _inspect
+from warmstart.workflows import outcome as _outcome
 from warmstart.workflows import train as _train
 from warmstart.workflows.settings import TrainSettings
 from warmstart.workflows.watch import Nobody
@@ -25,7 +26,7 @@ def train(
     download: bool = False,
     budget_s: float | None = None,
     quiet: bool = False,
-) -> _train.Run:
+) -> _outcome.Run:
     """Train on a folder, manifest, list of (path, class name) or DataFrame with path and label; see `workflows.train.train`."""
     settings = TrainSettings(exclude=exclude, runs=Path(runs), strict=strict, download=download, budget_s=budget_s)
     with nullcontext(Nobody()) if quiet else Terminal() as watcher:

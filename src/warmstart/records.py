@@ -218,6 +218,8 @@ class RunRecord:
     engine: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)  # epochs, digests, speed; empty where the network was not trained
     choice: Mapping[str, Any] = field(default_factory=dict)  # the table that taps and penalty were chosen from
+    forecast: Mapping[str, Any] = field(default_factory=dict)  # made before the run; its seconds are to be held against these
+    advice: Mapping[str, Any] = field(default_factory=dict)  # evidence, reasons, plans; empty for a plan that was given
     versions: Mapping[str, str] = field(default_factory=dict)
     machine: Mapping[str, Any] = field(default_factory=dict)
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from drawn_shapes import draw_folder, draw_shape
-from warmstart.workflows.train import Run
+from warmstart.workflows.outcome import Run
 
 Call = Callable[..., Any]
 

@@ -15,7 +15,7 @@ from drawn_shapes import CLASSES, draw_folder, draw_shape
 from warmstart.cli.main import app
 from warmstart.cli.options import seconds
 from warmstart.cli.reference import reference
-from warmstart.workflows.train import Run
+from warmstart.workflows.outcome import Run
 
 Call = Callable[..., Any]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from warmstart.workflows.train import Run
+from warmstart.workflows.outcome import Run
 
 # argv: a command line. Says on stderr which heavy libraries were imported, after the command is over.
 LOOKS = """

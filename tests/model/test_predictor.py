@@ -16,8 +16,8 @@ from warmstart.errors import PictureError
 from warmstart.extraction.rendering import render
 from warmstart.model.predictor import Model, Prediction
 from warmstart.records import Preprocessing, Problem
+from warmstart.workflows.outcome import Run
 from warmstart.workflows.predict import open_model, predict
-from warmstart.workflows.train import Run
 
 
 @pytest.fixture

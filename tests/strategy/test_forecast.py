@@ -8,13 +8,16 @@ from warmstart.records import Plan
 from warmstart.strategy.forecast import (
     COLD_EPOCHS,
     EPOCHS,
+    SETTLING_BATCHES,
     Forecast,
     Speed,
     Work,
     expected_epochs,
     forecast,
     side_by_side,
+    within,
 )
+from warmstart.training import feature_norm
 from warmstart.training.settings import TrainingSettings, cold_settings
 
 SPEED = Speed(
@@ -31,14 +34,16 @@ WORK = Work(
     open_s=1.0,
     activations={"pixels": 150_000, "stage3": 30_000, "pooled": 1280},
     features=4000,
-    params_right={"pixels": 5_000_000, "stage3": 4_000_000, "pooled": 0},
+    params_right={"pixels": 5_000_000, "stage3": 4_000_000, "stage5": 3_000_000, "pooled": 0},
     base_bytes=10**9,
+    missing_taps=0,
 )
 FROZEN, TRAINED = Plan(), Plan(cut="stage3", training={"epochs": 10, "patience": None})
+SETTLED = 100  # 12 batches of 32 would be more than there are
 
 
-def of(plan: Plan, *, stored: bool = True) -> Forecast:
-    return forecast(plan, SPEED, WORK, stored=stored)
+def of(plan: Plan, work: Work = WORK) -> Forecast:
+    return forecast(plan, SPEED, work)
 
 
 def test_a_frozen_run_over_stored_pictures_costs_starting_and_choosing_a_head() -> None:
@@ -48,8 +53,8 @@ def test_a_frozen_run_over_stored_pictures_costs_starting_and_choosing_a_head() 
 
 
 def test_a_cold_frozen_run_by_hand() -> None:
-    result = of(FROZEN, stored=False)
-    assert result.seconds["extract"] == pytest.approx(150 * (1 / 100 + 1 / 50) + 1)
+    result = of(FROZEN, replace(WORK, missing_taps=150))
+    assert result.seconds["extract"] == pytest.approx(150 * (1 / 100 + 1 / 50))
     assert result.store_bytes == 150 * 4000 * 2
 
 
@@ -58,13 +63,34 @@ def test_a_trained_run_by_hand() -> None:
     left = 120 * (1 / 100 + 0.5 / 50) + 1
     tested = 50 * (1 / 100 + 1 / 50) + 1
     assert result.seconds["extract"] == pytest.approx(left + tested)
-    assert result.seconds["train"] == pytest.approx(10 * (100 / 20 + 20 / 60))
+    assert result.seconds["train"] == pytest.approx(10 * (100 / 20 + (20 + SETTLED) / 60))
     assert result.store_bytes == 120 * 34_000 * 2 + 50 * 4000 * 2
+
+
+def test_activations_that_are_stored_cost_nothing() -> None:
+    result = of(TRAINED, replace(WORK, missing_activations={"stage3": 0}))
+    assert result.seconds["extract"] == pytest.approx(1 + 50 * (1 / 100 + 1 / 50) + 1)
+    assert result.store_bytes == 50 * 4000 * 2
+
+
+def test_gradual_unfreezing_takes_the_time_of_each_of_its_cuts() -> None:
+    speed = replace(
+        SPEED,
+        share_left={**SPEED.share_left, "stage5": 0.75},
+        train={**SPEED.train, "stage5": 40},
+        train_bytes_per_image={**SPEED.train_bytes_per_image, "stage5": 10**5},
+    )
+    work = replace(WORK, activations={**WORK.activations, "stage5": 10_000})
+    gradual, late, early = (
+        forecast(plan, speed, work).seconds["train"]
+        for plan in (replace(TRAINED, unfreeze=("stage5",)), replace(TRAINED, cut="stage5"), TRAINED)
+    )
+    assert gradual == pytest.approx(late + early)
 
 
 def test_at_pixels_pictures_are_decoded_in_every_epoch_and_no_activation_is_stored() -> None:
     result = of(replace(TRAINED, cut="pixels"))
-    assert result.seconds["train"] == pytest.approx(10 * (100 * (1 / 5 + 1 / 100) + 20 * (1 / 15 + 1 / 100)))
+    assert result.seconds["train"] == pytest.approx(10 * (100 * (1 / 5 + 1 / 100) + (20 + SETTLED) * (1 / 15 + 1 / 100)))
     assert result.store_bytes == 50 * 4000 * 2
 
 
@@ -74,20 +100,27 @@ def test_augmented_views_are_extracted_and_stored_of_train_alone() -> None:
     assert four.seconds["train"] == plain.seconds["train"]
 
 
-def test_views_of_a_frozen_run_cost_each_picture_again() -> None:
-    assert of(replace(FROZEN, views="dihedral")).seconds["extract"] == pytest.approx(7 * 150 * (1 / 100 + 1 / 50))
-
-
 def test_more_of_anything_never_takes_less() -> None:
     for plan in (FROZEN, TRAINED, replace(TRAINED, cut="pixels")):
-        small = forecast(plan, SPEED, WORK, stored=False)
-        more = replace(WORK, images={split: 2 * n for split, n in WORK.images.items()})
-        large = forecast(plan, SPEED, more, stored=False)
-        slow = forecast(plan, replace(SPEED, decode=50, engine=25, train={"pixels": 2, "stage3": 10}), WORK, stored=False)
+        work = replace(WORK, missing_taps=150)
+        small = forecast(plan, SPEED, work)
+        more = replace(work, missing_taps=300, images={split: 2 * n for split, n in WORK.images.items()})
+        large = forecast(plan, SPEED, more)
+        slow = forecast(plan, replace(SPEED, decode=50, engine=25, train={"pixels": 2, "stage3": 10}), work)
         for other in (large, slow):
             assert other.seconds["total"] > small.seconds["total"]
         assert large.memory_bytes >= small.memory_bytes
         assert large.store_bytes > small.store_bytes
+
+
+def test_a_budget_takes_from_training_alone() -> None:
+    whole = of(TRAINED)
+    fewer = within(whole, 30)
+    assert fewer.seconds["total"] == pytest.approx(30)
+    assert fewer.seconds["extract"] == whole.seconds["extract"]
+    assert within(whole, 1).seconds["train"] == 0  # what cannot be cut down is still said
+    assert within(whole, 1).seconds["total"] == pytest.approx(whole.seconds["total"] - whole.seconds["train"])
+    assert within(whole, 10**6) == whole
 
 
 def test_the_expected_time_lies_between_the_soonest_end_by_patience_and_every_epoch() -> None:
@@ -99,6 +132,7 @@ def test_the_expected_time_lies_between_the_soonest_end_by_patience_and_every_ep
 def test_its_defaults_are_those_of_training() -> None:
     assert (TrainingSettings().epochs, cold_settings().epochs) == (EPOCHS, COLD_EPOCHS)
     assert TrainingSettings().patience is None
+    assert feature_norm.SETTLING_BATCHES == SETTLING_BATCHES
 
 
 def test_forecast_and_truth_stand_side_by_side() -> None:

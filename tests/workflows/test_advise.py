@@ -17,6 +17,7 @@ from warmstart.records import Plan, to_json
 from warmstart.workflows import dataset as dataset_module
 from warmstart.workflows.advise import Advised, advise
 from warmstart.workflows.dataset import Dataset
+from warmstart.workflows.run_folder import read_plan
 from warmstart.workflows.settings import TrainSettings
 from warmstart.workflows.train import train
 
@@ -43,8 +44,9 @@ def test_the_plan_file_is_the_plan_and_runs_without_computing_a_picture_again(
     advised: tuple[Advised, Path, Path], shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     result, out, cache = advised
-    plan = Plan.from_dict(json.loads(out.read_text("utf-8")))
+    plan = read_plan(out)
     assert plan == result.plan
+    assert json.loads(out.read_text("utf-8"))["forecast"] == result.forecasts[result.chosen].to_dict()
     shutil.copytree(cache, tmp_path / "cache")
     monkeypatch.setenv("WARMSTART_CACHE", str(tmp_path / "cache"))
     run = train(str(shapes), plan, TrainSettings(runs=tmp_path / "runs"))

@@ -10,8 +10,8 @@ from warmstart.data.hashing import digest_file
 from warmstart.errors import DataError
 from warmstart.workflows.evaluate import evaluate
 from warmstart.workflows.inspect import inspect
+from warmstart.workflows.outcome import Run
 from warmstart.workflows.predict import predict
-from warmstart.workflows.train import Run
 
 
 def test_evaluate_tells_pictures_that_the_model_learnt_from_by_their_content(

@@ -21,8 +21,9 @@ from warmstart.records import Plan
 from warmstart.store.cache import Store
 from warmstart.store.key import row_key
 from warmstart.workflows.evaluate import evaluate
+from warmstart.workflows.outcome import Run
 from warmstart.workflows.settings import TrainSettings
-from warmstart.workflows.train import Run, train
+from warmstart.workflows.train import train
 
 SMALL = Plan(image_size_px=64)
 _opened: list[str] | None = None
@@ -59,7 +60,8 @@ def test_a_run_folder_holds_plan_record_predictions_and_model(trained: Run, shap
     assert sorted(path.name for path in (folder / "model").iterdir()) == ["model.json", "model.safetensors"]
     record = json.loads((folder / "run.json").read_text("utf-8"))
     assert record == json.loads(json.dumps(trained.record.to_dict()))
-    assert json.loads((folder / "plan.json").read_text("utf-8")) == record["plan"]
+    assert json.loads((folder / "plan.json").read_text("utf-8")) == record["plan"] | {"forecast": record["forecast"]}
+    assert record["forecast"]["seconds"].keys() == {"extract", "fit", "train", "total"}
     assert "auto" not in [record["plan"][name] for name in ("taps", "engine", "precision")]
     assert Plan.from_dict(record["plan"]) == trained.record.plan
 

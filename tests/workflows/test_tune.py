@@ -19,8 +19,10 @@ from warmstart.training.validation import ValScores
 from warmstart.workflows import tune
 from warmstart.workflows.evaluate import evaluate
 from warmstart.workflows.lr_find import lr_find
+from warmstart.workflows.outcome import Run
+from warmstart.workflows.run_folder import read_plan
 from warmstart.workflows.settings import TrainSettings
-from warmstart.workflows.train import Run, resume, train
+from warmstart.workflows.train import resume, train
 
 TUNED = Plan(image_size_px=64, cut="stage6", taps="all", batch_size=8, training={"epochs": 2})
 
@@ -174,7 +176,7 @@ def test_every_setting_of_training_stands_in_the_docs() -> None:
 
 
 def test_the_plan_survives_its_file(run: Run) -> None:
-    assert Plan.from_dict(json.loads((run.folder / "plan.json").read_text("utf-8"))) == run.record.plan
+    assert read_plan(run.folder) == run.record.plan
 
 
 def test_gradual_unfreezing_goes_left_from_cut_to_cut_and_leaves_the_rest_frozen(shapes_to_tune: Path, tmp_path: Path) -> None:

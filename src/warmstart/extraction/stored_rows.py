@@ -194,6 +194,27 @@ class StoredRows:
         return bool(np.linalg.norm(stored - computed) <= ROW_TOLERANCE * np.linalg.norm(computed))
 
 
+def count_missing(
+    pictures: Sequence[Picture],
+    views: Sequence[str],
+    *,
+    store: Store,
+    prefix: Prefix,
+    engine: str,
+    precision: str,
+    preprocessing: Preprocessing,
+) -> int:
+    """How many rows `StoredRows.fill` would compute. Creates nothing in the store."""
+    wanted = {row_key(picture.digest, view) for picture in pictures for view in views}
+    recipe = _recipe(prefix, preprocessing, engine, precision)
+    formats: tuple[RowFormat, ...] = ("float32", "float16")
+    for row_format in formats:
+        if store.has(recipe | {"format": row_format}):
+            with store.rows(recipe | {"format": row_format}, row_format=row_format) as rows:
+                return len(rows.missing(list(wanted)))
+    return len(wanted)
+
+
 def library_versions() -> dict[str, str]:
     """Versions of what computes pixels and rows. They stand beside the rows, not in their key."""
     return {name: version(name) for name in ("pillow", "openvino", "torch")}

@@ -126,7 +126,7 @@ def advise(measured: Measured, base: Plan) -> Advice:
     similarity, similar_reason = judged_similarity(measured)
     scenario = next(row for row in SCENARIOS if (row.band, row.similarity) == (band, similarity))
     taps, taps_reason = _taps(measured)
-    augment, augment_reason = _augmentation(measured)
+    augment, augment_reason = augmentation(measured)
     common = replace(base, image_size_px=measured.input_px, head="linear", taps=taps)
     # A cut behind all taps leaves nothing to train; only 'middle' can end before one.
     trained = replace(
@@ -224,7 +224,7 @@ def _taps(measured: Measured) -> tuple[str, Reason]:
     return best, Reason(text=f"Taps '{best}': of the sets, held-out accuracy and information are {figures}.", source=OURS)
 
 
-def _augmentation(measured: Measured) -> tuple[str, Reason]:
+def augmentation(measured: Measured) -> tuple[str, Reason]:
     """The most varied views of training pictures under which the probe still knows them.
 
     Features of a frozen network are read from the plain view: averaging them over mirror images lowered val accuracy on solar cells.

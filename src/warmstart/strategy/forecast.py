@@ -1,22 +1,23 @@
 """How long a plan takes here, and what it needs of memory and disk, from measured speeds. Pure arithmetic; said before the run.
 
-    extract = pictures · views · (1 / decode + share left of the cut / engine)
-    train   = epochs · (train pictures / training speed + val pictures / speed of looking)
+    extract = rows that are not stored · (1 / decode + share left of the cut / engine)
+    train   = epochs · (train pictures / training speed + (val pictures + settling) / speed of looking)
 
-Decoding and the engine run at once but on the same cores, so their times add. What is stored already costs nothing.
+Decoding and the engine run at once but on the same cores, so their times add. What is stored already costs nothing. Settling is
+the look at some batches of train by which the norm before the head takes its statistics, before each look at val.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from warmstart.data.views import VIEW_POLICIES
 from warmstart.records import Plan
 
 STORED_BYTES = 2  # half precision
 TRAINED_BYTES = 16  # a parameter in training: weight, gradient, two moments of AdamW
 LOOKING = 3.0  # forward alone is about three times as fast as forward and back (two matrix products of three fall away)
-EPOCHS, COLD_EPOCHS = 15, 60  # the defaults of `training.settings`, which this layer cannot see; a test compares
+# Defaults of `training.settings` and `training.feature_norm`, which this layer cannot see; a test compares.
+EPOCHS, COLD_EPOCHS, SETTLING_BATCHES = 15, 60, 12
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,9 +40,11 @@ class Work:
     """What does not depend on the plan."""
 
     images: Mapping[str, int]  # by split
-    start_s: float  # starting the process, loading the backbone
+    start_s: float  # until the forecast was made: starting the process, loading the backbone, proving the engine
     fit_s: float  # choosing a head once
     open_s: float  # converting a prefix for the engine and proving it
+    missing_taps: int  # rows of the whole backbone that are not in the store, views counted
+    missing_activations: Mapping[str, int] | None = None  # cut → rows that are not in the store; None: none is
     activations: Mapping[str, int]  # cut → numbers of one picture there
     features: int  # width of all taps
     params_right: Mapping[str, int]
@@ -76,30 +79,34 @@ class Comparison:
         return self.measured_s / max(self.forecast_s, 1e-9)
 
 
-def forecast(plan: Plan, speed: Speed, work: Work, *, stored: bool) -> Forecast:
-    """Of a plan at the size that ``speed`` was measured at. ``stored``: the plain taps of all pictures are in the store already."""
-    everything = sum(work.images.values())
+def forecast(plan: Plan, speed: Speed, work: Work) -> Forecast:
+    """Of a plan at the size that ``speed`` was measured at."""
     whole = 1 / speed.decode + 1 / speed.engine
-    extra_views = 0 if plan.trains_network else len(VIEW_POLICIES[plan.views]) - 1
-    extract = everything * (extra_views + (0 if stored else 1)) * whole + (0 if stored else work.open_s)
-    store = everything * (extra_views + (0 if stored else 1)) * work.features * STORED_BYTES
-    memory = work.base_bytes + everything * work.features * (STORED_BYTES + 4)
+    extract = work.missing_taps * whole
+    store = work.missing_taps * work.features * STORED_BYTES
+    memory = work.base_bytes + sum(work.images.values()) * work.features * (STORED_BYTES + 4)
     if not plan.trains_network:
         return _summed(start=work.start_s, extract=extract, fit=work.fit_s, train=0.0, longest=0.0, memory=memory, store=store)
 
     train, val = work.images["train"], work.images["val"]
     held_out = val + work.images["test"]
-    if plan.cut != "pixels":
-        views = 1 if plan.augment == "none" else plan.augment_views
-        left = 1 / speed.decode + speed.share_left[plan.cut] / speed.engine
-        extract += (train * views + val) * left + work.open_s
-        store += (train * views + val) * (work.activations[plan.cut] + work.features) * STORED_BYTES
+    views = 1 if plan.augment == "none" else plan.augment_views
+    looked_at = val + min(train, SETTLING_BATCHES * plan.batch_size)
+    per_epoch = 0.0
+    cuts = (*plan.unfreeze, plan.cut)
+    for cut in cuts:
+        on_the_spot = 1 / speed.decode if cut == "pixels" else 0.0
+        step = 1 / speed.train[cut]
+        per_epoch += train * (step + on_the_spot) + looked_at * (step / LOOKING + on_the_spot)
+        if cut != "pixels":
+            rows = train * views + val if work.missing_activations is None else work.missing_activations[cut]
+            extract += rows * (1 / speed.decode + speed.share_left[cut] / speed.engine) + work.open_s
+            store += rows * (work.activations[cut] + work.features) * STORED_BYTES
     extract += held_out * whole + work.open_s  # the trained network is tested through an engine
     store += held_out * work.features * STORED_BYTES
-    on_the_spot = 1 / speed.decode if plan.cut == "pixels" else 0.0
-    per_epoch = train * (1 / speed.train[plan.cut] + on_the_spot) + val * (1 / (LOOKING * speed.train[plan.cut]) + on_the_spot)
-    epochs = int(plan.training.get("epochs", COLD_EPOCHS if plan.weights == "random" else EPOCHS))
-    memory += work.params_right[plan.cut] * TRAINED_BYTES + plan.batch_size * speed.train_bytes_per_image[plan.cut]
+    epochs = int(plan.training.get("epochs", COLD_EPOCHS if plan.weights == "random" and plan.cut == "pixels" else EPOCHS))
+    largest = max(speed.train_bytes_per_image[cut] for cut in cuts)
+    memory += work.params_right[plan.cut] * TRAINED_BYTES + plan.batch_size * largest
     return _summed(
         start=work.start_s,
         extract=extract,
@@ -109,6 +116,16 @@ def forecast(plan: Plan, speed: Speed, work: Work, *, stored: bool) -> Forecast:
         memory=memory,
         store=store,
     )
+
+
+def within(expected: Forecast, budget_s: float) -> Forecast:
+    """The same under a budget, which cuts training down to what fits."""
+    seconds = dict(expected.seconds)
+    excess = max(0.0, seconds["total"] - budget_s)
+    fewer = min(excess, seconds["train"])
+    seconds["train"] -= fewer
+    seconds["total"] -= fewer
+    return replace(expected, seconds=seconds, longest_s=min(expected.longest_s, max(budget_s, seconds["total"])))
 
 
 def expected_epochs(epochs: int, patience: int | None) -> float:

@@ -5,8 +5,6 @@
 Every tap that is computed here is in the store when the plan is run. Of test, no label is looked at.
 """
 
-import resource
-import sys
 import time
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,31 +15,24 @@ import numpy as np
 
 from warmstart import machine
 from warmstart.backbones.catalog import find
-from warmstart.backbones.chain import Backbone
-from warmstart.backbones.describe import describe
-from warmstart.backbones.weights import load_backbone
 from warmstart.data.listing import read_listing
-from warmstart.engines.build import Proven, open_engine
-from warmstart.errors import DataError, PictureError, UsageError
+from warmstart.errors import PictureError, UsageError
 from warmstart.extraction.features import extract
 from warmstart.extraction.prefixes import tapped_prefix
-from warmstart.extraction.rendering import render
 from warmstart.inspection.evidence import Evidence, Seen, gather
 from warmstart.inspection.pictures import picture_signs
-from warmstart.inspection.speed import decoding_per_second, engine_per_second, measure
-from warmstart.records import Listing, Picture, Plan, to_json
+from warmstart.records import Listing, Picture, Plan
 from warmstart.store.cache import Store
 from warmstart.strategy.advice import DEFAULT_BUDGET_S, Advice, first_that_fits, input_size
-from warmstart.strategy.advice import advise as advised
-from warmstart.strategy.forecast import Forecast, Speed, Work, forecast
+from warmstart.strategy.advice import advise as advise_from
+from warmstart.strategy.forecast import Forecast, Speed, forecast
 from warmstart.workflows.backbone_competition import RANDOM, Competition, competition
-from warmstart.workflows.dataset import Dataset, prepare, without
-from warmstart.workflows.probe import preprocessing_of, see
+from warmstart.workflows.dataset import Dataset, prepare
+from warmstart.workflows.forecasting import counted_work, measured_speed
+from warmstart.workflows.probe import Extracted, Ready, extracted, make_ready, preprocessing_of
+from warmstart.workflows.run_folder import write_plan
 from warmstart.workflows.settings import TrainSettings
 from warmstart.workflows.watch import Nobody, Watcher
-
-MEASURED_PICTURES = 24
-OPEN_S = 6.0  # converting and proving a prefix on an idle machine of two cores; used where everything was there already
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +88,7 @@ def advise(
     Raises DataError, UsageError, BackboneError or StoreError, each saying what to do.
     """
     plan, settings, watcher = plan or Plan(), settings or TrainSettings(), watcher or Nobody()
-    begin, start_s = time.perf_counter(), machine.process_seconds()
+    begin = time.perf_counter()
     for name in (plan.backbone, *backbones):
         find(name.removesuffix(RANDOM))
     _check_writable(plan_out)
@@ -107,74 +98,78 @@ def advise(
         contest = competition(backbones, dataset, plan, settings, store, watcher) if backbones else None
         if contest and contest.places:
             plan = replace(plan, backbone=contest.recommended)
-        load_begin = time.perf_counter()
-        backbone = load_backbone(
-            plan.backbone, weights=plan.weights, download=settings.download, seed=plan.seed, announce=watcher.say
-        )
-        load_s = time.perf_counter() - load_begin
-        plan = replace(plan, image_size_px=plan.image_size_px or _input_size(dataset, backbone, plan), views="none")
+        start = time.perf_counter()
+        ready = ready_for_advice(dataset, plan, settings, watcher)
+        # A run starts a process of its own, which loads what this one has loaded.
+        start_s = machine.process_seconds() - (time.perf_counter() - begin) + time.perf_counter() - start
+        seen = extracted(ready, settings, store, watcher)
+        result = advised(ready, seen, store, watcher, budget_s=settings.budget_s or DEFAULT_BUDGET_S, start_s=start_s)
+    if plan_out is not None:
+        write_plan(plan_out, result.plan, result.forecasts[result.chosen])
+    total = time.perf_counter() - begin
+    return replace(result, competition=contest, seconds={"extract": seen.seconds, **result.seconds, "total": total})
 
-        extract_begin = time.perf_counter()
-        proven, extraction = see(dataset.pictures, backbone, plan, store, watcher)
-        extract_s = time.perf_counter() - extract_begin
-        dataset, kept = without(dataset, extraction.broken)
-        if settings.strict and dataset.problems:
-            raise DataError(f"--strict: {len(dataset.problems)} problems, the first: {dataset.problems[0].message}")
 
-        probe_begin = time.perf_counter()
-        train = dataset.positions("train")
-        seen = Seen(
-            backbone=backbone,
-            pretrained=plan.weights == "default",
-            preprocessing=preprocessing_of(plan),
-            pictures=tuple(dataset.pictures[i] for i in train),
-            labels=dataset.labels[train],
-            class_names=dataset.class_names,
-            rows=extraction.rows[kept[train]],
-            layout=extraction.layout,
-        )
+def ready_for_advice(dataset: Dataset, plan: Plan, settings: TrainSettings, watcher: Watcher) -> Ready:
+    """The whole backbone, plain views, and an input that suits the pictures."""
+    own = find(plan.backbone).input_size_px
+    size_px = plan.image_size_px or _input_size(dataset, own, plan)
+    return make_ready(dataset, replace(plan, cut="pooled", unfreeze=(), image_size_px=size_px, views="none"), settings, watcher)
 
-        def rows_of(pictures: Sequence[Picture], view: str) -> np.ndarray:
-            return _rows_in_view(pictures, view, backbone, plan, proven, store)
 
-        steps = _Steps(watcher)
-        with machine.calm_blas():
-            evidence = gather(seen, rows_of, seed=plan.seed, on_progress=steps.progress)
-    probe_s = time.perf_counter() - probe_begin
-    advice = advised(evidence.measured(backbone.cuts[1:-1]), plan)
+def advised(ready: Ready, seen: Extracted, store: Store, watcher: Watcher, *, budget_s: float, start_s: float) -> Advised:
+    """Evidence from train pictures alone, the advice that follows from it, and what each plan will take.
 
-    measure_begin = time.perf_counter()
+    start_s: what a run of such a plan has spent before it extracts anything.
+    """
+    begin = time.perf_counter()
+    plan, backbone, dataset = ready.plan, ready.backbone, seen.dataset
+    train = dataset.positions("train")
+    shown = Seen(
+        backbone=backbone,
+        pretrained=plan.weights == "default",
+        preprocessing=preprocessing_of(plan),
+        pictures=tuple(dataset.pictures[i] for i in train),
+        labels=dataset.labels[train],
+        class_names=dataset.class_names,
+        rows=seen.rows[train],
+        layout=seen.extraction.layout,
+    )
+
+    def rows_of(pictures: Sequence[Picture], view: str) -> np.ndarray:
+        return _rows_in_view(pictures, view, ready, store)
+
+    steps = _Steps(watcher)
+    with machine.calm_blas():
+        evidence = gather(shown, rows_of, seed=plan.seed, on_progress=steps.progress)
+    advice = advise_from(evidence.measured(backbone.cuts[1:-1]), plan)
+    probe_s = time.perf_counter() - begin
+
+    begin = time.perf_counter()
     watcher.say("measuring how fast this machine decodes, extracts and trains")
-    speed = _measure(seen, plan, proven, [p.cut for p in advice.plans if p.trains_network])
-    work = _work(
+    cuts = [candidate.cut for candidate in advice.plans if candidate.trains_network]
+    speed = measured_speed(shown.pictures, backbone, shown.preprocessing, ready.proven, cuts)
+    assert speed is not None  # its pictures could be decoded when their rows were computed
+    work = counted_work(
         dataset,
         backbone,
-        plan,
-        extraction.layout,
-        start_s=start_s + load_s,
+        shown.preprocessing,
+        missing_taps=0,
+        start_s=start_s,
         # What a run's choice of taps does, on a sample: the time of both grows with the number of pictures.
         fit_s=steps.between(1, 2) * evidence.train_images / evidence.probed_images,
     )
-    forecasts = tuple(forecast(candidate, speed, work, stored=True) for candidate in advice.plans)
-    budget_s = settings.budget_s or DEFAULT_BUDGET_S
-    chosen = advice.plans[first_that_fits([f.longest_s for f in forecasts], budget_s)]
-    if plan_out is not None:
-        plan_out.write_text(to_json(chosen.to_dict()), "utf-8")
+    forecasts = tuple(forecast(candidate, speed, work) for candidate in advice.plans)
     return Advised(
         data=dataset.summary(),
         evidence=evidence,
         advice=advice,
-        plan=chosen,
+        plan=advice.plans[first_that_fits([f.longest_s for f in forecasts], budget_s)],
         budget_s=budget_s,
         speed=speed,
         forecasts=forecasts,
-        competition=contest,
-        seconds={
-            "extract": extract_s,
-            "probe": probe_s,
-            "measure": time.perf_counter() - measure_begin,
-            "total": time.perf_counter() - begin,
-        },
+        competition=None,
+        seconds={"probe": probe_s, "measure": time.perf_counter() - begin},
     )
 
 
@@ -200,8 +195,7 @@ def _check_writable(plan_out: Path | None) -> None:
         raise UsageError(f"--plan-out {str(plan_out)!r} cannot be written: name a file in a folder that is there")
 
 
-def _input_size(dataset: Dataset, backbone: Backbone, plan: Plan) -> int:
-    own = backbone.spec.input_size_px
+def _input_size(dataset: Dataset, own: int, plan: Plan) -> int:
     paths = [dataset.pictures[i].path for i in dataset.positions("train")]
     readable = [path for path in paths if _has_header(path)]
     if not readable:
@@ -220,47 +214,14 @@ def _has_header(path: str) -> bool:
     return True
 
 
-def _rows_in_view(
-    pictures: Sequence[Picture], view: str, backbone: Backbone, plan: Plan, proven: Proven, store: Store
-) -> np.ndarray:
-    preprocessing = replace(preprocessing_of(plan), views=(view,))
+def _rows_in_view(pictures: Sequence[Picture], view: str, ready: Ready, store: Store) -> np.ndarray:
+    preprocessing = replace(preprocessing_of(ready.plan), views=(view,))
     return extract(
         pictures,
-        prefix=tapped_prefix(backbone, preprocessing.size_px),
-        engine=proven.engine,
-        precision=proven.precision,
+        prefix=tapped_prefix(ready.backbone, preprocessing.size_px),
+        engine=ready.proven.engine,
+        precision=ready.proven.precision,
         preprocessing=preprocessing,
         store=store,
         graphs=machine.graphs_folder(),
     ).rows
-
-
-def _measure(seen: Seen, plan: Plan, proven: Proven, cuts: Sequence[str]) -> Speed:
-    pictures = seen.pictures[:MEASURED_PICTURES]
-    decode = decoding_per_second(pictures, seen.preprocessing)
-    pixels = np.stack([render(picture.source, seen.preprocessing) for picture in pictures])
-    prefix = tapped_prefix(seen.backbone, seen.preprocessing.size_px)
-    engine = open_engine(prefix, proven.engine, proven.precision, folder=machine.graphs_folder())
-    return measure(seen.backbone, pixels, cuts, decode=decode, engine=engine_per_second(engine, pixels))
-
-
-def _work(
-    dataset: Dataset, backbone: Backbone, plan: Plan, layout: tuple[tuple[str, int], ...], *, start_s: float, fit_s: float
-) -> Work:
-    rows = describe(backbone, plan.image_size_px)
-    return Work(
-        images={split: len(dataset.positions(split)) for split in ("train", "val", "test")},
-        start_s=start_s,
-        fit_s=fit_s,
-        open_s=OPEN_S,
-        activations={row.cut: int(np.prod(row.shape)) for row in rows},
-        features=sum(width for _, width in layout),
-        params_right={row.cut: row.params_right for row in rows},
-        base_bytes=_peak_bytes(),
-    )
-
-
-def _peak_bytes() -> int:
-    """The most memory that this process has held."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -14,8 +14,9 @@ from warmstart.errors import DataError
 from warmstart.records import Example, Listing, Plan
 from warmstart.strategy.comparison import plans_by_name
 from warmstart.workflows.compare import Comparison, compare, resume
+from warmstart.workflows.outcome import Run
 from warmstart.workflows.settings import TrainSettings
-from warmstart.workflows.train import Run, train
+from warmstart.workflows.train import train
 from warmstart.workflows.watch import Watcher
 
 LICENCE = "CC BY-NC-SA 4.0 (the pictures: not for commercial use)"

@@ -1,12 +1,13 @@
 """The frozen part of every run: pictures → rows of the whole backbone → a head on the best taps, chosen without test.
 
-listing → digests → splits → backbone → engine, proved → rows from the store → taps and penalty on val or by folds
+listing → digests → splits → backbone → engine, proved     make_ready: nothing is computed yet, all that follows can be forecast
+→ rows from the store                                      extracted
+→ taps and penalty on val or by folds                      probed
 """
 
 import time
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -25,6 +26,40 @@ from warmstart.strategy.taps import candidate_taps
 from warmstart.workflows.dataset import Dataset, prepare, without
 from warmstart.workflows.settings import TrainSettings
 from warmstart.workflows.watch import Watcher
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ready:
+    """Everything up to the first picture that is computed."""
+
+    plan: Plan  # cuts by their canonical names, the image size resolved
+    dataset: Dataset
+    backbone: Backbone
+    proven: Proven  # the engine for the whole backbone
+
+    @property
+    def seen_plan(self) -> Plan:
+        """How the frozen backbone reads: a network that is trained learns from one view at a time, even if it predicts over several."""
+        return replace(self.plan, views="none") if self.plan.trains_network else self.plan
+
+    @property
+    def tap_sets(self) -> dict[str, tuple[str, ...]]:
+        """Name → taps: the sets that the head is chosen among."""
+        return _tap_sets(self.plan, self.backbone)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Extracted:
+    """Rows of every picture that could be decoded. N pictures, D features over all taps."""
+
+    dataset: Dataset  # without the others
+    rows: np.ndarray  # float16 or float32 (N, D)
+    extraction: Extraction
+    seconds: float
+
+    def reader(self, taps: tuple[str, ...]) -> Callable[[np.ndarray], np.ndarray]:
+        """positions (M,) → float32 (M, D of these taps)."""
+        return lambda positions: columns(self.rows[positions], self.extraction.layout, taps)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,39 +93,45 @@ def probe(
     *,
     strata: Mapping[str, Hashable] | None = None,
 ) -> Probe:
-    """Everything up to the choice of taps and penalty. Raises what `train` raises."""
-    dataset = prepare(listing, store, plan, watcher, strata=strata)
+    """All three steps. Raises what `train` raises."""
+    ready = make_ready(prepare(listing, store, plan, watcher, strata=strata), plan, settings, watcher)
+    return probed(ready, extracted(ready, settings, store, watcher))
+
+
+def make_ready(dataset: Dataset, plan: Plan, settings: TrainSettings, watcher: Watcher) -> Ready:
+    """Load the backbone, resolve what the plan leaves to it, and let an engine prove itself."""
     backbone = load_backbone(
         plan.backbone, weights=plan.weights, download=settings.download, seed=plan.seed, announce=watcher.say
     )
-    cut = backbone.resolve_cut(plan.cut)
-    unfreeze = tuple(backbone.resolve_cut(name) for name in plan.unfreeze)
-    plan = replace(plan, cut=cut, unfreeze=unfreeze, image_size_px=plan.image_size_px or backbone.spec.input_size_px)
-    # A network that is trained learns from one view at a time; what it predicts may be averaged over several.
-    seen_plan = replace(plan, views="none") if plan.trains_network else plan
-    preprocessing = preprocessing_of(seen_plan)
-    # A network that is trained right of the cut is read on both sides of it; another head reads the stage at the cut.
-    cold = plan.weights == "random" and cut == "pixels"
-    wanted = "pooled" if cold and plan.taps == "auto" else plan.taps  # random features have nothing to choose by
-    tap_sets = candidate_taps(wanted, "pooled" if plan.trains_network else cut, backbone.tap_names)
+    plan = replace(
+        plan,
+        cut=backbone.resolve_cut(plan.cut),
+        unfreeze=tuple(backbone.resolve_cut(name) for name in plan.unfreeze),
+        image_size_px=plan.image_size_px or backbone.spec.input_size_px,
+    )
+    _tap_sets(plan, backbone)  # a wrong name is told before any work
+    return Ready(plan=plan, dataset=dataset, backbone=backbone, proven=prove(dataset.pictures, backbone, plan))
 
+
+def extracted(ready: Ready, settings: TrainSettings, store: Store, watcher: Watcher) -> Extracted:
+    """All taps of every picture, from the store where they are. Raises DataError for a problem under ``strict``, StoreError."""
     begin = time.perf_counter()
-    proven, extraction = see(dataset.pictures, backbone, seen_plan, store, watcher)
-    extract_seconds = time.perf_counter() - begin
-    dataset, kept = without(dataset, extraction.broken)
+    extraction = see(ready.dataset.pictures, ready.backbone, ready.seen_plan, ready.proven, store, watcher)
+    dataset, kept = without(ready.dataset, extraction.broken)
     if settings.strict and dataset.problems:
         raise DataError(f"--strict: {len(dataset.problems)} problems, the first: {dataset.problems[0].message}")
+    return Extracted(dataset=dataset, rows=extraction.rows[kept], extraction=extraction, seconds=time.perf_counter() - begin)
 
+
+def probed(ready: Ready, seen: Extracted) -> Probe:
+    """The head on the taps and with the penalty that do best on held-out pictures, never on test."""
+    plan, dataset, proven = ready.plan, seen.dataset, ready.proven
+    tap_sets = ready.tap_sets
     begin = time.perf_counter()
-    rows = extraction.rows[kept]
-
-    def reader(taps: tuple[str, ...]) -> Any:
-        return lambda positions: columns(rows[positions], extraction.layout, taps)
-
     with machine.calm_blas():
         choice = choose_head(
             plan.head,
-            {name: reader(taps) for name, taps in tap_sets.items()},
+            {name: seen.reader(taps) for name, taps in tap_sets.items()},
             dataset.labels,
             n_classes=len(dataset.class_names),
             train=dataset.positions("train"),
@@ -102,43 +143,59 @@ def probe(
     return Probe(
         plan=replace(plan, taps=",".join(taps), engine=proven.engine, precision=proven.precision),
         dataset=dataset,
-        backbone=backbone,
-        preprocessing=preprocessing,
+        backbone=ready.backbone,
+        preprocessing=preprocessing_of(ready.seen_plan),
         proven=proven,
-        rows=rows,
-        layout=extraction.layout,
+        rows=seen.rows,
+        layout=seen.extraction.layout,
         taps=taps,
         choice=choice,
-        extraction=extraction,
-        extract_seconds=extract_seconds,
+        extraction=seen.extraction,
+        extract_seconds=seen.seconds,
         fit_seconds=time.perf_counter() - begin,
     )
 
 
-def see(
-    pictures: tuple[Picture, ...], backbone: Backbone, plan: Plan, store: Store, watcher: Watcher
-) -> tuple[Proven, Extraction]:
-    """All taps of these pictures by the engine that proved itself on them; ``plan`` with its image size resolved."""
+def prove(pictures: Sequence[Picture], backbone: Backbone, plan: Plan) -> Proven:
+    """The fastest engine for the whole backbone that proves itself on some of these pictures."""
     preprocessing = preprocessing_of(plan)
     prefix = tapped_prefix(backbone, preprocessing.size_px)
     graphs = machine.graphs_folder()
-    proven = choose_engine(pictures, prefix, preprocessing, engine=plan.engine, precision=plan.precision, graphs=graphs)
+    return choose_engine(pictures, prefix, preprocessing, engine=plan.engine, precision=plan.precision, graphs=graphs)
+
+
+def see(
+    pictures: Sequence[Picture], backbone: Backbone, plan: Plan, proven: Proven, store: Store, watcher: Watcher
+) -> Extraction:
+    """All taps of these pictures, averaged over the plan's views."""
+    preprocessing = preprocessing_of(plan)
     extraction = extract(
         pictures,
-        prefix=prefix,
+        prefix=tapped_prefix(backbone, preprocessing.size_px),
         engine=proven.engine,
         precision=proven.precision,
         preprocessing=preprocessing,
         store=store,
-        graphs=graphs,
+        graphs=machine.graphs_folder(),
         on_progress=watcher.progress,
     )
     for note in (*proven.notes, *extraction.notes):
         watcher.say(note)
-    return proven, extraction
+    return extraction
 
 
 def preprocessing_of(plan: Plan) -> Preprocessing:
     """How this plan prepares pictures. The plan's image size must be resolved."""
     assert plan.image_size_px is not None
     return Preprocessing(size_px=plan.image_size_px, resize=plan.resize, views=VIEW_POLICIES[plan.views])
+
+
+def is_cold(plan: Plan) -> bool:
+    """Whether the whole network starts from random weights."""
+    return plan.weights == "random" and plan.cut == "pixels"
+
+
+def _tap_sets(plan: Plan, backbone: Backbone) -> dict[str, tuple[str, ...]]:
+    wanted = "pooled" if is_cold(plan) and plan.taps == "auto" else plan.taps  # random features have nothing to choose by
+    # A network that is trained right of the cut is read on both sides of it; another head reads the stage at the cut.
+    return candidate_taps(wanted, "pooled" if plan.trains_network else plan.cut, backbone.tap_names)

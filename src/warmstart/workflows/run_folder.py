@@ -9,8 +9,10 @@ from pathlib import Path
 
 from warmstart.errors import DataError, InputError, UsageError
 from warmstart.records import Plan, RunRecord, to_json
+from warmstart.strategy.forecast import Forecast
 from warmstart.workflows.settings import TrainSettings
 
+FORECAST = "forecast"  # the key of plan.json that is no part of the recipe
 START = "start.json"  # there, and checkpoints, while a run that can be resumed is under way
 
 PredictionRow = tuple[str, str, str, float]  # path, true class, predicted class, its probability
@@ -63,6 +65,12 @@ def read_start(folder: Path) -> tuple[str, Plan, TrainSettings]:
     return document["data"], Plan.from_dict(document["plan"]), settings
 
 
+def write_plan(path: Path, plan: Plan, expected: Forecast | None) -> None:
+    """A plan.json: the recipe and, beside it, what it is expected to take."""
+    document = plan.to_dict() | ({FORECAST: expected.to_dict()} if expected else {})
+    path.write_text(to_json(document), "utf-8")
+
+
 def read_plan(path: Path) -> Plan:
     """A plan.json, also an edited one, or that of a run folder. Raises UsageError naming what is wrong in it."""
     path = path / "plan.json" if path.is_dir() else path
@@ -76,12 +84,12 @@ def read_plan(path: Path) -> Plan:
         raise UsageError(f"--plan {path} is no JSON document: {reason}") from reason
     if not isinstance(values, dict):
         raise UsageError(f'--plan {path} holds {type(values).__name__}, expected an object such as {{"cut": "stage5"}}')
-    return Plan.from_dict(values)
+    return Plan.from_dict({key: value for key, value in values.items() if key != FORECAST})
 
 
-def write_run(folder: Path, record: RunRecord, predictions: list[PredictionRow]) -> None:
+def write_run(folder: Path, record: RunRecord, predictions: list[PredictionRow], expected: Forecast | None = None) -> None:
     """Everything but the model."""
-    (folder / "plan.json").write_text(to_json(record.plan.to_dict()), "utf-8")
+    write_plan(folder / "plan.json", record.plan, expected)
     with (folder / "predictions.csv").open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         writer = csv.writer(file)
         writer.writerow(["path", "true", "predicted", "probability"])

@@ -1,78 +1,32 @@
 """train: a folder of images in, a tested and saved classifier out.
 
-probe (frozen features, head chosen) → [tune: the network right of the cut] → test → run folder
+ready → forecast → rows of the frozen backbone → probe → [tune: the network right of the cut] → outcome: test, run folder
 """
 
 import time
 from collections.abc import Hashable, Mapping
-from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
-from importlib.metadata import version
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from warmstart import machine
 from warmstart.backbones.catalog import find
-from warmstart.backbones.chain import Backbone
 from warmstart.data.augmentation import view_names
 from warmstart.data.listing import read_listing
 from warmstart.data.views import RESIZE_MODES, VIEW_POLICIES
 from warmstart.engines.build import ENGINES, PRECISIONS
 from warmstart.errors import UnknownNameError, UsageError
-from warmstart.evaluation.calibration import fit_temperature
-from warmstart.evaluation.metrics import score
-from warmstart.extraction.features import columns
-from warmstart.extraction.stored_rows import library_versions
 from warmstart.heads.catalog import head_spec
-from warmstart.heads.protocol import Head
-from warmstart.heads.selection import CLASS_WEIGHTS, refit
-from warmstart.model.build import assemble
-from warmstart.model.predictor import Model
-from warmstart.records import Cache, Listing, Plan, RunRecord, Scores, Split
+from warmstart.heads.selection import CLASS_WEIGHTS
+from warmstart.records import Listing, Plan
 from warmstart.store.cache import Store
-from warmstart.workflows.dataset import Dataset
-from warmstart.workflows.probe import Probe, preprocessing_of, probe, see
-from warmstart.workflows.run_folder import PredictionRow, new_run_folder, read_start, write_run, write_start
+from warmstart.workflows.dataset import Dataset, prepare
+from warmstart.workflows.forecasting import foresee, in_words
+from warmstart.workflows.outcome import Run, finish, frozen, tuned
+from warmstart.workflows.probe import extracted, make_ready, probe, probed
+from warmstart.workflows.run_folder import new_run_folder, read_start, write_plan, write_start
 from warmstart.workflows.settings import TrainSettings
 from warmstart.workflows.watch import Nobody, Watcher
-
-
-@dataclass(frozen=True, kw_only=True)
-class SplitScores:
-    """Scores by split; None where a split has no picture."""
-
-    val: Scores | None
-    test: Scores | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Run:
-    """What train returns: the model, and the record that also lies in the run folder."""
-
-    model: Model
-    record: RunRecord
-    folder: Path
-
-    @property
-    def scores(self) -> SplitScores:
-        """`run.scores.test.accuracy` and so on."""
-        return SplitScores(val=self.record.scores.get("val"), test=self.record.scores.get("test"))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Trained:
-    """A model before it is tested, and the rows that it is tested on. N pictures, D features over all taps."""
-
-    model: Model
-    val_head: Head  # scored on val: one that has not learnt from it
-    chosen_on_val: bool
-    rows: np.ndarray  # (N, D); those of val and test are meant
-    training: Mapping[str, Any]  # what is worth recording of the training of the network; empty for a frozen one
-    hits: int
-    misses: int
-    seconds: Mapping[str, float]
 
 
 def train(
@@ -96,15 +50,19 @@ def train(
     check_plan(plan)
     listing = data if isinstance(data, Listing) else read_listing(data, exclude=settings.exclude)
     with Store(machine.store_folder(), settings.store_bytes) as store:
-        seen = probe(listing, plan, settings, store, watcher, strata=strata)
-        check_positive(plan, seen.dataset)
-        folder = folder or new_run_folder(settings.runs, seen.dataset.source)
+        ready = make_ready(prepare(listing, store, plan, watcher, strata=strata), plan, settings, watcher)
+        check_positive(plan, ready.dataset)
+        expected = foresee(ready, store, begin=begin, budget_s=settings.budget_s)
+        watcher.say(in_words(expected))
+        folder = folder or new_run_folder(settings.runs, listing.source)
+        write_plan(folder / "plan.json", plan, expected)
+        seen = probed(ready, extracted(ready, settings, store, watcher))
         if plan.trains_network:
             write_start(folder, listing.source, plan, settings)
             trained = tuned(seen, store, watcher, folder, begin=begin, budget_s=settings.budget_s)
         else:
             trained = frozen(seen, watcher)
-    return finish(seen, trained, folder, begin)
+    return finish(seen, trained, folder, begin, expected=expected)
 
 
 def resume(
@@ -162,95 +120,6 @@ def check_plan(plan: Plan) -> None:
         training_settings(plan.training, cold=False, seed=plan.seed)
 
 
-def frozen(seen: Probe, watcher: Watcher) -> Trained:
-    """The chosen head, fitted again on train and val together, on the frozen backbone."""
-    begin = time.perf_counter()
-    final = seen.dataset.positions("train", "val")
-    watcher.say(f"taps and penalty are chosen; the head is fitted again on train and val together ({len(final):,} pictures)")
-    with machine.calm_blas():
-        head = refit(seen.choice, seen.features(final), seen.dataset.labels[final], n_classes=len(seen.dataset.class_names))
-    return Trained(
-        model=_assembled(seen, seen.backbone, head, temperature=seen.choice.temperature, precision=seen.plan.precision),
-        val_head=seen.choice.head,
-        chosen_on_val=seen.choice.method == "val",
-        rows=seen.rows,
-        training={},
-        hits=seen.extraction.hits,
-        misses=seen.extraction.misses,
-        seconds={"extract": seen.extract_seconds, "fit": seen.fit_seconds + time.perf_counter() - begin},
-    )
-
-
-def tuned(
-    seen: Probe,
-    store: Store,
-    watcher: Watcher,
-    folder: Path,
-    *,
-    begin: float,
-    budget_s: float | None,
-    resume: bool = False,
-) -> Trained:
-    """The network trained right of the cut. It is tested as it will be used: through an engine, from the pictures on."""
-    from warmstart.workflows.tune import tune
-
-    result = tune(seen, store, watcher, folder, begin=begin, budget_s=budget_s, resume=resume)
-    held_out = seen.dataset.positions("val", "test")
-    see_begin = time.perf_counter()
-    proven, extraction = see(tuple(seen.dataset.pictures[i] for i in held_out), result.backbone, seen.plan, store, watcher)
-    rows = np.zeros((len(seen.dataset.pictures), extraction.rows.shape[1]), extraction.rows.dtype)
-    rows[held_out] = extraction.rows
-    val = seen.dataset.positions("val")
-    logits = result.head.logits(columns(rows[val], extraction.layout, seen.taps))
-    temperature = fit_temperature(logits, seen.dataset.labels[val])
-    see_seconds = time.perf_counter() - see_begin
-    return Trained(
-        model=_assembled(seen, result.backbone, result.head, temperature=temperature, precision=proven.precision),
-        val_head=result.head,
-        chosen_on_val=True,
-        rows=rows,
-        training=result.to_dict(),
-        hits=seen.extraction.hits + sum(phase.hits for phase in result.phases) + extraction.hits,
-        misses=seen.extraction.misses + sum(phase.misses for phase in result.phases) + extraction.misses,
-        seconds={
-            "extract": seen.extract_seconds + sum(phase.extract_seconds for phase in result.phases) + see_seconds,
-            "fit": seen.fit_seconds,
-            "train": sum(phase.train_seconds for phase in result.phases),
-        },
-    )
-
-
-def finish(seen: Probe, trained: Trained, folder: Path, begin: float) -> Run:
-    """Test, save the model, write the run folder. ``begin``: when the run began, by `time.perf_counter`."""
-    dataset, plan = seen.dataset, seen.plan
-    evaluate_begin = time.perf_counter()
-    scores, predictions = _evaluate(trained, dataset)
-    evaluate_seconds = time.perf_counter() - evaluate_begin
-    model = replace(trained.model, about=_about(plan, scores, dataset, seen.backbone))
-    model.save(folder / "model")
-    record = RunRecord(
-        data=dataset.summary(),
-        plan=plan,
-        scores=scores,
-        seconds={"total": time.perf_counter() - begin, **trained.seconds, "evaluate": evaluate_seconds},
-        images_per_second=trained.misses / trained.seconds["extract"] if trained.misses else None,
-        cache=Cache(hits=trained.hits, misses=trained.misses),
-        run_dir=str(folder),
-        engine={
-            "name": model.engine,
-            "precision": model.precision,
-            "proof": asdict(seen.proven.proof),
-            "notes": [*seen.proven.notes, *seen.extraction.notes],
-        },
-        choice=seen.choice.to_dict(),
-        training=trained.training,
-        versions={"warmstart": version("warmstart"), **library_versions()},
-        machine=machine.describe(),
-    )
-    write_run(folder, record, predictions)
-    return Run(model=model, record=record, folder=folder)
-
-
 def check_positive(plan: Plan, dataset: Dataset) -> None:
     """A positive class must be one of two. Raises UnknownNameError or UsageError."""
     if plan.positive is None:
@@ -259,65 +128,3 @@ def check_positive(plan: Plan, dataset: Dataset) -> None:
         raise UnknownNameError("class for --positive", plan.positive, dataset.class_names)
     if len(dataset.class_names) != 2:
         raise UsageError(f"--positive is for two classes; {dataset.source} has {len(dataset.class_names)}")
-
-
-def _assembled(seen: Probe, backbone: Backbone, head: Head, *, temperature: float, precision: str) -> Model:
-    return assemble(
-        backbone,
-        head=head,
-        head_name=seen.plan.head,
-        taps=seen.taps,
-        temperature=temperature,
-        preprocessing=preprocessing_of(seen.plan),
-        engine=seen.proven.engine,
-        precision=precision,
-        class_names=seen.dataset.class_names,
-        positive=seen.plan.positive,
-        threshold=seen.plan.threshold,
-    )
-
-
-def _evaluate(trained: Trained, dataset: Dataset) -> tuple[dict[Split, Scores], list[PredictionRow]]:
-    """Scores by split, and (path, true class, predicted class, its probability) of every test picture.
-
-    The only place where labels of test are looked at, once. Val is scored with a head that has not learnt from it.
-    """
-    model, names = trained.model, dataset.class_names
-    majority = int(np.bincount(dataset.labels[dataset.positions("train")]).argmax())
-    heads: dict[Split, Head] = {"val": trained.val_head, "test": model.head}
-    scores: dict[Split, Scores] = {}
-    predictions: list[PredictionRow] = []
-    for split, head in heads.items():
-        positions = dataset.positions(split)
-        if not len(positions):
-            continue
-        probabilities = replace(model, head=head).probabilities(trained.rows[positions])
-        predicted = model.decide(probabilities)
-        scores[split] = score(
-            probabilities=probabilities,
-            labels=dataset.labels[positions],
-            class_names=names,
-            majority_label=majority,
-            used_for_choosing=split == "val" and trained.chosen_on_val,
-            predicted=predicted,
-        )
-        if split == "test":
-            predictions = [
-                (dataset.pictures[i].path, names[dataset.labels[i]], names[label], float(p[label]))
-                for i, label, p in zip(positions, predicted, probabilities, strict=True)
-            ]
-    return scores, predictions
-
-
-def _about(plan: Plan, scores: Mapping[Split, Scores], dataset: Dataset, backbone: Backbone) -> dict[str, Any]:
-    """What a model folder says about where the model comes from."""
-    return {
-        "plan": plan.to_dict(),
-        "scores": {split: s.to_dict() for split, s in scores.items()},
-        "weights": {"tag": backbone.spec.weights_tag, "licence": backbone.spec.licence, "given": plan.weights},
-        "data_fingerprint": dataset.fingerprint(),
-        "trained_on": sorted(dataset.pictures[i].digest.hex() for i in dataset.positions("train", "val")),
-        "majority_class": dataset.class_names[int(np.bincount(dataset.labels[dataset.positions("train")]).argmax())],
-        "versions": {"warmstart": version("warmstart"), **library_versions()},
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-    }

@@ -30,7 +30,7 @@ from warmstart.store.cache import Store
 from warmstart.training.batches import Inputs, Read, TrainBatches, ValBatches
 from warmstart.training.settings import TrainingSettings, cold_settings
 from warmstart.training.tuned import TunedSuffix, cold_start, split_taps
-from warmstart.workflows.probe import Probe
+from warmstart.workflows.probe import Probe, is_cold
 from warmstart.workflows.watch import Watcher
 
 FRESH_VIEWS = 1_000_000  # at `pixels` a view is made when it is wanted: as many as anybody can draw
@@ -68,7 +68,7 @@ def training_inputs(
     """
     plan, dataset = probe.plan, probe.dataset
     cut = cut or plan.cut
-    cold = is_cold(probe)
+    cold = is_cold(probe.plan)
     settings = training_settings(plan.training, cold=cold, seed=plan.seed)
     if settings.head_penalty is None:
         settings = replace(settings, head_penalty=0.0 if cold else probe.choice.settings["penalty"])
@@ -117,11 +117,6 @@ def training_settings(given: Any, *, cold: bool, seed: int) -> TrainingSettings:
         return cold_settings(**{"seed": seed, **given}) if cold else TrainingSettings(**{"seed": seed, **given})
     except TypeError as reason:
         raise UsageError(f"plan key 'training': {reason}") from reason
-
-
-def is_cold(probe: Probe) -> bool:
-    """Whether the whole network starts from random weights."""
-    return probe.plan.weights == "random" and probe.plan.cut == "pixels"
 
 
 def _probed(probe: Probe) -> HeadStart:
