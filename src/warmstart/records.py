@@ -92,7 +92,7 @@ class Plan:
     seed: int = 0
     # What follows concerns the training of the network itself, right of a cut before 'pooled' with a linear head.
     unfreeze: tuple[str, ...] = ()  # cuts to train from before `cut`, each starting from what the one before has learnt
-    augment: str = "none"  # 'none', 'flip', 'mirrors', 'dihedral', 'standard', 'strong'
+    augment: str = "none"  # 'none', 'flip', 'mirrors', 'dihedral', 'standard', 'unmirrored', 'strong'
     augment_views: int = 4  # renditions of each training picture that are stored; at 'pixels' every epoch has new ones
     batch_size: int = 32
     training: Mapping[str, Any] = field(default_factory=dict)  # any of training.settings.TrainingSettings; the rest by default

@@ -58,7 +58,9 @@ Positive = Annotated[str | None, typer.Option(metavar="CLASS", help="Of two clas
 Shares = Annotated[
     str, typer.Option("--split", metavar="TRAIN/VAL/TEST", help="Shares in percent, where the data brings no split.")
 ]
-Augment = Annotated[str, typer.Option(help="Views to train the network on: none, flip, mirrors, dihedral, standard or strong.")]
+Augment = Annotated[
+    str, typer.Option(help="Views to train the network on: none, flip, mirrors, dihedral, standard, unmirrored or strong.")
+]
 AugmentViews = Annotated[int, typer.Option(help="How many views of each picture are stored, the plain one included.")]
 BatchSize = Annotated[int, typer.Option(help="Pictures per batch when the network is trained.")]
 Epochs = Annotated[int | None, typer.Option(help="Epochs of training right of an earlier cut; 0: only a head on that stage.")]

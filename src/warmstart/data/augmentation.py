@@ -3,7 +3,7 @@
     name → numbers drawn from (digest, name) → window of the picture → S × S → mirrored or not → colour or one operation
 
 A view has the same pixels every time and everywhere: its random numbers depend on the picture's digest and on its name alone.
-So what is computed from it may be stored under both. 'standard-K' and 'strong-K' exist for every K ≥ 1; a loop that wants
+So what is computed from it may be stored under both. 'standard-K', 'unmirrored-K' and 'strong-K' exist for every K ≥ 1; a loop that wants
 new views in every epoch goes on counting. Stored rows know a view by its name, so a change here that changes any pixel of
 one must raise `decoding.DECODER_ID`.
 
@@ -30,7 +30,7 @@ from warmstart.data.views import (
 )
 from warmstart.errors import UnknownNameError, UsageError
 
-DRAWN_POLICIES = ("standard", "strong")  # any number of views
+DRAWN_POLICIES = ("standard", "unmirrored", "strong")  # any number of views
 TRAINING_POLICIES = (*VIEW_POLICIES, *DRAWN_POLICIES)
 
 # Random resized crop: Szegedy et al. (2015), Going deeper with convolutions, §6, where the area is 0.08 … 1. A window of a tenth
@@ -42,7 +42,7 @@ WIDEST_ASPECT = 4 / 3  # width / height; 3/4 is the narrowest
 
 JITTER = 0.2  # brightness, contrast and saturation are multiplied by 0.8 … 1.2
 
-_DRAWN_VIEW = re.compile(r"(standard|strong)-[1-9][0-9]*")
+_DRAWN_VIEW = re.compile(r"(standard|unmirrored|strong)-[1-9][0-9]*")
 
 
 def view_names(policy: str, count: int) -> tuple[str, ...]:
@@ -80,9 +80,9 @@ def render_view(picture: Image.Image, view: str, *, digest: bytes, size_px: int,
     box = random_window(picture.size, mode=mode, rng=rng)
     # Under 'pad' the window takes the place of the whole picture, and the border stays untouched by what follows.
     small = picture.resize(drawn_size(picture.size, size_px=size_px, mode=mode), Image.Resampling.BICUBIC, box=box)
-    if rng.random() < 0.5:
+    if rng.random() < 0.5 and match[1] != "unmirrored":  # letters and digits are others, or none, in a mirror
         small = small.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    small = _jitter(small, rng) if match[1] == "standard" else trivial_augment(small, rng)
+    small = trivial_augment(small, rng) if match[1] == "strong" else _jitter(small, rng)
     return on_page(small, size_px)
 
 

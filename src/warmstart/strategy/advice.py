@@ -238,7 +238,7 @@ def augmentation(measured: Measured) -> tuple[str, Reason]:
     elif "flip" in kept or not changes:
         policy, meaning = "standard", "they have an up"
     else:
-        policy, meaning = "none", "they may not even be mirrored"
+        policy, meaning = "unmirrored", "they may not even be mirrored"
     figures = ", ".join(f"{view} {change * 100:+.1f}" for view, change in changes.items()) or "not measured"
     text = f"What the probe loses on turned pictures, in points: {figures}. So {meaning}; if the network is trained, augment is '{policy}'."
     return policy, Reason(text=text, source=OURS)
