@@ -32,11 +32,11 @@ from warmstart.workflows.settings import TrainSettings
 TASKS = (
     "solar-400",
     "clothing-40",
-    "digits-400",
+    "digits-200",
     "clothing-10",
-    "textile-400",
-    "inverted-40",
-    "shuffled-40",
+    "textile-200",
+    "shuffled-20",
+    "inverted-20",
     "solar-100",
 )
 PLANS = ("head", "frozen", "early", "stage6", "stage5", "stage3", "full")
@@ -117,8 +117,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("run", "one", "table"))
     parser.add_argument("clothing", type=Path, nargs="?")
-    parser.add_argument("--tasks", nargs="+", default=TASKS, choices=TASKS)
-    parser.add_argument("--plans", nargs="+", default=PLANS, choices=PLANS)
+    parser.add_argument("--tasks", nargs="+", default=TASKS)
+    parser.add_argument("--plans", nargs="+", default=PLANS)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--out", type=Path, default=Path("study"))
     parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)

@@ -2,10 +2,10 @@
 
     solar-400, solar-100      electroluminescence pictures of solar cells (elpv-dataset): functional or defective
     clothing-40, clothing-10  ten kinds of clothes, so many learning pictures of each
-    inverted-40               the same with every level v replaced by 255 - v
-    shuffled-40               the same cut into 4 × 4 tiles in another order for each picture: textures without shapes
-    textile-400               simulated woven textile, no, a local or a global defect (conformal-clip-data, MIT)
-    digits-400                scikit-learn's 8 × 8 handwritten digits, enlarged to 64 px
+    inverted-20               the same with every level v replaced by 255 - v
+    shuffled-20               the same cut into 4 × 4 tiles in another order for each picture: textures without shapes
+    textile-200               simulated woven textile, no, a local or a global defect (conformal-clip-data, MIT)
+    digits-200                scikit-learn's 8 × 8 handwritten digits, enlarged to 64 px
 
 Of the learning pictures (the number in the name: in all, or per class) one in five is val. Test are up to `TEST` others, the same number
 of each class where there are so many. Seeds draw other pictures.

@@ -27,10 +27,13 @@ def train(
     budget_s: float | None = None,
     quiet: bool = False,
 ) -> _outcome.Run:
-    """Train on a folder, manifest, list of (path, class name) or DataFrame with path and label; see `workflows.train.train`."""
+    """Train on a folder, manifest, list of (path, class name) or DataFrame with path and label; see `workflows.train.train`.
+
+    Without a plan: a head on the frozen network, then what the advice has that fits ``budget_s`` (120 if not given).
+    """
     settings = TrainSettings(exclude=exclude, runs=Path(runs), strict=strict, download=download, budget_s=budget_s)
     with nullcontext(Nobody()) if quiet else Terminal() as watcher:
-        return _train.train(data, plan, settings, watcher=watcher)
+        return _train.train(data, plan or Plan(cut=_train.ADVISED), settings, watcher=watcher)
 
 
 def compare(

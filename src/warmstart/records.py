@@ -77,7 +77,7 @@ class Plan:
 
     backbone: str = "efficientnet_lite0"
     weights: str = "default"  # 'default', 'random', or a path to .safetensors / .pth
-    cut: str = "pooled"
+    cut: str = "pooled"  # 'auto': the recipe (taps, head, views, augment, training) is left to advice
     taps: str = "auto"  # 'auto', a named set, or tap names joined by ','
     head: str = "linear"
     image_size_px: int | None = None  # None: the backbone's own
@@ -115,7 +115,7 @@ class Plan:
     @property
     def trains_network(self) -> bool:
         """Whether the network right of the cut is trained. An earlier cut with another head is that head on the stage's features."""
-        return self.head == "linear" and self.cut != "pooled" and self.training.get("epochs") != 0
+        return self.head == "linear" and self.cut not in ("pooled", "auto") and self.training.get("epochs") != 0
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from warmstart.cli.run_tables import duration
 from warmstart.cli.tables import problems
 from warmstart.cli.terminal import printable
 from warmstart.strategy.advice import LARGE_IMAGES, SCENARIOS
@@ -129,7 +130,7 @@ def _plans(result: "Advised", out: Console) -> None:
     table = Table(
         box=box.SIMPLE_HEAD,
         title=f"Plans for {result.plan.backbone} at {result.plan.image_size_px} px, and what they take here "
-        f"(budget {_time(result.budget_s)})",
+        f"(budget {duration(result.budget_s)})",
         title_justify="left",
     )
     for name in ("", "plan", "expected", "at most", "memory", "added to the store"):
@@ -139,8 +140,8 @@ def _plans(result: "Advised", out: Console) -> None:
         table.add_row(
             "→" if here else "",
             _summary(plan),
-            _time(needed.seconds["total"]),
-            _time(needed.longest_s),
+            duration(needed.seconds["total"]),
+            duration(needed.longest_s),
             f"{needed.memory_bytes / 1e9:.1f} GB",
             f"{needed.store_bytes / 1e9:.2f} GB",
             style="bold" if here else "",
@@ -151,7 +152,7 @@ def _plans(result: "Advised", out: Console) -> None:
     )
     out.print(
         f"[bold]Recommended[/bold]: {result.plan.backbone}, {escape(_summary(result.plan))}; "
-        f"this advice took {_time(result.seconds['total'])}"
+        f"this advice took {duration(result.seconds['total'])}"
     )
 
 
@@ -207,7 +208,3 @@ def _competition(contest: "Competition", out: Console) -> None:
         f"{contest.recommended}, the smallest of those that the best is not ahead of.",
         style="dim",
     )
-
-
-def _time(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

@@ -169,9 +169,16 @@ def demo(
         bool, typer.Option("--compare", help="Run several plans in the same time each, as the verb compare does.")
     ] = False,
     plans: Annotated[str | None, typer.Option(metavar="NAMES", help="With --compare: which; see warmstart compare.")] = None,
-    budget: Annotated[str, typer.Option(metavar="TIME", help="With --compare: wall-clock for each plan.")] = "10m",
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="Not a head alone, but what advise recommends for this time. With --compare: wall-clock for each plan, 10m.",
+        ),
+    ] = None,
     resume: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="With --compare: go on with a comparison that was interrupted.")
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Go on with a run under --budget, or a comparison, that was interrupted."),
     ] = None,
     runs: Runs = Path("runs"),
     as_json: Json = False,
@@ -185,17 +192,25 @@ def demo(
             comparison = compare_demo(
                 names=names(plans),
                 seed=seed,
-                budget_s=seconds(budget),
+                budget_s=seconds(budget or "10m"),
                 runs=runs,
                 resume_from=resume,
                 watcher=terminal,
             )
         give(comparison.to_dict(), as_json, lambda: training_tables.compare(comparison, licence=f"elpv-dataset, {LICENCE}"))
         return
-    if plans or resume:
-        raise UsageError("--plans and --resume belong to --compare")
+    if plans:
+        raise UsageError("--plans belongs to --compare")
     with Terminal() as terminal:
-        result = demo_workflow(seed=seed, views=views, runs=runs, watcher=terminal, seconds_before=process_seconds())
+        result = demo_workflow(
+            seed=seed,
+            views=views,
+            runs=runs,
+            budget_s=seconds(budget) if budget else None,
+            resume_from=resume,
+            watcher=terminal,
+            seconds_before=process_seconds(),
+        )
     give(result.to_dict(), as_json, lambda: tables.demo(result))
 
 

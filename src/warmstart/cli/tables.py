@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from warmstart.cli.run_tables import advice_taken, took
 from warmstart.cli.terminal import printable
 from warmstart.errors import UsageError
 
@@ -61,7 +62,8 @@ def train(record: "RunRecord") -> None:
     out.print(_scores_table(record.scores))
     if "test" in record.scores:
         out.print(_classes_table(record.scores["test"]))
-    out.print(_took(record))
+    advice_taken(dict(record.advice), out)
+    out.print(took(record))
     out.print(f"written to [bold]{escape(printable(record.run_dir))}[/bold]", soft_wrap=True)
     out.print(
         f"predict with: warmstart predict {escape(printable(shlex.quote(record.run_dir)))} PICTURES…",
@@ -247,8 +249,9 @@ def demo(result: "Demo") -> None:
     table.add_column("macro-F1", justify="right")
     table.add_column("training", justify="right")
     low, high = test.accuracy_ci95
+    what = f"trained right of {record.plan.cut}" if record.plan.trains_network else "frozen"
     table.add_row(
-        "[bold]frozen EfficientNet-Lite0, this run[/bold]", f"[bold]{test.accuracy:.2%}[/bold] ({low:.1%}-{high:.1%})",
+        f"[bold]EfficientNet-Lite0, {what}, this run[/bold]", f"[bold]{test.accuracy:.2%}[/bold] ({low:.1%}-{high:.1%})",
         f"{test.macro_f1:.2%}", f"{record.seconds['total']:.0f} s",
     )  # fmt: skip
     for name, accuracy in result.published.items():
@@ -308,20 +311,6 @@ def _classes_table(scores: "Scores") -> Table:
 def _confused(label: int, counts: Iterable[int], names: Sequence[str]) -> str:
     wrong = [(count, names[i]) for i, count in enumerate(counts) if i != label and count]
     return f"{max(wrong)[1]} ({max(wrong)[0]})" if wrong else ""
-
-
-def _took(record: "RunRecord") -> str:
-    s = record.seconds
-    computed = record.cache.misses
-    speed = (
-        f"{computed:,} rows computed at {record.images_per_second:.0f} images/s"
-        if record.images_per_second
-        else "nothing computed"
-    )
-    return (
-        f"{s['total']:.1f} s in all: features {s['extract']:.1f} s ({speed}, {record.cache.hits:,} from the store), "
-        f"head {s['fit']:.1f} s · {record.engine['name']} {record.engine['precision']}, proved on your pictures"
-    )
 
 
 def _common_folder(paths: Sequence[str]) -> str:

@@ -1,5 +1,6 @@
 """The verbs that train: train, compare, lr-find."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,7 +24,13 @@ def train(
     ] = None,
     backbone: o.Backbone = "efficientnet_lite0",
     weights: o.Weights = "default",
-    cut: Cut = "pooled",
+    cut: Annotated[
+        str | None,
+        typer.Option(
+            help="Where the frozen part ends: 'pooled', a stage, 'pixels' (nothing is frozen), or 'auto': probe, then what advise "
+            "recommends. Default: auto, or pooled where another part of the recipe is given.",
+        ),
+    ] = None,
     taps: o.Taps = "auto",
     head: Annotated[str, typer.Option(help="linear, svm, svm-rbf, ridge, knn or mlp.")] = "linear",
     image_size: o.ImageSize = None,
@@ -51,7 +58,10 @@ def train(
     training: o.Training = None,
     budget: Annotated[
         str | None,
-        typer.Option(metavar="TIME", help="Wall-clock in which training is to end (90s, 10m, 1h): fewer epochs if need be."),
+        typer.Option(
+            metavar="TIME",
+            help="Wall-clock in which training is to end (90s, 10m, 1h): fewer epochs if need be. With --cut auto 2m if not given.",
+        ),
     ] = None,
     seed: o.Seed = 0,
     exclude: o.Exclude = None,
@@ -66,10 +76,12 @@ def train(
 ) -> None:
     """Train a classifier on a folder of class folders and write a run folder.
 
+    Without a recipe: first a head on the frozen network, then, if the time allows, what advise recommends; the best on val is kept.
     With --cut before 'pooled' and the linear head, the network right of the cut is trained as well; with another head, or
     --epochs 0, that head reads the frozen stage.
     """
     from warmstart.workflows.settings import TrainSettings
+    from warmstart.workflows.train import ADVISED, RECIPE
     from warmstart.workflows.train import resume as resume_workflow
     from warmstart.workflows.train import train as train_workflow
 
@@ -82,7 +94,7 @@ def train(
     typed = Plan(
         backbone=backbone,
         weights=weights,
-        cut=cut,
+        cut=cut or "pooled",
         taps=taps,
         head=head,
         image_size_px=image_size,
@@ -109,6 +121,9 @@ def train(
         store_bytes=o.size_bytes(cache_gb),
         budget_s=o.seconds(budget) if budget else None,
     )
+    if cut is None:
+        left_open = plan is None and all(getattr(typed, name) == getattr(Plan(), name) for name in RECIPE)
+        typed = replace(typed, cut=ADVISED if left_open else "pooled")
     with Terminal() as terminal:
         run = train_workflow(data, _planned(plan, typed), settings, watcher=terminal, seconds_before=process_seconds())
     o.give(run.record.to_dict(), as_json, lambda: tables.train(run.record))

@@ -130,6 +130,13 @@ def gather(seen: Seen, rows_of: RowsOf, *, seed: int, on_progress: Callable[[str
     curve = learning_curve(read(*sets[best]), y, n_classes=k, penalty=probes[best].penalty, seed=seed)
     on_progress("probing", 3, STEPS)
     pooled = read("pooled")
+    signs = picture_signs(
+        [picture.path for picture in seen.pictures],
+        size_px=seen.preprocessing.size_px,
+        resize=seen.preprocessing.resize,
+        seed=seed,
+    )
+    assert signs is not None  # they could be read when their rows were computed
     turns = _turned(seen, sample, probes[best], sets[best], rows_of, seed)
     evidence = Evidence(
         train_images=len(seen.labels),
@@ -145,12 +152,7 @@ def gather(seen: Seen, rows_of: RowsOf, *, seed: int, on_progress: Callable[[str
         scores={"logme": logme(pooled, y), "h_score": h_score(pooled, y), "knn": knn_accuracy(pooled, y)},
         source_names=_source_names(seen, pooled, y, seed),
         shift=_shift(seen, seed) if seen.pretrained else None,
-        pictures=picture_signs(
-            [picture.path for picture in seen.pictures],
-            size_px=seen.preprocessing.size_px,
-            resize=seen.preprocessing.resize,
-            seed=seed,
-        ),
+        pictures=signs,
         turned=turns,
         input_px=seen.preprocessing.size_px,
         notes=_notes(seen, counts, curve),

@@ -61,7 +61,7 @@ def learning_curve(X: Array, y: Labels, *, n_classes: int, penalty: float, seed:
         ranked = _ranked_within_class(y[rest], seed + fold)
         for s, share in enumerate(shares):
             chosen = rest[ranked < share]
-            head = LinearHead(penalty=penalty * len(rest) / len(chosen)).fit(X[chosen], y[chosen], n_classes=n_classes)
+            head = _fitted(X[chosen], y[chosen], penalty * len(rest) / len(chosen), n_classes)
             wrong[s, held_out] = head.logits(X[held_out]).argmax(axis=1) != y[held_out]
     sizes = np.array(shares) * fitted_per_class
     now = len(y) / n_classes
@@ -109,6 +109,14 @@ def gain_of(law: tuple[Floats, Floats, Floats], now: float, then: float) -> Floa
     _, b, c = law
     gain: Floats = b * (now**-c - then**-c)
     return gain
+
+
+def _fitted(X: Array, y: Labels, penalty: float, n_classes: int) -> LinearHead:
+    """As closely as candidates are told apart, which takes half the time of a fit that is kept."""
+    ((head,),) = LinearHead.fit_path(
+        X, y, n_classes=n_classes, weights=np.ones((1, len(y)), np.float32), grid=[{"penalty": penalty}]
+    )
+    return head
 
 
 def _ranked_within_class(y: Labels, seed: int) -> Floats:

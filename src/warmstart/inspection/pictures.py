@@ -56,10 +56,17 @@ class Turned:
         return self.accuracy - self.plain_accuracy
 
 
-def picture_signs(paths: Sequence[str], *, size_px: int, resize: str, seed: int) -> PictureSigns:
-    """Of a random sample of readable files. Headers only, but for the grey ones."""
-    chosen = [paths[i] for i in np.random.default_rng(seed).permutation(len(paths))[:HEADERS]]
-    headers = [read_header(Path(path)) for path in chosen]
+def picture_signs(paths: Sequence[str], *, size_px: int, resize: str, seed: int) -> PictureSigns | None:
+    """Of a random sample; None where none of it is readable. Headers only, but for the grey ones."""
+    chosen, headers = [], []
+    for i in np.random.default_rng(seed).permutation(len(paths))[:HEADERS]:
+        try:
+            headers.append(read_header(Path(paths[i])))
+        except PictureError:  # named where its row is computed
+            continue
+        chosen.append(paths[i])
+    if not headers:
+        return None
     shorter = np.array([min(header.width, header.height) for header in headers])
     longer = np.array([max(header.width, header.height) for header in headers])
     needed = needed_shorter_side_px(size_px, resize)

@@ -10,6 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from warmstart.records import Plan
 
 # Below, training the network has not paid: on 100 and 400 pictures training from `stage5` on was between 2.7 points below and 0.3 above the
@@ -24,7 +27,12 @@ KEEPS_CLASS = -0.03  # change of the probe's accuracy on turned pictures above w
 SMALL_PICTURES_PX = 96  # BiT's hyper-rule: smaller pictures are enlarged less than larger ones
 SMALL_PICTURES_INPUT_PX = 128
 IMBALANCE_TO_NAME = 10.0
-DEFAULT_BUDGET_S = 600.0  # of a run for which nobody named a time
+DEFAULT_BUDGET_S = 600.0  # that `advise` plans for when nobody named a time
+TRAIN_BUDGET_S = (
+    120.0  # that `train` takes at most when nobody named one: people wait this long for something they did not ask for
+)
+FEWEST_VAL = 20  # val pictures below which nothing says whether training helped
+BETTER_Z = 1.0  # standard errors of the paired difference of losses on val by which training must be ahead of the probe
 
 YOSINSKI = "Yosinski et al. 2014"  # features pass from general to specific with depth
 KORNBLITH = "Kornblith et al. 2019"  # fixed features are strong on similar data; fine-tuning closes in and passes with more
@@ -56,17 +64,28 @@ class Measured:
     stages: tuple[str, ...]  # cuts between pixels and pooled
 
 
+@dataclass(frozen=True, slots=True)
+class Option:
+    """Where one may cut, and what it is expected to bring."""
+
+    share: float  # of the stages that lie left of the cut: 0 the pixels, 1 pooled
+    gain: float  # of accuracy over the frozen probe, points
+
+
+PROBE = Option(1.0, 0.0)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Scenario:
-    """A row of the table. ``cuts`` from the boldest to the plainest: a share of the stages, 0 the pixels, 1 pooled."""
+    """A row of the table. ``options`` from the boldest to the plainest, which is the probe."""
 
     band: Band
     similarity: Similarity
     textbook: str
-    cuts: tuple[float, ...]
-    learning_rate: float | None
-    depth_decay: float | None
-    epochs: int | None
+    options: tuple[Option, ...]
+    learning_rate: float
+    depth_decay: float
+    epochs: int
     sources: tuple[str, ...]
 
 
@@ -74,19 +93,23 @@ class Scenario:
 SCENARIOS: tuple[Scenario, ...] = (
     Scenario(
         band="small", similarity="similar", textbook="train a new head on the pooled features",
-        cuts=(1.0,), learning_rate=None, depth_decay=None, epochs=None, sources=(KORNBLITH, KUMAR),
+        options=(Option(0.625, 0.5), PROBE),
+        learning_rate=1e-3, depth_decay=0.7, epochs=15, sources=(KORNBLITH, KUMAR),
     ),
     Scenario(
         band="small", similarity="different", textbook="train a new head on earlier features",
-        cuts=(1.0,), learning_rate=None, depth_decay=None, epochs=None, sources=(YOSINSKI, KUMAR),
+        options=(Option(0.5, 0.5), PROBE),
+        learning_rate=1e-3, depth_decay=0.7, epochs=15, sources=(YOSINSKI, KUMAR),
     ),
     Scenario(
         band="large", similarity="similar", textbook="fine-tune everything gently",
-        cuts=(0.0, 0.375, 0.625, 1.0), learning_rate=1e-3, depth_decay=0.7, epochs=15, sources=(KORNBLITH, KUMAR),
+        options=(Option(0.0, 1.0), Option(0.375, 1.5), Option(0.625, 1.4), PROBE),
+        learning_rate=1e-3, depth_decay=0.7, epochs=15, sources=(KORNBLITH, KUMAR),
     ),
     Scenario(
         band="large", similarity="different", textbook="train (almost) everything",
-        cuts=(0.0, 0.25, 0.5, 1.0), learning_rate=1e-3, depth_decay=0.7, epochs=15, sources=(YOSINSKI, BIT),
+        options=(Option(0.0, 2.3), Option(0.25, 3.0), Option(0.5, 2.3), PROBE),
+        learning_rate=1e-3, depth_decay=0.7, epochs=15, sources=(YOSINSKI, BIT),
     ),
 )  # fmt: skip
 
@@ -105,6 +128,7 @@ class Advice:
 
     scenario: Scenario
     plans: tuple[Plan, ...]
+    gains: tuple[float, ...]  # of accuracy over the probe, points, that plans like these brought in our study
     reasons: tuple[Reason, ...]
 
     def to_dict(self) -> dict[str, Any]:
@@ -116,6 +140,7 @@ class Advice:
                 "textbook": self.scenario.textbook,
             },
             "plans": [plan.to_dict() for plan in self.plans],
+            "gains": list(self.gains),
             "reasons": [asdict(reason) for reason in self.reasons],
         }
 
@@ -135,8 +160,10 @@ def advise(measured: Measured, base: Plan) -> Advice:
         augment=augment,
         training={"learning_rate": scenario.learning_rate, "depth_decay": scenario.depth_decay, "epochs": scenario.epochs},
     )
-    cuts = dict.fromkeys(cut_at(share, measured.stages) for share in scenario.cuts)  # a short network has fewer
-    plans = tuple(replace(common, cut=cut) if cut == "pooled" else replace(trained, cut=cut) for cut in cuts)
+    gains: dict[str, float] = {}  # a short network has fewer cuts than the table has options
+    for option in scenario.options:
+        gains.setdefault(cut_at(option.share, measured.stages), option.gain)
+    plans = tuple(replace(common, cut=cut) if cut == "pooled" else replace(trained, cut=cut) for cut in gains)
     reasons = [
         size_reason,
         similar_reason,
@@ -145,7 +172,7 @@ def advise(measured: Measured, base: Plan) -> Advice:
         augment_reason,
         *_image_size(measured),
     ]
-    return Advice(scenario=scenario, plans=plans, reasons=(*reasons, *_balance(measured)))
+    return Advice(scenario=scenario, plans=plans, gains=tuple(gains.values()), reasons=(*reasons, *_balance(measured)))
 
 
 def size_band(measured: Measured) -> tuple[Band, Reason]:
@@ -205,14 +232,24 @@ def first_that_fits(seconds: Sequence[float], budget_s: float) -> int:
     return next((i for i, needed in enumerate(seconds) if needed <= budget_s), len(seconds) - 1)
 
 
+def better_on_val(losses: NDArray[np.float64], probe: NDArray[np.float64]) -> bool:
+    """Whether a trained network is ahead of the probe on the same N val pictures; losses (N,) in nats.
+
+    By more than chance, because its epoch was chosen on these pictures, and because the probe is fitted once more on train and val
+    together, which a trained network is not.
+    """
+    gain = probe - losses
+    return bool(gain.mean() > BETTER_Z * gain.std() / math.sqrt(len(gain)))
+
+
 def _cut_reason(measured: Measured, scenario: Scenario) -> Reason:
     source = ", ".join(scenario.sources)
-    if scenario.cuts == (1.0,):
+    if scenario.options == (PROBE,):
         where = "after the whole backbone (pooled), every stage's features being read on the way"
         if scenario.similarity == "different":
             where += f"; stage {measured.first_as_good} is already as good as the best, so the head leans on the earlier ones"
         return Reason(text=f"Cut {where}: only a head is trained.", source=source)
-    boldest = ", then ".join(dict.fromkeys(cut_at(share, measured.stages) for share in scenario.cuts))
+    boldest = ", then ".join(dict.fromkeys(cut_at(option.share, measured.stages) for option in scenario.options))
     return Reason(text=f"Cut as far left as the time allows: {boldest}, which is the probe.", source=source)
 
 

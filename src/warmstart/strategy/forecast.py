@@ -16,6 +16,7 @@ from warmstart.records import Plan
 STORED_BYTES = 2  # half precision
 TRAINED_BYTES = 16  # a parameter in training: weight, gradient, two moments of AdamW
 LOOKING = 3.0  # forward alone is about three times as fast as forward and back (two matrix products of three fall away)
+FEWEST_EPOCHS = 0.5  # share of a plan's epochs below which it is not begun: a schedule cut down further is another plan
 # Defaults of `training.settings` and `training.feature_norm`, which this layer cannot see; a test compares.
 EPOCHS, COLD_EPOCHS, SETTLING_BATCHES = 15, 60, 12
 
@@ -57,6 +58,7 @@ class Forecast:
 
     seconds: Mapping[str, float]  # extract, fit, train, total, which begins with the process; as a run record has them
     longest_s: float
+    test_s: float  # of that, testing a trained network through an engine, when its training is over
     memory_bytes: int
     store_bytes: int  # added to the store
 
@@ -86,7 +88,7 @@ def forecast(plan: Plan, speed: Speed, work: Work) -> Forecast:
     store = work.missing_taps * work.features * STORED_BYTES
     memory = work.base_bytes + sum(work.images.values()) * work.features * (STORED_BYTES + 4)
     if not plan.trains_network:
-        return _summed(start=work.start_s, extract=extract, fit=work.fit_s, train=0.0, longest=0.0, memory=memory, store=store)
+        return _summed(start=work.start_s, extract=extract, fit=work.fit_s, memory=memory, store=store)
 
     train, val = work.images["train"], work.images["val"]
     held_out = val + work.images["test"]
@@ -102,15 +104,16 @@ def forecast(plan: Plan, speed: Speed, work: Work) -> Forecast:
             rows = train * views + val if work.missing_activations is None else work.missing_activations[cut]
             extract += rows * (1 / speed.decode + speed.share_left[cut] / speed.engine) + work.open_s
             store += rows * (work.activations[cut] + work.features) * STORED_BYTES
-    extract += held_out * whole + work.open_s  # the trained network is tested through an engine
+    test = held_out * whole + work.open_s  # the trained network is tested through an engine
     store += held_out * work.features * STORED_BYTES
     epochs = int(plan.training.get("epochs", COLD_EPOCHS if plan.weights == "random" and plan.cut == "pixels" else EPOCHS))
     largest = max(speed.train_bytes_per_image[cut] for cut in cuts)
     memory += work.params_right[plan.cut] * TRAINED_BYTES + plan.batch_size * largest
     return _summed(
         start=work.start_s,
-        extract=extract,
+        extract=extract + test,
         fit=work.fit_s,
+        test=test,
         train=per_epoch * expected_epochs(epochs, plan.training.get("patience")),
         longest=per_epoch * epochs,
         memory=memory,
@@ -142,10 +145,27 @@ def side_by_side(before: Mapping[str, float], after: Mapping[str, float]) -> tup
     )
 
 
-def _summed(*, start: float, extract: float, fit: float, train: float, longest: float, memory: int, store: int) -> Forecast:
+def fits(needed: Forecast, left_s: float) -> bool:
+    """Whether a plan can be run in the time that is left, if need be with fewer epochs: not fewer than `FEWEST_EPOCHS` of them."""
+    training = needed.longest_s - needed.seconds["total"] + needed.seconds["train"]
+    return needed.longest_s - (1 - FEWEST_EPOCHS) * training <= left_s
+
+
+def _summed(
+    *,
+    start: float,
+    extract: float,
+    fit: float,
+    memory: int,
+    store: int,
+    train: float = 0.0,
+    longest: float = 0.0,
+    test: float = 0.0,
+) -> Forecast:
     return Forecast(
         seconds={"extract": extract, "fit": fit, "train": train, "total": start + extract + fit + train},
         longest_s=start + extract + fit + longest,
+        test_s=test,
         memory_bytes=memory,
         store_bytes=store,
     )

@@ -16,7 +16,7 @@ import numpy as np
 from warmstart import machine
 from warmstart.backbones.catalog import find
 from warmstart.data.listing import read_listing
-from warmstart.errors import PictureError, UsageError
+from warmstart.errors import UsageError
 from warmstart.extraction.features import extract
 from warmstart.extraction.prefixes import tapped_prefix
 from warmstart.inspection.evidence import Evidence, Seen, gather
@@ -197,21 +197,8 @@ def _check_writable(plan_out: Path | None) -> None:
 
 def _input_size(dataset: Dataset, own: int, plan: Plan) -> int:
     paths = [dataset.pictures[i].path for i in dataset.positions("train")]
-    readable = [path for path in paths if _has_header(path)]
-    if not readable:
-        return own
-    signs = picture_signs(readable, size_px=own, resize=plan.resize, seed=plan.seed)
-    return input_size(signs.shorter_side_px[1], own)
-
-
-def _has_header(path: str) -> bool:
-    from warmstart.data.decoding import read_header
-
-    try:
-        read_header(path)
-    except PictureError:
-        return False
-    return True
+    signs = picture_signs(paths, size_px=own, resize=plan.resize, seed=plan.seed)
+    return input_size(signs.shorter_side_px[1], own) if signs else own
 
 
 def _rows_in_view(pictures: Sequence[Picture], view: str, ready: Ready, store: Store) -> np.ndarray:

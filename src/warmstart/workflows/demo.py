@@ -16,7 +16,8 @@ from warmstart.strategy.comparison import plans_by_name
 from warmstart.workflows.compare import Comparison, compare, resume
 from warmstart.workflows.outcome import Run
 from warmstart.workflows.settings import TrainSettings
-from warmstart.workflows.train import train
+from warmstart.workflows.train import ADVISED, train
+from warmstart.workflows.train import resume as resume_run
 from warmstart.workflows.watch import Watcher
 
 LICENCE = "CC BY-NC-SA 4.0 (the pictures: not for commercial use)"
@@ -44,13 +45,31 @@ class Demo:
         return self.run.record.to_dict() | {"published": self.published, "data_licence": LICENCE, "data_source": SOURCE}
 
 
-def demo(*, seed: int, views: str, runs: Path, watcher: Watcher, seconds_before: float = 0.0) -> Demo:
-    """Train on 1,968 pictures, test on 656. Raises DataError when the package is not installed."""
+def demo(
+    *,
+    seed: int,
+    views: str,
+    runs: Path,
+    watcher: Watcher,
+    budget_s: float | None = None,
+    resume_from: Path | None = None,
+    seconds_before: float = 0.0,
+) -> Demo:
+    """Train on 1,968 pictures, test on 656: a head, or with ``budget_s`` what is advised for so many seconds.
+
+    ``resume_from``: an advised run that was interrupted. Raises DataError when the package is not installed.
+    """
     listing, strata = solar_cells()
+    if resume_from is not None:
+        run = resume_run(resume_from, data=listing, watcher=watcher, strata=strata, seconds_before=seconds_before)
+        return Demo(run=run, published=PUBLISHED)
     # The pictures are shown as they are, 300×300: a network pretrained at 224 px reads somewhat larger pictures better than
     # those it was trained on (Touvron et al., Fixing the train-test resolution discrepancy, 2019). A run chooses nothing on test.
     plan = Plan(image_size_px=300, resize="squash", views=views, positive="defective", fractions=FRACTIONS, seed=seed)
-    run = train(listing, plan, TrainSettings(runs=runs), watcher=watcher, strata=strata, seconds_before=seconds_before)
+    if budget_s is not None:
+        plan = replace(plan, cut=ADVISED, fractions=COMPARED_FRACTIONS)
+    settings = TrainSettings(runs=runs, budget_s=budget_s)
+    run = train(listing, plan, settings, watcher=watcher, strata=strata, seconds_before=seconds_before)
     return Demo(run=run, published=PUBLISHED)
 
 

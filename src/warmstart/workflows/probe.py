@@ -16,7 +16,7 @@ from warmstart.backbones.chain import Backbone
 from warmstart.backbones.weights import load_backbone
 from warmstart.data.views import VIEW_POLICIES
 from warmstart.engines.build import Proven
-from warmstart.errors import DataError
+from warmstart.errors import DataError, UnknownNameError, UsageError
 from warmstart.extraction.features import Extraction, columns, extract
 from warmstart.extraction.prefixes import choose_engine, tapped_prefix
 from warmstart.heads.selection import Choice, choose_head
@@ -109,7 +109,8 @@ def make_ready(dataset: Dataset, plan: Plan, settings: TrainSettings, watcher: W
         unfreeze=tuple(backbone.resolve_cut(name) for name in plan.unfreeze),
         image_size_px=plan.image_size_px or backbone.spec.input_size_px,
     )
-    _tap_sets(plan, backbone)  # a wrong name is told before any work
+    _tap_sets(plan, backbone)  # wrong names are told before any work
+    _check_positive(plan, dataset)
     return Ready(plan=plan, dataset=dataset, backbone=backbone, proven=prove(dataset.pictures, backbone, plan))
 
 
@@ -199,3 +200,13 @@ def _tap_sets(plan: Plan, backbone: Backbone) -> dict[str, tuple[str, ...]]:
     wanted = "pooled" if is_cold(plan) and plan.taps == "auto" else plan.taps  # random features have nothing to choose by
     # A network that is trained right of the cut is read on both sides of it; another head reads the stage at the cut.
     return candidate_taps(wanted, "pooled" if plan.trains_network else plan.cut, backbone.tap_names)
+
+
+def _check_positive(plan: Plan, dataset: Dataset) -> None:
+    """A positive class must be one of two. Raises UnknownNameError or UsageError."""
+    if plan.positive is None:
+        return
+    if plan.positive not in dataset.class_names:
+        raise UnknownNameError("class for --positive", plan.positive, dataset.class_names)
+    if len(dataset.class_names) != 2:
+        raise UsageError(f"--positive is for two classes; {dataset.source} has {len(dataset.class_names)}")

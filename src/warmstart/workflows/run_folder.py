@@ -4,15 +4,18 @@ import csv
 import itertools
 import json
 import re
+import shutil
 from datetime import datetime
 from pathlib import Path
 
 from warmstart.errors import DataError, InputError, UsageError
 from warmstart.records import Plan, RunRecord, to_json
 from warmstart.strategy.forecast import Forecast
+from warmstart.workflows.history import HISTORY
 from warmstart.workflows.settings import TrainSettings
 
 FORECAST = "forecast"  # the key of plan.json that is no part of the recipe
+CANDIDATES = "candidates"  # a folder an advised run has for each plan that it trained
 START = "start.json"  # there, and checkpoints, while a run that can be resumed is under way
 
 PredictionRow = tuple[str, str, str, float]  # path, true class, predicted class, its probability
@@ -95,10 +98,21 @@ def write_run(folder: Path, record: RunRecord, predictions: list[PredictionRow],
         writer.writerow(["path", "true", "predicted", "probability"])
         writer.writerows((path, true, predicted, f"{p:.6f}") for path, true, predicted, p in predictions)
     (folder / "run.json").write_text(to_json(record.to_dict()), "utf-8", errors="surrogateescape")
-    for path in (folder / START, *folder.glob(checkpoint_path(folder, "*").name)):
-        path.unlink(missing_ok=True)
+    for home in (folder, *folder.glob(f"{CANDIDATES}/*")):
+        for path in (home / START, *home.glob(checkpoint_path(home, "*").name)):
+            path.unlink(missing_ok=True)
 
 
 def checkpoint_path(folder: Path, cut: str) -> Path:
     """Where training right of this cut leaves what it can be resumed from."""
     return folder / f"checkpoint-{cut}.safetensors"
+
+
+def candidate_folder(folder: Path, cut: str) -> Path:
+    """Where a plan of the advice leaves its history and checkpoint."""
+    return folder / CANDIDATES / cut
+
+
+def keep_candidate(folder: Path, cut: str) -> None:
+    """Its history becomes that of the run."""
+    shutil.copy(candidate_folder(folder, cut) / HISTORY, folder / HISTORY)

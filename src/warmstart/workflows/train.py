@@ -20,13 +20,17 @@ from warmstart.heads.catalog import head_spec
 from warmstart.heads.selection import CLASS_WEIGHTS
 from warmstart.records import Listing, Plan
 from warmstart.store.cache import Store
-from warmstart.workflows.dataset import Dataset, prepare
+from warmstart.workflows.advised import train_advised
+from warmstart.workflows.dataset import prepare
 from warmstart.workflows.forecasting import foresee, in_words
 from warmstart.workflows.outcome import Run, finish, frozen, tuned
 from warmstart.workflows.probe import extracted, make_ready, probe, probed
 from warmstart.workflows.run_folder import new_run_folder, read_start, write_plan, write_start
 from warmstart.workflows.settings import TrainSettings
 from warmstart.workflows.watch import Nobody, Watcher
+
+ADVISED = "auto"  # the cut of a plan that leaves the recipe to advice
+RECIPE = ("taps", "head", "views", "unfreeze", "augment", "training")  # what advice decides beside the cut
 
 
 def train(
@@ -49,9 +53,10 @@ def train(
     begin = time.perf_counter() - seconds_before
     check_plan(plan)
     listing = data if isinstance(data, Listing) else read_listing(data, exclude=settings.exclude)
+    if plan.cut == ADVISED:
+        return train_advised(listing, plan, settings, watcher, begin=begin, strata=strata, folder=folder)
     with Store(machine.store_folder(), settings.store_bytes) as store:
         ready = make_ready(prepare(listing, store, plan, watcher, strata=strata), plan, settings, watcher)
-        check_positive(plan, ready.dataset)
         expected = foresee(ready, store, begin=begin, budget_s=settings.budget_s)
         watcher.say(in_words(expected))
         folder = folder or new_run_folder(settings.runs, listing.source)
@@ -82,9 +87,12 @@ def resume(
     watcher = watcher or Nobody()
     begin = time.perf_counter() - seconds_before
     source, plan, settings = read_start(folder)
+    settings = replace(settings, download=download)
+    listing = data or read_listing(source, exclude=settings.exclude)
+    if plan.cut == ADVISED:
+        return train_advised(listing, plan, settings, watcher, begin=begin, strata=strata, folder=folder, resume=True)
     with Store(machine.store_folder(), settings.store_bytes) as store:
-        listing = data or read_listing(source, exclude=settings.exclude)
-        seen = probe(listing, plan, replace(settings, download=download), store, watcher, strata=strata)
+        seen = probe(listing, plan, settings, store, watcher, strata=strata)
         trained = tuned(seen, store, watcher, folder, begin=begin, budget_s=settings.budget_s, resume=True)
     return finish(seen, trained, folder, begin)
 
@@ -102,6 +110,8 @@ def check_plan(plan: Plan) -> None:
         if name not in known:
             raise UnknownNameError(what, name, known)
     find(plan.backbone)
+    if plan.cut == ADVISED:
+        _check_left_open(plan)
     if plan.threshold is not None and plan.positive is None:
         raise UsageError("--threshold is a probability of one class: name it with --positive CLASS")
     if plan.cut == "pixels" and not plan.trains_network:
@@ -120,11 +130,11 @@ def check_plan(plan: Plan) -> None:
         training_settings(plan.training, cold=False, seed=plan.seed)
 
 
-def check_positive(plan: Plan, dataset: Dataset) -> None:
-    """A positive class must be one of two. Raises UnknownNameError or UsageError."""
-    if plan.positive is None:
-        return
-    if plan.positive not in dataset.class_names:
-        raise UnknownNameError("class for --positive", plan.positive, dataset.class_names)
-    if len(dataset.class_names) != 2:
-        raise UsageError(f"--positive is for two classes; {dataset.source} has {len(dataset.class_names)}")
+def _check_left_open(plan: Plan) -> None:
+    """With cut 'auto' the recipe is the advice's. Raises UsageError when a part of it was given."""
+    usual = Plan()
+    given = [name for name in RECIPE if getattr(plan, name) != getattr(usual, name)]
+    if given:
+        raise UsageError(
+            f"cut 'auto' leaves the recipe to what is measured, and {', '.join(given)} was given: name a cut as well, such as pooled"
+        )

@@ -1,0 +1,118 @@
+"""train without a recipe: the probe first, so that a model exists after seconds; then what the advice has that fits the time.
+
+    ready → rows → probe → model/ ───────────────────────────────────────┐
+                 └→ evidence → advice → candidates, one after the other ─┴→ best on val → test, once → run folder
+
+A candidate is taken only where it is better on val than the probe by more than chance, so an advised run is never worse there.
+Ctrl-C ends training and keeps the best so far; after a kill `train.resume` goes on with the candidate that was interrupted.
+"""
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from warmstart import machine
+from warmstart.records import Listing, Plan
+from warmstart.store.cache import Store
+from warmstart.strategy.advice import TRAIN_BUDGET_S
+from warmstart.strategy.forecast import Forecast, fits
+from warmstart.workflows.advise import Advised, advised, ready_for_advice
+from warmstart.workflows.candidates import Clock, OnVal, Tried, earlier_seconds, on_val, ranked, try_each
+from warmstart.workflows.dataset import prepare
+from warmstart.workflows.outcome import Run, finish, frozen
+from warmstart.workflows.probe import extracted, probed
+from warmstart.workflows.run_folder import keep_candidate, new_run_folder, write_plan, write_start
+from warmstart.workflows.settings import TrainSettings
+from warmstart.workflows.watch import Watcher
+
+
+def train_advised(
+    listing: Listing,
+    plan: Plan,
+    settings: TrainSettings,
+    watcher: Watcher,
+    *,
+    begin: float,
+    strata: Mapping[str, Hashable] | None = None,
+    folder: Path | None = None,
+    resume: bool = False,
+) -> Run:
+    """Within ``settings.budget_s`` seconds from ``begin`` (by `time.perf_counter`); without one, within `TRAIN_BUDGET_S`.
+
+    ``plan`` says what is not the advice's to decide. ``resume``: ``folder`` holds an advised run that was interrupted. Raises what
+    `train` raises, and KeyboardInterrupt, once the run is written, where that ended its training.
+    """
+    budget_s = settings.budget_s or TRAIN_BUDGET_S
+    with Store(machine.store_folder(), settings.store_bytes) as store:
+        ready = ready_for_advice(prepare(listing, store, plan, watcher, strata=strata), plan, settings, watcher)
+        seen = extracted(ready, settings, store, watcher)
+        probe = probed(ready, seen)
+        trained = frozen(probe, watcher)
+        first = best = on_val(probe, trained) if len(seen.dataset.positions("val")) else None
+        folder = folder or new_run_folder(settings.runs, listing.source)
+        trained.model.save(folder / "model")
+        write_start(folder, listing.source, plan, settings)
+        watcher.say(f"a first model is in {folder}{_accuracy(first)}")
+
+        advice = advised(ready, seen, store, watcher, budget_s=budget_s, start_s=0.0)
+        clock = Clock(begin=begin, earlier_s=earlier_seconds(folder) if resume else 0.0, budget_s=budget_s)
+        candidates = ranked(advice.advice, advice.forecasts, probe) if first else []
+        expected = _expected(candidates, clock)
+        write_plan(folder / "plan.json", probe.plan, expected)
+        tried: list[Tried] = []
+        stopped = False
+        if first and best:
+            try:
+                for one, result in try_each(candidates, first, settings, store, watcher, folder, clock, resume=resume):
+                    tried.append(one)
+                    watcher.say(f"{one.cut}: {one.outcome}{_accuracy(result)}")
+                    if result and result.log_loss < best.log_loss:
+                        best = result
+                        best.trained.model.save(folder / "model")
+            except KeyboardInterrupt:
+                stopped = True
+                watcher.say("stopping; the best so far is tested and kept")
+    if best is not first and best:
+        keep_candidate(folder, best.probe.plan.cut)
+    run = finish(
+        best.probe if best else probe,
+        best.trained if best else trained,
+        folder,
+        begin,
+        expected=expected,
+        advice=_document(advice, first, tried),
+    )
+    if stopped:
+        raise KeyboardInterrupt
+    return run
+
+
+def _expected(candidates: Sequence[tuple[Plan, Forecast]], clock: Clock) -> Forecast | None:
+    """Of the whole run: what it has taken, and all candidates that will fit, one after the other. None where there is none."""
+    left = clock.left()
+    chosen: list[Forecast] = []
+    for _, needed in candidates:
+        if fits(needed, left):
+            chosen.append(needed)
+            left -= min(left, needed.seconds["total"])
+    if not chosen:
+        return None
+    spent = clock.budget_s - clock.left()
+    seconds = {name: sum(needed.seconds[name] for needed in chosen) for name in ("extract", "train")}
+    return replace(
+        max(chosen, key=lambda needed: needed.memory_bytes),
+        seconds={**seconds, "total": clock.budget_s - left},
+        longest_s=min(clock.budget_s, spent + sum(needed.longest_s for needed in chosen)),
+        store_bytes=sum(needed.store_bytes for needed in chosen),
+    )
+
+
+def _document(advice: Advised, first: OnVal | None, tried: Sequence[Tried]) -> dict[str, Any]:
+    """For the run record."""
+    probe = {"val_accuracy": first.accuracy, "val_log_loss": first.log_loss} if first else {}
+    return {**advice.to_dict(), "probe": probe, "tried": [asdict(one) for one in tried]}
+
+
+def _accuracy(result: OnVal | None) -> str:
+    return f" (accuracy on val {result.accuracy:.3f})" if result else ""

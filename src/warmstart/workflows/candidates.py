@@ -1,0 +1,169 @@
+"""The plans of an advice, run one after the other within a time, each measured on val against the probe it starts from.
+
+the one that is to gain most first → fits the time? → tune → losses on val → better by more than chance? → the best so far
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from warmstart.backbones.weights import load_backbone
+from warmstart.evaluation.calibration import fit_temperature, softmax
+from warmstart.evaluation.metrics import log_losses
+from warmstart.extraction.features import columns
+from warmstart.records import Plan
+from warmstart.store.cache import Store
+from warmstart.strategy.advice import FEWEST_VAL, Advice, better_on_val
+from warmstart.strategy.forecast import Forecast, fits
+from warmstart.training.tuned import split_taps
+from warmstart.workflows.history import read_history
+from warmstart.workflows.outcome import Trained, tuned
+from warmstart.workflows.probe import Probe
+from warmstart.workflows.run_folder import candidate_folder
+from warmstart.workflows.settings import TrainSettings
+from warmstart.workflows.watch import Watcher
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tried:
+    """One plan of the advice: what it was to take, what it took and brought."""
+
+    cut: str
+    forecast_s: float
+    measured_s: float | None = None  # None: it was not run to its end
+    val_accuracy: float | None = None
+    val_log_loss: float | None = None  # at the temperature that fits val best
+    outcome: str  # 'kept', or why not
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class OnVal:
+    """A model, the probe it was made from, and how it does on val, N pictures."""
+
+    probe: Probe  # with the plan that was run
+    trained: Trained
+    losses: np.ndarray  # float64 (N,), nats, at the temperature that fits best
+    accuracy: float
+
+    @property
+    def log_loss(self) -> float:
+        """Mean over val."""
+        return float(self.losses.mean())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clock:
+    """How much time is left."""
+
+    begin: float  # by `time.perf_counter`
+    earlier_s: float  # that the run took before it was interrupted
+    budget_s: float
+
+    def left(self) -> float:
+        """Seconds; below 0 when it is over."""
+        return self.budget_s - self.earlier_s - (time.perf_counter() - self.begin)
+
+
+def on_val(probe: Probe, trained: Trained) -> OnVal:
+    """Of a data set that has val pictures. Losses of two models on the same pictures can be paired."""
+    val = probe.dataset.positions("val")
+    labels = probe.dataset.labels[val]
+    logits = trained.val_head.logits(columns(trained.rows[val], trained.model.layout, trained.model.taps))
+    probabilities = softmax(logits.astype(np.float64), fit_temperature(logits, labels))
+    return OnVal(
+        probe=probe,
+        trained=trained,
+        losses=log_losses(probabilities, labels),
+        accuracy=float(np.mean(logits.argmax(axis=1) == labels)),
+    )
+
+
+def ranked(advice: Advice, forecasts: Sequence[Forecast], probe: Probe) -> list[tuple[Plan, Forecast]]:
+    """The plans that train the network, the one that is to gain most first. They start as the probe, so they read its taps."""
+    own = probe.plan
+    plans = [both for both in zip(advice.plans, advice.gains, forecasts, strict=True) if both[0].trains_network]
+    return [
+        (replace(plan, taps=own.taps, engine=own.engine, precision=own.precision), needed)
+        for plan, _, needed in sorted(plans, key=lambda both: -both[1])
+    ]
+
+
+def try_each(
+    candidates: Sequence[tuple[Plan, Forecast]],
+    first: OnVal,
+    settings: TrainSettings,
+    store: Store,
+    watcher: Watcher,
+    folder: Path,
+    clock: Clock,
+    *,
+    resume: bool,
+) -> Iterator[tuple[Tried, OnVal | None]]:
+    """What became of each, and the model where there is one; the caller saves it while the next one waits.
+
+    ``folder`` is the run's; each candidate has its own in it for history and checkpoint. With ``resume`` one that has begun is gone on
+    with, from its checkpoint, whatever the time.
+    """
+    for plan, needed in candidates:
+        home = candidate_folder(folder, plan.cut)
+        begun = resume and home.is_dir()
+        forecast_s = needed.seconds["total"]
+        obstacle = None if begun else _obstacle(plan, needed, first, clock.left())
+        if obstacle:
+            yield Tried(cut=plan.cut, forecast_s=forecast_s, outcome=obstacle), None
+            continue
+        watcher.say(f"training right of {plan.cut}; expected to take {min(forecast_s, clock.left()):.0f} s")
+        start = time.perf_counter()
+        home.mkdir(parents=True, exist_ok=True)
+        result = _run(plan, needed, first, settings, store, watcher, home, clock, resume=begun)
+        kept = better_on_val(result.losses, first.losses)
+        tried = Tried(
+            cut=plan.cut,
+            forecast_s=forecast_s,
+            measured_s=time.perf_counter() - start,
+            val_accuracy=result.accuracy,
+            val_log_loss=result.log_loss,
+            outcome="better on val" if kept else "not better on val than the probe by more than chance",
+        )
+        yield tried, result if kept else None
+
+
+def earlier_seconds(folder: Path) -> float:
+    """What an interrupted run had taken when the last of its candidates last looked at val."""
+    rows = [row for home in candidate_folder(folder, "*").parent.glob("*") for row in read_history(home)]
+    return max((row.elapsed_seconds for row in rows), default=0.0)
+
+
+def _run(
+    plan: Plan,
+    needed: Forecast,
+    first: OnVal,
+    settings: TrainSettings,
+    store: Store,
+    watcher: Watcher,
+    home: Path,
+    clock: Clock,
+    *,
+    resume: bool,
+) -> OnVal:
+    # Training changes the backbone's own modules, so each candidate gets one of its own.
+    backbone = load_backbone(plan.backbone, weights=plan.weights, download=settings.download, seed=plan.seed)
+    own = replace(first.probe, plan=plan, backbone=backbone)
+    budget_s = clock.budget_s - clock.earlier_s - needed.test_s
+    return on_val(own, tuned(own, store, watcher, home, begin=clock.begin, budget_s=budget_s, resume=resume))
+
+
+def _obstacle(plan: Plan, needed: Forecast, first: OnVal, left_s: float) -> str | None:
+    """Why this plan is not run, in words."""
+    if len(first.losses) < FEWEST_VAL:
+        return (
+            f"val has {len(first.losses)} pictures, too few to tell whether training helped; from {FEWEST_VAL} on it is tried"
+        )
+    if not split_taps(first.probe.backbone, plan.cut, first.probe.taps)[1]:
+        return f"the head reads {', '.join(first.probe.taps)}, all left of this cut"
+    if not fits(needed, left_s):
+        return f"does not fit in the {max(0.0, left_s):.0f} s that are left"
+    return None
