@@ -312,7 +312,7 @@ def test_a_comparison_is_a_table_with_the_majority_class_first_and_says_what_is_
         (["compare"], "give DATA to start, or --resume FOLDER"),
         (["compare", "photos", "--budget", "soon"], "for example 90s, 10m or 1.5h"),
         (["train", "photos", "--budget", "0m"], "no time to train in"),
-        (["demo", "--plans", "frozen"], "belong to --compare"),
+        (["demo", "--plans", "frozen"], "belongs to --compare"),
     ],
 )
 def test_time_and_plans_that_make_no_sense_are_refused(arguments: list[str], words: str, warmstart: Call) -> None:

@@ -16,7 +16,7 @@ from warmstart.data.views import DIHEDRAL, RESIZE_MODES, VIEW_POLICIES, apply_vi
 from warmstart.errors import UnknownNameError, UsageError
 
 DIGEST = bytes(range(16))
-DRAWN = ["standard-1", "standard-2", "standard-3000000", "strong-1", "strong-2", "strong-77"]
+DRAWN = ["standard-1", "standard-2", "standard-3000000", "unmirrored-1", "strong-1", "strong-2", "strong-77"]
 VIEWS = [*DIHEDRAL, *DRAWN]
 
 
@@ -186,6 +186,15 @@ def test_standard_views_show_the_picture_upright_and_mirror_half_of_the_time():
         assert (slope > 0).all() or (slope < 0).all()
         mirrored += slope[0] < 0
     assert 70 < mirrored < 130  # 100 ± 4 standard deviations
+
+
+def test_unmirrored_views_are_the_standard_ones_but_never_mirrored():
+    for k in range(1, 61):
+        standard, own = (
+            render(f"{policy}-{k}", picture=position_picture(), size_px=16).astype(int) for policy in ("standard", "unmirrored")
+        )
+        assert (np.diff(own[0].mean(axis=0)) > 0).all()
+        assert not np.array_equal(own, standard)  # other windows as well: its random numbers are its own
 
 
 def test_strong_views_mirror_as_well():

@@ -128,8 +128,8 @@ def test_clothes_and_solar_cells_get_different_advice_with_their_numbers() -> No
         (("flip", "rot180"), "mirrors"),
         (("flip",), "standard"),
         (("flip", "rot90"), "standard"),
-        ((), "none"),
-        (("rot180",), "none"),
+        ((), "unmirrored"),
+        (("rot180",), "unmirrored"),
     ],
 )
 def test_training_pictures_are_turned_as_far_as_they_keep_their_class(kept: tuple[str, ...], augment: str) -> None:

@@ -5,6 +5,8 @@ import itertools
 import json
 import re
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
@@ -66,6 +68,20 @@ def read_start(folder: Path) -> tuple[str, Plan, TrainSettings]:
     if not Path(document["data"]).exists():
         raise InputError(f"{folder} was trained on {document['data']}, which is gone. Bring it back, or start a new run.")
     return document["data"], Plan.from_dict(document["plan"]), settings
+
+
+@contextmanager
+def planned(folder: Path, plan: Plan, expected: Forecast | None) -> Iterator[None]:
+    """plan.json is there before the work begins; work that fails or is stopped before it left anything leaves no folder either."""
+    path = folder / "plan.json"
+    write_plan(path, plan, expected)
+    try:
+        yield
+    except BaseException:
+        path.unlink()
+        if not any(folder.iterdir()):
+            folder.rmdir()
+        raise
 
 
 def write_plan(path: Path, plan: Plan, expected: Forecast | None) -> None:

@@ -25,7 +25,7 @@ from warmstart.workflows.dataset import prepare
 from warmstart.workflows.forecasting import foresee, in_words
 from warmstart.workflows.outcome import Run, finish, frozen, tuned
 from warmstart.workflows.probe import extracted, make_ready, probe, probed
-from warmstart.workflows.run_folder import new_run_folder, read_start, write_plan, write_start
+from warmstart.workflows.run_folder import new_run_folder, planned, read_start, write_start
 from warmstart.workflows.settings import TrainSettings
 from warmstart.workflows.watch import Nobody, Watcher
 
@@ -60,8 +60,8 @@ def train(
         expected = foresee(ready, store, begin=begin, budget_s=settings.budget_s)
         watcher.say(in_words(expected))
         folder = folder or new_run_folder(settings.runs, listing.source)
-        write_plan(folder / "plan.json", plan, expected)
-        seen = probed(ready, extracted(ready, settings, store, watcher))
+        with planned(folder, plan, expected):
+            seen = probed(ready, extracted(ready, settings, store, watcher))
         if plan.trains_network:
             write_start(folder, listing.source, plan, settings)
             trained = tuned(seen, store, watcher, folder, begin=begin, budget_s=settings.budget_s)
