@@ -94,6 +94,7 @@ def test_the_record_holds_evidence_reasons_forecast_and_truth(run: Run) -> None:
 def test_what_training_leaves_for_a_kill_is_gone_and_the_curves_stay(run: Run) -> None:
     names = {path.name for path in run.folder.rglob("*")}
     assert not [name for name in names if name.startswith(("checkpoint", "start"))]
+    assert {"depth-profile.png", "depth-profile.svg"} <= names
     for one in tried(run):
         assert (run.folder / "candidates" / str(one["cut"]) / "history.csv").is_file() == (one["measured_s"] is not None)
 

@@ -20,6 +20,9 @@ def advise(
         typer.Option(metavar="NAMES", help="Let these compete, joined by ','; NAME@random is one with random weights."),
     ] = None,
     plan_out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the recommended plan here.")] = None,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Draw the depth profile into this folder, as PNG and SVG.")
+    ] = None,
     budget: Annotated[
         str | None, typer.Option(metavar="TIME", help="What the run may take at most, such as 90s or 10m; default 10m.")
     ] = None,
@@ -43,5 +46,7 @@ def advise(
         exclude=tuple(exclude or ()), download=download, budget_s=o.seconds(budget) if budget is not None else None
     )
     with Terminal() as terminal:
-        result = advise_workflow(data, plan, settings, backbones=o.names(backbones), plan_out=plan_out, watcher=terminal)
+        result = advise_workflow(
+            data, plan, settings, backbones=o.names(backbones), plan_out=plan_out, plot=plot, watcher=terminal
+        )
     o.give(result.to_dict(), as_json, lambda: advice_tables.advice(result, console()))

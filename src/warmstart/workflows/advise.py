@@ -78,13 +78,15 @@ def advise(
     *,
     backbones: Sequence[str] = (),
     plan_out: Path | None = None,
+    plot: Path | None = None,
     watcher: Watcher | None = None,
     strata: Mapping[str, Hashable] | None = None,
 ) -> Advised:
     """Advice for a folder, manifest, list of (path, label) or DataFrame.
 
     ``plan`` gives what is not to be decided: backbone (unless ``backbones`` are to compete), weights, resize, splits, seed, and the
-    image size if it has one. ``settings.budget_s`` is the time that the run may take; without one, `DEFAULT_BUDGET_S`.
+    image size if it has one. ``settings.budget_s`` is the time that the run may take; without one, `DEFAULT_BUDGET_S`. ``plot``: a
+    folder for the picture of the depth profile.
     Raises DataError, UsageError, BackboneError or StoreError, each saying what to do.
     """
     plan, settings, watcher = plan or Plan(), settings or TrainSettings(), watcher or Nobody()
@@ -92,6 +94,8 @@ def advise(
     for name in (plan.backbone, *backbones):
         find(name.removesuffix(RANDOM))
     _check_writable(plan_out)
+    if plot is not None and not plot.is_dir():
+        raise UsageError(f"--plot {str(plot)!r} is no folder: name one that is there, such as .")
     listing = data if isinstance(data, Listing) else read_listing(data, exclude=settings.exclude)
     with Store(machine.store_folder(), settings.store_bytes) as store:
         dataset = prepare(listing, store, plan, watcher, strata=strata)
@@ -104,6 +108,8 @@ def advise(
         start_s = machine.process_seconds() - (time.perf_counter() - begin) + time.perf_counter() - start
         seen = extracted(ready, settings, store, watcher)
         result = advised(ready, seen, store, watcher, budget_s=settings.budget_s or DEFAULT_BUDGET_S, start_s=start_s)
+    if plot is not None:
+        draw_evidence(result.evidence, listing.source, plot)
     if plan_out is not None:
         write_plan(plan_out, result.plan, result.forecasts[result.chosen])
     total = time.perf_counter() - begin
@@ -170,6 +176,23 @@ def advised(ready: Ready, seen: Extracted, store: Store, watcher: Watcher, *, bu
         forecasts=forecasts,
         competition=None,
         seconds={"probe": probe_s, "measure": time.perf_counter() - begin},
+    )
+
+
+def draw_evidence(evidence: Evidence, source: str, folder: Path) -> tuple[Path, Path]:
+    """folder/depth-profile.png and .svg."""
+    from warmstart.report.depth_profile import StagePoint, draw_depth_profile
+
+    points = [
+        StagePoint(tap=s.tap, accuracy=s.accuracy, accuracy_ci95=s.accuracy_ci95, knn_accuracy=s.knn_accuracy)
+        for s in evidence.depth.stages
+    ]
+    return draw_depth_profile(
+        points,
+        majority_accuracy=evidence.majority_accuracy,
+        distances=evidence.shift.stages if evidence.shift else {},
+        title=f"{Path(source).resolve().name}: what each stage knows of the classes",
+        folder=folder,
     )
 
 

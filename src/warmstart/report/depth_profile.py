@@ -1,0 +1,63 @@
+"""The picture of the evidence: what a linear probe knows of the class at each stage, and how far the pictures are from the source's."""
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from warmstart.report.canvas import INK, PALE, new_figure, printable, save, style
+from warmstart.report.curves import COLOURS, DASHES, MARKER, MARKERS
+
+
+@dataclass(frozen=True, kw_only=True)
+class StagePoint:
+    """One stage; accuracies 0 … 1, held out by folds."""
+
+    tap: str
+    accuracy: float
+    accuracy_ci95: tuple[float, float]
+    knn_accuracy: float
+
+
+def draw_depth_profile(
+    stages: Sequence[StagePoint], *, majority_accuracy: float, distances: Mapping[str, float], title: str, folder: Path
+) -> tuple[Path, Path]:
+    """Write folder/depth-profile.png and .svg, 1200 × 700 px.
+
+    ``distances``: stage → distance of the pictures' statistics from the source's (0 the same, about 1 a blank picture); written
+    below the names of stages that have one. Raises ValueError for no stages.
+    """
+    if not stages:
+        raise ValueError("no stages to draw")
+    with style():
+        figure, axes = new_figure()
+        axes.set_title("\n".join(textwrap.wrap(printable(title), 90)))
+        places = range(len(stages))
+        low, high = ([100 * stage.accuracy_ci95[end] for stage in stages] for end in (0, 1))
+        axes.fill_between(places, low, high, color=COLOURS[1], alpha=0.15, linewidth=0)
+        for number, (name, values) in enumerate(
+            {
+                "linear probe (band: 95 % interval)": [100 * stage.accuracy for stage in stages],
+                "nearest neighbours": [100 * stage.knn_accuracy for stage in stages],
+            }.items(),
+            1,
+        ):
+            axes.plot(
+                places, values, color=COLOURS[number], linestyle=DASHES[number - 1], marker=MARKERS[number], linewidth=2.2,
+                label=name, **MARKER,
+            )  # fmt: skip
+        axes.axhline(100 * majority_accuracy, color=PALE, linewidth=1.2)
+        axes.annotate(
+            f"majority class {majority_accuracy:.1%}", (1, 100 * majority_accuracy), (0, 4), ("axes fraction", "data"),
+            "offset points", ha="right", color=PALE,
+        )  # fmt: skip
+        axes.set_xticks(
+            list(places),
+            [stage.tap + (f"\n{distances[stage.tap]:.2f}" if stage.tap in distances else "") for stage in stages],
+        )
+        axes.set_xlabel(
+            "stage, from the pixels to the classifier" + ("; below it the distance from the source" if distances else "")
+        )
+        axes.set_ylabel("accuracy on held-out folds of train, %")
+        axes.legend(loc="lower right", bbox_to_anchor=(1, 1.0), ncols=2, frameon=False, labelcolor=INK)
+        return save(figure, folder, "depth-profile")
