@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,10 +17,12 @@ from warmstart.strategy.advice import (
     SCENARIOS,
     Measured,
     advise,
+    better_on_val,
+    by_gain,
     cut_at,
-    first_that_fits,
     input_size,
     judged_similarity,
+    recommended,
     size_band,
 )
 
@@ -186,8 +189,24 @@ def test_a_network_without_stages_is_cut_at_its_ends() -> None:
     assert {cut_at(share, ()) for share in (0.0, 0.4, 1.0)} == {"pixels", "pooled"}
 
 
-def test_the_boldest_plan_that_fits_is_taken_and_the_probe_where_none_does() -> None:
-    assert [first_that_fits([900, 300, 20], budget) for budget in (1000, 400, 30, 1)] == [0, 1, 2, 2]
+def test_the_plan_that_gained_most_and_fits_is_recommended_and_the_probe_where_none_does() -> None:
+    gains, seconds = (None, 3.0, 2.3, 0.0), (900, 500, 300, 20)
+    assert [recommended(gains, seconds, budget) for budget in (1000, 499, 30, 1)] == [1, 2, 3, 3]
+
+
+def test_a_gain_that_nobody_measured_recommends_nothing_and_is_tried_after_those_that_were() -> None:
+    assert by_gain((None, None, 1.4, 0.0)) == [2, 1, 0, 3]
+    assert recommended((None, 0.0), (1, 1), 10) == 1
+
+
+def test_training_must_be_ahead_on_val_by_more_than_chance() -> None:
+    random = np.random.default_rng(0)
+    probe = random.exponential(0.5, 100)
+    assert better_on_val(probe - 0.1, probe)
+    assert not better_on_val(probe, probe)
+    assert not better_on_val(probe + 0.1, probe)
+    noisy = probe - 0.01 + random.normal(0, 1, 100)
+    assert not better_on_val(noisy + (probe - noisy).mean() - 0.01, probe)  # ahead by 0.01, of which the error is 0.1
 
 
 def test_tiny_pictures_are_enlarged_less() -> None:

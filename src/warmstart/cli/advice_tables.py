@@ -133,13 +133,14 @@ def _plans(result: "Advised", out: Console) -> None:
         f"(budget {duration(result.budget_s)})",
         title_justify="left",
     )
-    for name in ("", "plan", "expected", "at most", "memory", "added to the store"):
+    for name in ("", "plan", "gained on such data", "expected", "at most", "memory", "added to the store"):
         table.add_column(name, justify="left" if name in ("", "plan") else "right")
-    for plan, needed in zip(result.advice.plans, result.forecasts, strict=True):
+    for plan, gain, needed in zip(result.advice.plans, result.advice.gains, result.forecasts, strict=True):
         here = plan == result.plan
         table.add_row(
             "→" if here else "",
             _summary(plan),
+            "not measured" if gain is None else f"{gain:+.1f} points" if plan.trains_network else "",
             duration(needed.seconds["total"]),
             duration(needed.longest_s),
             f"{needed.memory_bytes / 1e9:.1f} GB",

@@ -32,7 +32,9 @@ from warmstart.strategy.advice import Measured
 from warmstart.strategy.taps import tap_sets
 from warmstart.strategy.transferability import h_score, knn_accuracy, logme
 
-MOST_PICTURES = 2000  # of train that the probes are fitted on: more would narrow intervals below what decides anything
+MOST_PICTURES = (
+    1200  # of train that the probes are fitted on: intervals are then ± 2 points, and more would decide nothing else
+)
 TURNED_PICTURES = 200  # the standard error of a change is then about 2 points
 TURNS = ("flip", "rot180", "rot90")
 STEPS = 4

@@ -1,20 +1,22 @@
 """How fast this machine is, in a few seconds: decoding, the frozen network through its engine, and training right of a cut.
 
-    24 pictures → decode, in threads │ engine │ each stage alone │ forward and back right of each cut
+    24 pictures → decode, in threads │ engine │ each stage alone, forward and back
     random rows → the matrix product that fitting a head consists of
 
 B batch, N examples, D features, K classes, F folds.
 """
 
 import copy
+import itertools
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from warmstart.backbones.chain import Backbone, sequence, split
+from warmstart.backbones.chain import Backbone, sequence
 from warmstart.backbones.taps import Normalise
 from warmstart.engines.protocol import Engine
 from warmstart.extraction.ahead import map_ahead
@@ -54,50 +56,57 @@ def fit_seconds(n: int, widths: Sequence[int], *, n_classes: int, folds: int) ->
 
 
 def measure(backbone: Backbone, pixels: np.ndarray, cuts: Sequence[str], *, decode: float, engine: float) -> Speed:
-    """The rest of `Speed`: shares of the stages, and training right of ``cuts``, on copies. ``pixels`` uint8 (N, 3, S, S)."""
+    """The rest of `Speed`: shares of the stages, and training right of ``cuts``, on a copy. ``pixels`` uint8 (N, 3, S, S).
+
+    Every stage is run forward and back once; what a cut takes is the sum over the stages right of it.
+    """
     x = Normalise(backbone.spec.mean, backbone.spec.std)(torch.from_numpy(pixels[:BATCH])).contiguous(
         memory_format=torch.channels_last
     )
     network = copy.deepcopy(backbone)
     network.network.to(memory_format=torch.channels_last)
-    at_cut: dict[str, Tensor] = {"pixels": x}
-    spent: dict[str, float] = {"pixels": 0.0}
-    with torch.inference_mode():
-        sequence(network.links)(x)  # the first pass chooses kernels and fetches memory, so it is not timed
-        for stage in network.stages:
-            modules = nn.Sequential(*(link.module for link in network.links[stage.start : stage.stop]))
-            begin, before = time.perf_counter(), list(spent.values())[-1]
-            x = modules(x)
-            seconds = time.perf_counter() - begin
-            at_cut[stage.name], spent[stage.name] = x, before + seconds
-    training = {cut: _training(network, cut, at_cut[cut].clone()) for cut in cuts}
+    first = min((network.cuts.index(cut) for cut in cuts), default=len(network.stages))
+    parts: list[_StageSeconds] = []
+    for number, stage in enumerate(network.stages):
+        x, part = _stage_seconds(sequence(network.links[stage.start : stage.stop]), x, backward=number >= first)
+        parts.append(part)
+    left = list(itertools.accumulate((part.forward for part in parts), initial=0.0))
+    right = {cut: parts[network.cuts.index(cut) :] for cut in cuts}
     return Speed(
         decode=decode,
         engine=engine,
-        share_left={cut: seconds / spent[network.stages[-1].name] for cut, seconds in spent.items()},
-        train={cut: speed for cut, (speed, _) in training.items()},
-        train_bytes_per_image={cut: size for cut, (_, size) in training.items()},
+        share_left={cut: seconds / left[-1] for cut, seconds in zip(network.cuts, left, strict=True)},
+        train={cut: len(x) / sum(part.forward + part.backward for part in stages) for cut, stages in right.items()},
+        train_bytes_per_image={cut: sum(part.kept_bytes for part in stages) // len(x) for cut, stages in right.items()},
     )
 
 
-def _training(network: Backbone, cut: str, x: Tensor) -> tuple[float, int]:
-    """(images/s, bytes kept for the backward pass of one image) of forward and backward from the cut on."""
-    _, suffix = split(network, cut)
-    labels = torch.zeros(len(x), dtype=torch.long)
+@dataclass(frozen=True, slots=True)
+class _StageSeconds:
+    """One stage on a batch."""
+
+    forward: float
+    backward: float  # 0 where it was not asked for
+    kept_bytes: int  # for the backward pass
+
+
+def _stage_seconds(stage: nn.Module, x: Tensor, *, backward: bool) -> tuple[Tensor, _StageSeconds]:
+    """(output, what it took). Everything is done twice: the first time kernels are chosen and memory is fetched."""
     kept: dict[int, int] = {}
 
     def note(tensor: Tensor) -> Tensor:
         kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
         return tensor
 
-    def step() -> None:
-        loss = nn.functional.cross_entropy(suffix(x).float(), labels)
-        loss.backward()  # type: ignore[no-untyped-call]
-        suffix.zero_grad(set_to_none=True)
-
-    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        step()  # the first step chooses kernels and fetches memory, so it is not timed
-    return len(x) / _seconds(step), sum(kept.values()) // len(x)
+    with torch.set_grad_enabled(backward), torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        for _ in range(2):
+            start = time.perf_counter()
+            y = stage(x.detach().requires_grad_(backward))
+            between = time.perf_counter()
+            if backward:
+                y.backward(torch.ones_like(y))
+            end = time.perf_counter()
+    return y.detach(), _StageSeconds(between - start, end - between if backward else 0.0, sum(kept.values()))
 
 
 def _product_seconds(X: np.ndarray, columns: int) -> float:

@@ -8,6 +8,8 @@ from pathlib import Path
 from warmstart.report.canvas import INK, PALE, new_figure, printable, save, style
 from warmstart.report.curves import COLOURS, DASHES, MARKER, MARKERS
 
+TWO_LINES = 0.04  # of the height: a name and a distance below each place
+
 
 @dataclass(frozen=True, kw_only=True)
 class StagePoint:
@@ -31,6 +33,8 @@ def draw_depth_profile(
         raise ValueError("no stages to draw")
     with style():
         figure, axes = new_figure()
+        left, bottom, width, height = axes.get_position().bounds
+        axes.set_position((left, bottom + TWO_LINES, width, height - TWO_LINES))
         axes.set_title("\n".join(textwrap.wrap(printable(title), 90)))
         places = range(len(stages))
         low, high = ([100 * stage.accuracy_ci95[end] for stage in stages] for end in (0, 1))
@@ -59,5 +63,5 @@ def draw_depth_profile(
             "stage, from the pixels to the classifier" + ("; below it the distance from the source" if distances else "")
         )
         axes.set_ylabel("accuracy on held-out folds of train, %")
-        axes.legend(loc="lower right", bbox_to_anchor=(1, 1.0), ncols=2, frameon=False, labelcolor=INK)
+        axes.legend(loc="best", frameon=False, labelcolor=INK)
         return save(figure, folder, "depth-profile")

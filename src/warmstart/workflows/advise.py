@@ -23,7 +23,7 @@ from warmstart.inspection.evidence import Evidence, Seen, gather
 from warmstart.inspection.pictures import picture_signs
 from warmstart.records import Listing, Picture, Plan
 from warmstart.store.cache import Store
-from warmstart.strategy.advice import DEFAULT_BUDGET_S, Advice, first_that_fits, input_size
+from warmstart.strategy.advice import DEFAULT_BUDGET_S, Advice, input_size, recommended
 from warmstart.strategy.advice import advise as advise_from
 from warmstart.strategy.forecast import Forecast, Speed, forecast
 from warmstart.workflows.backbone_competition import RANDOM, Competition, competition
@@ -42,7 +42,7 @@ class Advised:
     data: Mapping[str, Any]
     evidence: Evidence
     advice: Advice
-    plan: Plan  # the boldest whose forecast fits ``budget_s``
+    plan: Plan  # that is to gain most of those whose forecast fits ``budget_s``
     budget_s: float
     speed: Speed
     forecasts: tuple[Forecast, ...]  # of advice.plans, in their order
@@ -170,7 +170,7 @@ def advised(ready: Ready, seen: Extracted, store: Store, watcher: Watcher, *, bu
         data=dataset.summary(),
         evidence=evidence,
         advice=advice,
-        plan=advice.plans[first_that_fits([f.longest_s for f in forecasts], budget_s)],
+        plan=advice.plans[recommended(advice.gains, [f.longest_s for f in forecasts], budget_s)],
         budget_s=budget_s,
         speed=speed,
         forecasts=forecasts,

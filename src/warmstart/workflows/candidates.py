@@ -16,7 +16,7 @@ from warmstart.evaluation.metrics import log_losses
 from warmstart.extraction.features import columns
 from warmstart.records import Plan
 from warmstart.store.cache import Store
-from warmstart.strategy.advice import FEWEST_VAL, Advice, better_on_val
+from warmstart.strategy.advice import FEWEST_VAL, Advice, better_on_val, by_gain
 from warmstart.strategy.forecast import Forecast, fits
 from warmstart.training.tuned import split_taps
 from warmstart.workflows.history import read_history
@@ -84,11 +84,8 @@ def on_val(probe: Probe, trained: Trained) -> OnVal:
 def ranked(advice: Advice, forecasts: Sequence[Forecast], probe: Probe) -> list[tuple[Plan, Forecast]]:
     """The plans that train the network, the one that is to gain most first. They start as the probe, so they read its taps."""
     own = probe.plan
-    plans = [both for both in zip(advice.plans, advice.gains, forecasts, strict=True) if both[0].trains_network]
-    return [
-        (replace(plan, taps=own.taps, engine=own.engine, precision=own.precision), needed)
-        for plan, _, needed in sorted(plans, key=lambda both: -both[1])
-    ]
+    order = [i for i in by_gain(advice.gains) if advice.plans[i].trains_network]
+    return [(replace(advice.plans[i], taps=own.taps, engine=own.engine, precision=own.precision), forecasts[i]) for i in order]
 
 
 def try_each(
