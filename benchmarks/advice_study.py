@@ -11,6 +11,7 @@ pictures that nothing was chosen on.
     early       a linear head on the middle stage
     stage6 …    the network right of the cut is trained, with the augmentation that the advice names
     full        all of it, at up to 160 px
+    advised     `train` without a recipe: the probe, then the plans of the advice, kept where val says so
 
 Regret of a choice is the accuracy of the best plan minus that of the chosen one. The best is picked on one half of the test pictures and
 both are scored on the other, then the halves change places: the winner of seven on the very pictures it is scored on would be the
@@ -28,6 +29,7 @@ from typing import Any
 
 from warmstart.records import Plan
 from warmstart.workflows.settings import TrainSettings
+from warmstart.workflows.train import ADVISED
 
 TASKS = (
     "solar-400",
@@ -39,8 +41,9 @@ TASKS = (
     "inverted-20",
     "solar-100",
 )
-PLANS = ("head", "frozen", "early", "stage6", "stage5", "stage3", "full")
+PLANS = ("head", "frozen", "early", "stage6", "stage5", "stage3", "full", "advised")
 FULL_PX = 160
+BUDGET_S = 1800.0  # enough for one plan of the advice on a slow machine
 
 
 def plans(advised: dict[str, Any], base: Plan) -> dict[str, Plan]:
@@ -54,6 +57,7 @@ def plans(advised: dict[str, Any], base: Plan) -> dict[str, Plan]:
         "early": replace(base, cut="stage4", training={"epochs": 0}),
         **{cut: replace(trained, cut=cut) for cut in ("stage6", "stage5", "stage3")},
         "full": replace(trained, cut="pixels", image_size_px=min(size, FULL_PX)),
+        "advised": replace(base, cut=ADVISED),
     }
 
 
@@ -86,7 +90,7 @@ def train_plan(name: str, seed: int, plan: str, clothing: Path, out: Path) -> No
         train(
             listing,
             plans(advised, Plan(seed=seed))[plan],
-            TrainSettings(),
+            TrainSettings(budget_s=BUDGET_S if plan == "advised" else None),
             folder=partial,
             watcher=watcher,
             seconds_before=process_seconds(),

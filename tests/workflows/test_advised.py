@@ -36,6 +36,7 @@ def _any_val_will_do_and_epochs_are_few() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(candidates, "FEWEST_VAL", 1)
         patch.setattr(candidates, "better_on_val", lambda *_: True)
+        patch.setattr(advice, "FEWEST_TO_TRAIN", 1)
         options = (advice.Option(0.75, 1.0), advice.PROBE)  # small data has none but the probe
         patch.setattr(advice, "SCENARIOS", tuple(replace(row, epochs=2, options=options) for row in advice.SCENARIOS))
         yield

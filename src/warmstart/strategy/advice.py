@@ -31,6 +31,7 @@ DEFAULT_BUDGET_S = 600.0  # that `advise` plans for when nobody named a time
 TRAIN_BUDGET_S = (
     120.0  # that `train` takes at most when nobody named one: people wait this long for something they did not ask for
 )
+FEWEST_TO_TRAIN = 100  # train pictures below which only a head is fitted: not measured, and val is too small there to tell
 FEWEST_VAL = 20  # val pictures below which nothing says whether training helped
 BETTER_Z = 1.0  # standard errors of the paired difference of losses on val by which training must be ahead of the probe
 
@@ -99,7 +100,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     ),
     Scenario(
         band="small", similarity="different", textbook="train a new head on earlier features",
-        options=(PROBE,), learning_rate=1e-3, depth_decay=0.7, epochs=15, sources=(YOSINSKI, KUMAR),
+        options=(Option(0.375, 3.3), PROBE), learning_rate=1e-3, depth_decay=0.7, epochs=15, sources=(YOSINSKI, KUMAR),
     ),
     Scenario(
         band="large", similarity="similar", textbook="fine-tune everything gently",
@@ -161,13 +162,14 @@ def advise(measured: Measured, base: Plan) -> Advice:
         training={"learning_rate": scenario.learning_rate, "depth_decay": scenario.depth_decay, "epochs": scenario.epochs},
     )
     gains: dict[str, float | None] = {}  # a short network has fewer cuts than the table has options
-    for option in scenario.options:
+    options = scenario.options if measured.train_images >= FEWEST_TO_TRAIN else (PROBE,)
+    for option in options:
         gains.setdefault(cut_at(option.share, measured.stages), option.gain)
     plans = tuple(replace(common, cut=cut) if cut == "pooled" else replace(trained, cut=cut) for cut in gains)
     reasons = [
         size_reason,
         similar_reason,
-        _cut_reason(measured, scenario),
+        _cut_reason(measured, scenario, options),
         taps_reason,
         augment_reason,
         *_image_size(measured),
@@ -251,16 +253,19 @@ def better_on_val(losses: NDArray[np.float64], probe: NDArray[np.float64]) -> bo
     return bool(gain.mean() > BETTER_Z * gain.std() / math.sqrt(len(gain)))
 
 
-def _cut_reason(measured: Measured, scenario: Scenario) -> Reason:
+def _cut_reason(measured: Measured, scenario: Scenario, options: Sequence[Option]) -> Reason:
     source = ", ".join(scenario.sources)
-    if scenario.options == (PROBE,):
+    if len(options) == 1:
         where = "after the whole backbone (pooled), every stage's features being read on the way"
         if scenario.similarity == "different":
-            where += f"; stage {measured.first_as_good} is already as good as the best, so the head leans on the earlier ones"
-        return Reason(text=f"Cut {where}: only a head is trained.", source=source)
+            where += f"; {measured.first_as_good} is already as good as the best, so the head leans on the earlier ones"
+        few = (
+            f" Fewer than {FEWEST_TO_TRAIN} pictures do not train a network." if measured.train_images < FEWEST_TO_TRAIN else ""
+        )
+        return Reason(text=f"Cut {where}: only a head is trained.{few}", source=source)
     told = [
         f"{cut_at(option.share, measured.stages)} ({'not measured' if option.gain is None else f'+{option.gain:g} points'})"
-        for option in scenario.options
+        for option in options
         if option != PROBE
     ]
     text = f"Cut, if the time allows, and what that gained over the probe on such data of ours: {', '.join(told)}."
