@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from warmstart.backbones.assembly import assemble_whole
 from warmstart.backbones.build import build_network, to_backbone
 from warmstart.backbones.catalog import find
 from warmstart.backbones.chain import Backbone, split
@@ -118,6 +119,19 @@ def test_a_network_without_colours_has_no_filters_to_show(backbone: Backbone) ->
 
     with pytest.raises(BackboneError, match="no convolution of red, green and blue"):
         first_filters(replace(backbone, links=backbone.links[-1:]))
+
+
+def test_a_network_whose_stages_are_not_known_is_explained_at_its_pixels() -> None:
+    spec = find("resnet18")
+    backbone = assemble_whole(spec, build_network(spec, n_classes=K, seed=1), "fc")
+    subject = subject_with(backbone, "linear", ("pooled",))
+    seen = look(subject, picture(64), gradients=True)
+    assert occlusion.default_layer(subject, seen) == "pixels"
+    heat = occlusion.occlusion(subject, seen, 0, "pixels")
+    assert heat.values.shape == (64, 64)
+    assert (heat.values + heat.against).any()
+    with pytest.raises(UsageError, match="--method occlusion --layer pixels"):
+        last_layer_read(subject, seen)
 
 
 @pytest.fixture(scope="module")

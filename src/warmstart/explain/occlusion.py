@@ -28,9 +28,8 @@ METHOD = "occlusion"
 # Side of a window as a share of the map's: 2 of 7 positions, the last stage of most networks at 224 px. With 1, 2 and 3 of them both
 # maps of composites lay on their own halves in 93, 93 and 94 of 100 (docs/explain.md): the finer ones show more, 1 alone is noisy.
 WINDOW = 2 / 7
-STEPS = (
-    14  # windows stand at most this many to a side, or early stages, whose right part is the whole network, would take minutes
-)
+# Windows to a side at most, or early stages, right of which lies the whole network, would take minutes.
+STEPS = 14
 WINDOWS_AT_ONCE = 16  # 32 channels of 112 × 112: 26 MB
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from warmstart.data.views import over_picture, seen_window
-from warmstart.errors import DataError, PictureError, UnknownNameError
+from warmstart.errors import PictureError, UnknownNameError
 from warmstart.explain import grad_cam, occlusion
 from warmstart.explain.feature_maps import FeatureMaps, feature_maps
 from warmstart.explain.heat_map import HeatMap
@@ -22,6 +22,7 @@ from warmstart.extraction.rendering import render, upright
 from warmstart.model.predictor import Model, Prediction
 from warmstart.workflows.neighbours import Neighbours, neighbours
 from warmstart.workflows.predict import open_model
+from warmstart.workflows.run_folder import make_folder
 from warmstart.workflows.watch import Nobody, Watcher
 
 METHODS = (occlusion.METHOD, grad_cam.METHOD)
@@ -184,14 +185,6 @@ def _remarks(heat: HeatMap, class_name: str) -> tuple[str, ...]:
     if heat.values.any():
         return ()
     return (f"nothing at {heat.layer} speaks for {class_name!r}: the heat-map is empty",)
-
-
-def make_folder(folder: Path) -> None:
-    """Raises DataError when it cannot be made."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as reason:
-        raise DataError(f"the folder {folder} cannot be made ({reason.strerror}); choose another with --out") from reason
 
 
 def _thumbnail(path: str) -> np.ndarray | None:
