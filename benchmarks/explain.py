@@ -98,13 +98,13 @@ def alternatives(model: Model, subject: Subject, seen: Pass, pixels: np.ndarray,
     size = pixels.shape[1:]
     on_pixels = np.stack([np.asarray(Image.fromarray(square).resize(size, Image.Resampling.NEAREST)) for square in squares])
     rows = _through_engine(model, np.where(on_pixels[:, None], np.uint8(128), pixels))
-    lost = [subject.log_odds(whole, label) - subject.log_odds(rows, label) for label in labels]
+    lost = [subject.evidence(whole, label) - subject.evidence(rows, label) for label in labels]
     out["grey square on the pixels"] = [np.tensordot(loss, squares, axes=1) / squares.sum(axis=0) for loss in lost]
 
     masks = _rise_masks(pixels.shape[1])
     masked = (pixels * masks[:, None] + 128 * (1 - masks[:, None])).astype(np.uint8)
     rows = _through_engine(model, masked)
-    odds = [subject.log_odds(rows, label) for label in labels]
+    odds = [subject.evidence(rows, label) for label in labels]
     out[f"RISE, {RISE_MASKS} masks"] = [np.tensordot(o - o.mean(), masks - masks.mean(0), axes=1) for o in odds]
 
     layer = grad_cam.last_layer_read(subject, seen)
@@ -115,7 +115,7 @@ def alternatives(model: Model, subject: Subject, seen: Pass, pixels: np.ndarray,
     start = dict(zip((t for t, _ in subject.layout), np.cumsum([0, *(w for _, w in subject.layout)]), strict=False))[layer]
     rows = np.repeat(whole, len(without), axis=0)
     rows[:, start : start + 2 * len(without)] = mean_and_deviation(without).numpy()
-    weights = [subject.log_odds(whole, label) - subject.log_odds(rows, label) for label in labels]
+    weights = [subject.evidence(whole, label) - subject.evidence(rows, label) for label in labels]
     out[f"Ablation-CAM {layer}"] = [np.tensordot(w, activations[0].numpy(), axes=1) for w in weights]
     return {name: [np.maximum(values, 0).astype(np.float32) for values in maps] for name, maps in out.items()}
 

@@ -148,11 +148,13 @@ def test_every_head_is_explained_by_occlusion_and_all_but_knn_by_grad_cam(
     seen = look(subject, picture(64), gradients=True)
     heat = occlusion.occlusion(subject, seen, 2, occlusion.default_layer(subject, seen))
     assert np.isfinite(heat.values).all()
+    assert (heat.values + heat.against).any()
     if head_name == "knn":
+        assert subject.quantity.startswith("cosine to the 10 nearest")
         with pytest.raises(UsageError, match=r"head 'knn' has no gradient.*--method occlusion"):
             grad_cam(subject, seen, 2, "stage7")
         return
-    assert (heat.values + heat.against).any()
+    assert subject.quantity == "log-odds of the class"
     layer = last_layer_read(subject, seen)
     assert layer == ("stage7" if taps[-1] == "stage7" else "stage8")
     mapped = grad_cam(subject, seen, 2, layer)
@@ -175,4 +177,4 @@ def test_log_odds_are_those_of_the_models_probability(lite: Backbone) -> None:
     start = sum(width for tap, width in subject.layout[: [t for t, _ in subject.layout].index("pooled")])
     p = softmax(subject.head.logits(rows[:, start : start + 1280]), subject.temperature)[0]
     for label in range(K):
-        assert subject.log_odds(rows, label)[0] == pytest.approx(np.log(p[label] / (1 - p[label])), abs=1e-5)
+        assert subject.evidence(rows, label)[0] == pytest.approx(np.log(p[label] / (1 - p[label])), abs=1e-5)

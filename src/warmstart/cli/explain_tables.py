@@ -25,7 +25,7 @@ def explanation(result: "Explanation") -> None:
     out.print(
         f"evidence for {escape(printable(result.class_name))} "
         f"({prediction.probabilities[result.class_name]:.1%}) by {heat.method} at {heat.layer}, "
-        f"{heat.values.shape[0]}×{heat.values.shape[1]} positions"
+        f"{heat.values.shape[0]}×{heat.values.shape[1]} positions, of: {result.quantity}"
     )
     if result.neighbours:
         table = Table(box=box.SIMPLE_HEAD)

@@ -8,8 +8,8 @@ left as it was. Here a window is left out of the *map of a stage*:
     every tap, also left   is pooled over the positions outside the window alone
 
 so at the last stage, the default, nothing but pooling is done again, and what is measured is what the window brought into the
-features that the head reads. It needs no gradient and works for every head. The value of a position is the mean loss of log-odds over
-the windows that cover it. How it compares with pixels, Ablation-CAM, RISE and Grad-CAM: docs/explain.md.
+features that the head reads. It needs no gradient and works for every head. The value of a position is the mean loss of evidence
+(`Subject.evidence`) over the windows that cover it. How it compares with pixels, Ablation-CAM, RISE and Grad-CAM: docs/explain.md.
 
 V views, M windows, C channels, H, W, D features over all taps.
 """
@@ -37,8 +37,8 @@ def occlusion(subject: Subject, seen: Pass, label: int, layer: str, *, window: f
     """What every window of a stage's map, or of the pixels, is worth to the class. ``window``: its side as a share of the map's."""
     height, width = seen.maps[layer].shape[2:]
     left_out = windows(height, width, window)  # (M, H, W)
-    whole = subject.log_odds(seen.rows.detach().numpy().mean(axis=0, keepdims=True), label)
-    loss = whole - subject.log_odds(rows_without(subject, seen, layer, left_out), label)  # (M,)
+    whole = subject.evidence(seen.rows.detach().numpy().mean(axis=0, keepdims=True), label)
+    loss = whole - subject.evidence(rows_without(subject, seen, layer, left_out), label)  # (M,)
     covered = left_out.sum(axis=0)
     return signed(METHOD, layer, label, np.tensordot(loss, left_out, axes=1) / covered)
 

@@ -19,6 +19,7 @@ from warmstart.backbones.taps import TappedPrefix, tapped
 from warmstart.data.views import apply_view
 from warmstart.errors import UsageError
 from warmstart.extraction.features import columns
+from warmstart.heads.knn import KnnHead
 from warmstart.heads.protocol import Head
 
 
@@ -38,13 +39,24 @@ class Subject:
         """uint8 (B, 3, S, S) → float32 (B, D). Its weights ask for no gradient: only maps are derived by."""
         return tapped(copy.deepcopy(self.backbone)).requires_grad_(False)
 
-    def log_odds(self, rows: np.ndarray, label: int) -> np.ndarray:
-        """float64 (B,): log p - log (1 - p) of the class, p the model's own probability, for rows (B, D).
+    @property
+    def quantity(self) -> str:
+        """What is explained: `evidence` in words."""
+        if isinstance(self.head, KnnHead):
+            return f"cosine to the {self.head.neighbours} nearest of the class minus that to the nearest others"
+        return "log-odds of the class"
+
+    def evidence(self, rows: np.ndarray, label: int) -> np.ndarray:
+        """Float (B,): how much speaks for a class, for rows (B, D): log p - log (1 - p), p the model's own probability.
 
         Log-odds and not the probability, because a sure model's probability does not move; and not the logit, because what
-        raises all logits alike explains no class (weight of evidence: M. Robnik-Šikonja, I. Kononenko, IEEE TKDE 2008).
+        raises all logits alike explains no class (weight of evidence: M. Robnik-Šikonja, I. Kononenko, IEEE TKDE 2008). Head 'knn'
+        counts votes, which leaving out a window seldom changes: its `margin` stands in.
         """
-        logits = self.head.logits(columns(rows, self.layout, self.taps)).astype(np.float64) / self.temperature
+        features = columns(rows, self.layout, self.taps)
+        if isinstance(self.head, KnnHead):
+            return self.head.margin(features, label)
+        logits = self.head.logits(features).astype(np.float64) / self.temperature
         others = np.delete(logits, label, axis=1)
         highest = others.max(axis=1)
         odds: np.ndarray = logits[:, label] - highest - np.log(np.exp(others - highest[:, None]).sum(axis=1))

@@ -53,6 +53,7 @@ class Explanation:
     model: str
     prediction: Prediction
     class_name: str  # what is explained
+    quantity: str  # what the heat-map is the evidence of, in words
     heat: HeatMap  # over the network's input, at the resolution of its stage
     picture: np.ndarray  # uint8 (H, W, 3)
     window: tuple[float, float, float, float]  # left, top, right, bottom of what the network saw of it, in its pixels
@@ -74,6 +75,7 @@ class Explanation:
             "class": self.class_name,
             "method": self.heat.method,
             "layer": self.layer,
+            "quantity": self.quantity,
             "heat_map": self.heat.values.tolist(),
             "picture_px": [self.picture.shape[1], self.picture.shape[0]],
             "window_px": list(self.window),
@@ -122,6 +124,7 @@ def explain(
         model=model,
         prediction=prediction,
         class_name=class_name,
+        quantity=subject.quantity,
         heat=heat,
         picture=np.asarray(shown),
         window=seen_window(shown.size, mode=mode),
