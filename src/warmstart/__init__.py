@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from warmstart.api import compare as compare
     from warmstart.api import evaluate as evaluate
+    from warmstart.api import explain as explain
+    from warmstart.api import filters as filters
     from warmstart.api import inspect as inspect
     from warmstart.api import train as train
     from warmstart.backbones.chain import Backbone as Backbone
@@ -48,6 +50,8 @@ _HOME = {
     "WarmstartError": "errors",
     "compare": "api",
     "evaluate": "api",
+    "explain": "api",
+    "filters": "api",
     "freeze": "backbones.freezing",
     "frozen_table": "backbones.freezing",
     "inspect": "api",

@@ -9,6 +9,8 @@ from warmstart.cli.terminal import Terminal
 from warmstart.records import Plan
 from warmstart.workflows import compare as _compare
 from warmstart.workflows import evaluate as _evaluate
+from warmstart.workflows import explain as _explain
+from warmstart.workflows import filters as _filters
 from warmstart.workflows import inspect as _inspect
 from warmstart.workflows import outcome as _outcome
 from warmstart.workflows import train as _train
@@ -57,6 +59,35 @@ def evaluate(model: str | Path, data: Any, *, exclude: tuple[str, ...] = (), qui
     """Score a saved model on labelled pictures; see `workflows.evaluate.evaluate`."""
     with nullcontext(Nobody()) if quiet else Terminal() as watcher:
         return _evaluate.evaluate(str(model), data, exclude=exclude, watcher=watcher)
+
+
+def explain(
+    model: str | Path,
+    picture: Any,
+    *,
+    class_name: str | None = None,
+    method: str = "occlusion",
+    layer: str | None = None,
+    neighbours: int = 5,
+    data: str | None = None,
+    out: str | Path | None = None,
+    download: bool = False,
+    quiet: bool = False,
+) -> _explain.Explanation:
+    """Why a model says what it says of one picture, as arrays; drawn into the folder ``out`` too. See `workflows.explain`."""
+    settings = _explain.ExplainSettings(class_name=class_name, method=method, layer=layer, neighbours=neighbours, data=data)
+    with nullcontext(Nobody()) if quiet else Terminal() as watcher:
+        result = _explain.explain(str(model), picture, settings, download=download, watcher=watcher)
+    return result if out is None else _explain.draw(result, Path(out))
+
+
+def filters(
+    name: str | Path, *, weights: str = "default", out: str | Path | None = None, download: bool = False, quiet: bool = False
+) -> _filters.FilterPicture:
+    """The first convolution's filters of a backbone or a model, as an array; drawn into the folder ``out`` too."""
+    with nullcontext(Nobody()) if quiet else Terminal() as watcher:
+        result = _filters.filters(str(name), weights=weights, download=download, watcher=watcher)
+    return result if out is None else _filters.draw(result, Path(out))
 
 
 def inspect(data: Any, *, exclude: tuple[str, ...] = (), quiet: bool = False) -> _inspect.Inspection:

@@ -60,6 +60,8 @@ def verbs(trained: Run, shapes: Path) -> dict[str, list[object]]:
             "--json",
         ],
         "predict": ["predict", trained.folder, shapes / "circle", "--json"],
+        "explain": ["explain", trained.folder, shapes / "circle" / "0.png", "--json"],
+        "filters": ["filters", "efficientnet_lite0", "--json"],
         "evaluate": ["evaluate", trained.folder / "model", shapes, "--json"],
         "inspect": ["inspect", shapes, "--json"],
         "backbones": ["backbones", "--json"],
@@ -77,6 +79,8 @@ def verbs(trained: Run, shapes: Path) -> dict[str, list[object]]:
         ("compare", {"contestants", "best", "budget_s", "reference", "curves", "transfer", "folder"}),
         ("lr-find", {"curve", "cut", "default", "folder"}),
         ("predict", {"predictions", "problems", "seconds"}),
+        ("explain", {"prediction", "class", "method", "layer", "heat_map", "window_px", "neighbours", "notes", "files"}),
+        ("filters", {"name", "backbone", "layer", "shape", "weights", "files"}),
         ("evaluate", {"images", "trained_on", "scores", "problems"}),
         ("inspect", {"images", "classes", "formats", "duplicates", "problems"}),
         ("backbones", {"backbones"}),
@@ -99,7 +103,7 @@ def test_without_json_tables_hold_the_same_numbers(verbs: dict[str, list[object]
     table = warmstart(*verbs["evaluate"][:-1]).out
     assert f"{document['scores']['accuracy']:.3f}" in table
     assert f"trained on {document['trained_on']} of these {document['images']} pictures" in table
-    for verb in ("train", "predict", "inspect", "backbones NAME", "cache", "cache verify", "cache prune"):
+    for verb in ("train", "predict", "explain", "filters", "inspect", "backbones NAME", "cache", "cache verify", "cache prune"):
         result = warmstart(*verbs[verb][:-1])
         assert (result.code, len(result.out) > 20) == (0, True), verb
 

@@ -4,7 +4,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from warmstart.data.views import CROP_PCT, DIHEDRAL, RESIZE_MODES, VIEW_POLICIES, apply_view, needed_shorter_side_px, resize
+from warmstart.data.views import (
+    CROP_PCT,
+    DIHEDRAL,
+    RESIZE_MODES,
+    VIEW_POLICIES,
+    apply_view,
+    needed_shorter_side_px,
+    resize,
+    undo_view,
+)
 from warmstart.errors import UnknownNameError
 
 
@@ -133,3 +142,11 @@ def test_unknown_names_come_with_the_nearest():
         resize(Image.new("RGB", (4, 4)), size_px=2, mode="squish")
     with pytest.raises(UnknownNameError, match=r"view 'flipped'.*Did you mean 'flip'"):
         apply_view(np.zeros((3, 2, 2), dtype=np.uint8), "flipped")
+
+
+@pytest.mark.parametrize("view", DIHEDRAL)
+def test_what_was_computed_from_a_view_is_turned_back(view: str) -> None:
+    pixels = np.arange(3 * 5 * 5, dtype=np.uint8).reshape(3, 5, 5)
+    assert np.array_equal(undo_view(apply_view(pixels, view), view), pixels)
+    with pytest.raises(UnknownNameError, match="rot90"):
+        undo_view(pixels, "rot9")

@@ -11,6 +11,7 @@ from warmstart.errors import UsageError
 from warmstart.evaluation.calibration import softmax
 from warmstart.heads import svm_rbf
 from warmstart.heads.catalog import make_head
+from warmstart.heads.knn import KnnHead
 
 
 def standardised(X):
@@ -99,3 +100,18 @@ def test_mlp_solves_what_no_linear_head_can():
     y = ((X[:, 0] > 0) ^ (X[:, 1] > 0)).astype(np.int64)
     assert (make_head("linear").fit(X, y, n_classes=2).logits(X).argmax(axis=1) == y).mean() < 0.65
     assert (make_head("mlp", penalty=1e-4).fit(X, y, n_classes=2).logits(X).argmax(axis=1) == y).mean() > 0.95
+
+
+def test_the_margin_of_knn_is_of_the_nearest_of_a_class_and_of_all_others() -> None:
+    random = np.random.default_rng(5)
+    X, y = random.normal(1, 2, (30, 6)).astype(np.float32), np.arange(30) % 3
+    head = KnnHead(neighbours=4).fit(X, y, n_classes=4)
+    Z = (X - X.mean(axis=0)) / X.std(axis=0)
+    query = random.normal(1, 2, (5, 6)).astype(np.float32)
+    z = (query - X.mean(axis=0)) / X.std(axis=0)
+    cosines = (z @ Z.T) / np.linalg.norm(z, axis=1)[:, None] / np.linalg.norm(Z, axis=1)
+    for label in range(3):
+        near, far = np.sort(cosines[:, y == label])[:, -4:], np.sort(cosines[:, y != label])[:, -4:]
+        assert head.margin(query, label) == pytest.approx(near.mean(axis=1) - far.mean(axis=1), abs=1e-5)
+    nearest = np.sort(cosines)[:, -4:].mean(axis=1)
+    assert head.margin(query, 3) == pytest.approx(-1 - nearest, abs=1e-5)  # a class without examples

@@ -98,6 +98,47 @@ def apply_view(pixels: Pixels, view: str) -> Pixels:
     return np.ascontiguousarray(turned)
 
 
+def undo_view(array: np.ndarray, view: str) -> np.ndarray:
+    """An array (…, H, W) that was computed from one view, turned back to lie over the plain picture. H = W.
+
+    Raises UnknownNameError for a view that is in no policy.
+    """
+    if view not in DIHEDRAL:
+        raise UnknownNameError("view", view, DIHEDRAL)
+    mirrored, quarter_turns = DIHEDRAL[view]
+    back = np.rot90(array, -quarter_turns, axes=(-2, -1))
+    return np.ascontiguousarray(back[..., ::-1] if mirrored else back)
+
+
+def seen_window(size: tuple[int, int], *, mode: str, crop_pct: float = CROP_PCT) -> tuple[float, float, float, float]:
+    """Left, top, right, bottom of what `resize` takes of a picture of ``size`` (width, height), in fractions of its pixels."""
+    return _centre_window(size, crop_pct) if mode == "crop" else (0.0, 0.0, float(size[0]), float(size[1]))
+
+
+def over_picture(values: np.ndarray, size: tuple[int, int], *, mode: str, crop_pct: float = CROP_PCT) -> np.ndarray:
+    """Values (h, w) that lie over the network's input, such as a stage's map, laid over the picture it was made from.
+
+    ``size`` is the picture's (width, height), the result float32 (height, width): enlarged bilinearly, 0 where `resize` cut
+    the picture away. The inverse of its geometry.
+    """
+    height, width = values.shape
+    if mode == "pad":  # the part of the page that the picture lies on
+        page = 4096  # finer than any map, so that rounding to whole pixels of the page does not show
+        drawn_width, drawn_height = drawn_size(size, size_px=page, mode=mode)
+        left, top = (page - drawn_width) / 2 / page, (page - drawn_height) / 2 / page
+        box = (left * width, top * height, (1 - left) * width, (1 - top) * height)
+    else:
+        box = (0.0, 0.0, float(width), float(height))
+    # To whole pixels of the picture: half a pixel of it is less than anyone can see in a map of 7 × 7.
+    window = seen_window(size, mode=mode, crop_pct=crop_pct)
+    left_px, top_px, right_px, bottom_px = (round(side) for side in window)
+    image = Image.fromarray(np.ascontiguousarray(values, dtype=np.float32))
+    part = image.resize((max(1, right_px - left_px), max(1, bottom_px - top_px)), Image.Resampling.BILINEAR, box=box)
+    out = np.zeros((size[1], size[0]), np.float32)
+    out[top_px : top_px + part.height, left_px : left_px + part.width] = np.asarray(part)
+    return out
+
+
 def _centre_window(size: tuple[int, int], crop_pct: float) -> tuple[float, float, float, float]:
     """Left, top, right, bottom of the centre square, in fractions of a pixel."""
     width, height = size

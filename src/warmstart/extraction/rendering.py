@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from PIL.Image import Resampling
 
 from warmstart.data.augmentation import render_view
 from warmstart.data.decoding import decode
@@ -29,6 +30,16 @@ def render(source: Any, preprocessing: Preprocessing) -> np.ndarray:
     """uint8 (3, S, S): the plain view of a picture: a path, encoded bytes, a PIL image or a uint8 array. Raises PictureError."""
     side = needed_shorter_side_px(preprocessing.size_px, preprocessing.resize)
     return resize(_decoded(source, side), size_px=preprocessing.size_px, mode=preprocessing.resize)
+
+
+def upright(source: Any, longer_side_px: int) -> "Image":
+    """The whole picture for people to look at: mode RGB, upright, at most ``longer_side_px`` long. Raises PictureError."""
+    picture = _decoded(source, longer_side_px)
+    scale = longer_side_px / max(picture.size)
+    if scale >= 1:
+        return picture
+    width, height = (max(1, round(side * scale)) for side in picture.size)
+    return picture.resize((width, height), Resampling.BICUBIC)
 
 
 def _decoded(source: Any, shorter_side_px: int) -> "Image":

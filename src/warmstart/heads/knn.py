@@ -42,6 +42,15 @@ class KnnHead:
             logits[rows] = np.log(votes / votes.sum(axis=1, keepdims=True))
         return logits
 
+    def margin(self, X: Array, label: int) -> Array:
+        """float32 (N,), -2 … 2: mean cosine to the k nearest examples of a class minus that to the k nearest of all others.
+
+        What votes are counted from. It moves with every feature, where the count moves only when a neighbour changes.
+        """
+        likeness = self._directions(X) @ self.examples_.T  # (N, M)
+        of_class = self.votes_[:, label] > 0
+        return self._nearest_mean(likeness[:, of_class]) - self._nearest_mean(likeness[:, ~of_class])
+
     def settings(self) -> dict[str, Any]:
         """See `Head.settings`."""
         return {"neighbours": self.neighbours}
@@ -64,6 +73,13 @@ class KnnHead:
     ) -> Iterator[Iterable[Self]]:
         """See `Head.fit_path`."""
         return fit_one_by_one(cls, X, y, n_classes=n_classes, weights=weights, grid=grid)
+
+    def _nearest_mean(self, likeness: Array) -> Array:
+        k = min(self.neighbours, likeness.shape[1])
+        if k == 0:
+            return np.full(len(likeness), -1, np.float32)  # a class without examples is as far as can be
+        mean: Array = -np.partition(-likeness, k - 1, axis=1)[:, :k].mean(axis=1)
+        return mean
 
     def _directions(self, X: Array) -> Array:
         out: Array = (X - self.mean_) * self.scale_

@@ -32,6 +32,8 @@ from warmstart.records import Preprocessing, Problem
 if TYPE_CHECKING:
     import torch
 
+    from warmstart.backbones.chain import Backbone
+
 
 @dataclass(frozen=True, kw_only=True)
 class Prediction:
@@ -148,13 +150,18 @@ class Model:
         key = prefix_key(self.backbone, self.weights_digest, size_px)
         return Prefix(name=self.backbone, key=key, size_px=size_px, layout=self.layout, module=self._module)
 
-    def _module(self) -> "torch.nn.Module":
+    def network(self) -> "Backbone":
+        """The backbone with this model's tensors, rebuilt in PyTorch: to be looked into, cut, or trained further."""
         import torch
 
-        from warmstart.backbones.taps import tapped
         from warmstart.backbones.weights import load_tensors
 
-        return tapped(load_tensors(find(self.backbone), {name: torch.from_numpy(t) for name, t in self.tensors.items()}))
+        return load_tensors(find(self.backbone), {name: torch.from_numpy(t) for name, t in self.tensors.items()})
+
+    def _module(self) -> "torch.nn.Module":
+        from warmstart.backbones.taps import tapped
+
+        return tapped(self.network())
 
     def _open_engine(self) -> Engine:
         if self._engine is None:

@@ -62,11 +62,32 @@ def style() -> Iterator[None]:
 
 def new_figure(*, height_px: int = HEIGHT_PX) -> tuple[Figure, Axes]:
     """An empty figure, `WIDTH_PX` wide, whose axes leave room for a title and labels."""
-    figure = Figure(figsize=(WIDTH_PX / DPI, height_px / DPI), dpi=DPI)
-    FigureCanvasAgg(figure)
+    figure = new_page(WIDTH_PX, height_px)
     left, right, bottom, top = 90, 40, 75, 85  # px; two lines of title
     box = (left / WIDTH_PX, bottom / height_px, 1 - (left + right) / WIDTH_PX, 1 - (bottom + top) / height_px)
     return figure, figure.add_axes(box)
+
+
+def new_page(width_px: float, height_px: float) -> Figure:
+    """An empty figure without axes."""
+    figure = Figure(figsize=(width_px / DPI, height_px / DPI), dpi=DPI)
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def write(figure: Figure, left_px: float, top_px: float, text: str, *, size: float, **look: Any) -> None:
+    """A line of text at this place of the page, counted from its upper left corner; names may hold anything."""
+    page_width, page_height = figure.get_size_inches() * DPI
+    figure.text(left_px / page_width, 1 - top_px / page_height, printable(text), size=size, **look)
+
+
+def tile(figure: Figure, left_px: float, top_px: float, width_px: float, height_px: float) -> Axes:
+    """Axes for a picture at this place of the page, counted from its upper left corner: no ticks, no frame, no grid."""
+    page_width, page_height = figure.get_size_inches() * DPI
+    box = (left_px / page_width, 1 - (top_px + height_px) / page_height, width_px / page_width, height_px / page_height)
+    axes = figure.add_axes(box)
+    axes.axis("off")
+    return axes
 
 
 def save(figure: Figure, folder: Path, name: str) -> tuple[Path, Path]:

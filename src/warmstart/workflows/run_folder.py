@@ -42,6 +42,14 @@ def new_run_folder(runs: Path, source: str) -> Path:
     return folder
 
 
+def make_folder(folder: Path) -> None:
+    """A folder that the user named with --out, unless it is there. Raises DataError when it cannot be made."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as reason:
+        raise DataError(f"the folder {folder} cannot be made ({reason.strerror}); choose another with --out") from reason
+
+
 def write_start(folder: Path, source: str, plan: Plan, settings: TrainSettings) -> None:
     """What `read_start` needs to go on after a kill; removed by `write_run`."""
     document = {

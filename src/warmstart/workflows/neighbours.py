@@ -1,0 +1,130 @@
+"""The training pictures most like a picture: found again where they lie, compared by rows that are in the store already.
+
+A model knows the digests of what it was trained on, a run where that lay, and the store the rows. So nothing is copied, nothing can
+be out of date, and a picture that was moved, changed or removed is missed by name.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from warmstart import machine
+from warmstart.data.hashing import digest, digest_file
+from warmstart.data.listing import read_listing
+from warmstart.data.memory import in_memory
+from warmstart.errors import InputError
+from warmstart.explain.neighbours import Neighbour, nearest
+from warmstart.extraction.features import columns, extract
+from warmstart.extraction.scanning import scan
+from warmstart.model.predictor import Model
+from warmstart.records import Listing, Picture
+from warmstart.store.cache import Store
+from warmstart.workflows.watch import Watcher
+
+BLOCK = 4096  # pictures whose rows over all taps are in memory at once
+
+
+@dataclass(frozen=True, kw_only=True)
+class Neighbours:
+    """The nearest first, and what was in the way of finding them."""
+
+    nearest: tuple[Neighbour, ...]
+    notes: tuple[str, ...]
+
+
+def neighbours(model: Model, folder: str, source: Any, *, count: int, data: str | None = None, watcher: Watcher) -> Neighbours:
+    """The ``count`` training pictures nearest to ``source``: a path, encoded bytes, a PIL image or a uint8 array.
+
+    folder: the model or run folder that ``model`` was read from. data: where the training pictures are now; None: where the run found
+    them. Without them there are notes instead. Raises what `read_listing` raises when ``data`` was given and cannot be read.
+    """
+    learnt = set(model.about.get("trained_on", ()))
+    if not learnt:
+        return _none("no training pictures: this model was not trained here")
+    listing = read_listing(data, min_classes=1) if data is not None else _as_the_run_found_it(Path(folder))
+    if isinstance(listing, str):
+        return _none(f"no training pictures: {listing}. Name the folder or manifest they are in with --data")
+    notes = []
+    with Store(machine.store_folder()) as store:
+        query = _picture(source)
+        digests, _ = scan([example.path for example in listing.examples], store, on_progress=watcher.progress)
+        found = {
+            d: (Picture(path=e.path, digest=d), e.class_name)
+            for e, d in zip(listing.examples, digests, strict=True)
+            if d is not None and d.hex() in learnt
+        }
+        if len(found) < len(learnt):
+            lost = f"{len(learnt) - len(found):,} of {len(learnt):,} training pictures are not in {listing.source} any more"
+            if not found:
+                return _none(f"no training pictures: {lost}. Name the folder or manifest they are in with --data")
+            notes.append(f"{lost}; the nearest are sought among the others")
+        if found.pop(query.digest, None) is not None:
+            notes.append("this picture is itself one of the training pictures; the nearest are those beside it")
+        pictures, class_names = [picture for picture, _ in found.values()], [name for _, name in found.values()]
+        blocks = list(_features(model, [query, *pictures], store, watcher))
+    features = np.concatenate([rows for rows, _ in blocks])
+    usable = np.concatenate([good for _, good in blocks])
+    if not usable[0]:
+        return _none("no training pictures: the picture itself cannot be read")
+    kept = np.flatnonzero(usable[1:])
+    return Neighbours(
+        nearest=nearest(
+            features[0],
+            features[1:][kept],
+            paths=[pictures[i].path for i in kept],
+            class_names=[class_names[i] for i in kept],
+            count=count,
+        )
+        if len(kept)
+        else (),
+        notes=tuple(notes),
+    )
+
+
+def _features(model: Model, pictures: list[Picture], store: Store, watcher: Watcher) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Block by block: float32 (B, D) of the head's taps, and which of them are real. From the store where they are there."""
+    for start in range(0, len(pictures), BLOCK):
+        block = pictures[start : start + BLOCK]
+        extraction = extract(
+            block,
+            prefix=model.prefix(),
+            engine=model.engine,
+            precision=model.usable_precision(),
+            preprocessing=model.preprocessing,
+            store=store,
+            graphs=machine.graphs_folder(),
+            on_progress=watcher.progress,
+        )
+        usable = np.array([i not in extraction.broken for i in range(len(block))])
+        yield columns(extraction.rows, extraction.layout, model.taps), usable
+
+
+def _as_the_run_found_it(folder: Path) -> Listing | str:
+    """The listing that the run beside the model was made from, or why there is none."""
+    record = next((path for path in (folder / "run.json", folder.parent / "run.json") if path.is_file()), None)
+    if record is None:
+        return f"there is no run.json in or beside {folder} to say where they are"
+    try:
+        source = json.loads(record.read_text("utf-8", errors="surrogateescape"))["data"]["source"]
+        return read_listing(source, min_classes=1)
+    except (OSError, ValueError, KeyError, TypeError) as reason:
+        return f"{record} does not say where they are ({type(reason).__name__})"
+    except InputError as reason:
+        return f"they are not where the run found them ({reason})"
+
+
+def _picture(source: Any) -> Picture:
+    if isinstance(source, (str, Path)):
+        return Picture(path=str(source), digest=digest_file(source))
+    if isinstance(source, bytes):
+        return Picture(path="picture 0", digest=digest(source), content=source)
+    pixels = np.asarray(in_memory(source))
+    return Picture(path="picture 0", digest=digest(str(pixels.shape).encode("ascii") + pixels.tobytes()), content=pixels)
+
+
+def _none(why: str) -> Neighbours:
+    return Neighbours(nearest=(), notes=(why,))
