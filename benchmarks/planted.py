@@ -21,7 +21,7 @@ KINDS = ("re-encoded", "resized", "cropped")
 
 @dataclass(frozen=True, kw_only=True)
 class Planted:
-    """What was planted; paths as the manifest names them."""
+    """What was planted; paths are absolute, as the manifest names them."""
 
     manifest: Path
     flipped: frozenset[str]
@@ -32,7 +32,8 @@ class Planted:
 
 def plant(source: str | Path, folder: Path, seed: int) -> Planted:
     """Faults drawn by ``seed`` among the pictures of ``source``, written to ``folder``. No picture has two of them."""
-    listing = read_listing(source)
+    folder = folder.absolute()
+    listing = read_listing(Path(source).absolute())
     random = np.random.default_rng(seed)
     folder.mkdir(parents=True, exist_ok=True)
     chosen = random.choice(len(listing.examples), FLIPPED + EXACT + NEAR, replace=False)
@@ -67,7 +68,7 @@ def plant(source: str | Path, folder: Path, seed: int) -> Planted:
     with manifest.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["path", "label", "split"])
-        writer.writerows((str(Path(e.path).absolute()), e.class_name, e.split) for e in examples.values())
+        writer.writerows((e.path, e.class_name, e.split) for e in examples.values())
     return Planted(
         manifest=manifest,
         flipped=frozenset(listing.examples[i].path for i in to_flip),

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from warmstart.api import compare as compare
+    from warmstart.api import doctor as doctor
     from warmstart.api import evaluate as evaluate
     from warmstart.api import inspect as inspect
     from warmstart.api import train as train
@@ -47,6 +48,7 @@ _HOME = {
     "Prediction": "model.predictor",
     "WarmstartError": "errors",
     "compare": "api",
+    "doctor": "api",
     "evaluate": "api",
     "freeze": "backbones.freezing",
     "frozen_table": "backbones.freezing",

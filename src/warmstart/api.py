@@ -8,6 +8,7 @@ from typing import Any
 from warmstart.cli.terminal import Terminal
 from warmstart.records import Plan
 from warmstart.workflows import compare as _compare
+from warmstart.workflows import doctor as _doctor
 from warmstart.workflows import evaluate as _evaluate
 from warmstart.workflows import inspect as _inspect
 from warmstart.workflows import train as _train
@@ -24,10 +25,20 @@ def train(
     strict: bool = False,
     download: bool = False,
     budget_s: float | None = None,
+    fixes: str | Path | None = None,
+    group_duplicates: bool | None = None,
     quiet: bool = False,
 ) -> _train.Run:
     """Train on a folder, manifest, list of (path, class name) or DataFrame with path and label; see `workflows.train.train`."""
-    settings = TrainSettings(exclude=exclude, runs=Path(runs), strict=strict, download=download, budget_s=budget_s)
+    settings = TrainSettings(
+        exclude=exclude,
+        runs=Path(runs),
+        strict=strict,
+        download=download,
+        budget_s=budget_s,
+        fixes=None if fixes is None else Path(fixes),
+        group_duplicates=group_duplicates,
+    )
     with nullcontext(Nobody()) if quiet else Terminal() as watcher:
         return _train.train(data, plan, settings, watcher=watcher)
 
@@ -53,6 +64,26 @@ def evaluate(model: str | Path, data: Any, *, exclude: tuple[str, ...] = (), qui
     """Score a saved model on labelled pictures; see `workflows.evaluate.evaluate`."""
     with nullcontext(Nobody()) if quiet else Terminal() as watcher:
         return _evaluate.evaluate(str(model), data, exclude=exclude, watcher=watcher)
+
+
+def doctor(
+    data: Any,
+    plan: Plan | None = None,
+    *,
+    exclude: tuple[str, ...] = (),
+    fix_list: str | Path | None = None,
+    page: str | Path | None = None,
+    download: bool = False,
+    quiet: bool = False,
+) -> _doctor.Diagnosis:
+    """What is wrong with a data set; see `workflows.doctor.doctor`. Writes a list of fixes and a page where their names are given."""
+    settings = TrainSettings(exclude=exclude, download=download)
+    with nullcontext(Nobody()) if quiet else Terminal() as watcher:
+        diagnosis = _doctor.doctor(data, plan, settings, watcher=watcher)
+        _doctor.write(
+            diagnosis, fix_list=Path(fix_list) if fix_list else None, page=Path(page) if page else None, watcher=watcher
+        )
+    return diagnosis
 
 
 def inspect(data: Any, *, exclude: tuple[str, ...] = (), quiet: bool = False) -> _inspect.Inspection:

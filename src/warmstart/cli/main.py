@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from warmstart.cli import advice, tables, training, training_tables
+from warmstart.cli import advice, doctor, tables, training, training_tables
 from warmstart.cli.options import Data, Download, Exclude, Json, ModelFolder, Runs, Views, give, names, seconds, size_bytes
 from warmstart.cli.terminal import Terminal, printable, stderr
 from warmstart.errors import InputError, UsageError
@@ -56,6 +56,7 @@ app.command()(training.train)
 app.command()(training.compare)
 app.command("lr-find")(training.lr_find)
 app.command()(advice.advise)
+app.command()(doctor.doctor)
 
 
 @app.command()

@@ -33,6 +33,11 @@ def glances(paths: Sequence[str], *, on_progress: Callable[[str, int, int], None
     return found
 
 
+def pixels_of(glance: Glance | None) -> NDArray[np.uint8]:
+    """(S, S, 3); black for a picture that is gone, which agrees with nothing."""
+    return np.zeros((SIDE_PX, SIDE_PX, 3), np.uint8) if glance is None else glance.pixels
+
+
 def _glance(path: str) -> Glance | None:
     try:
         header = read_header(path)

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,17 +25,17 @@ from warmstart.errors import DataError
 from warmstart.extraction.features import columns
 from warmstart.extraction.scanning import scan
 from warmstart.inspection.findings import KINDS, Finding, Kind
-from warmstart.inspection.glances import Glance, glances
+from warmstart.inspection.glances import glances, pixels_of
 from warmstart.inspection.label_errors import FEWEST, LabelErrors, label_errors
 from warmstart.inspection.near_copies import NearCopies, find_near_copies
 from warmstart.inspection.neighbours import directions, nearest, standardised
 from warmstart.inspection.outliers import K
-from warmstart.inspection.registration import SIDE_PX
 from warmstart.records import Example, Picture, Plan, Problem
 from warmstart.store.cache import Store
 from warmstart.strategy.taps import tap_sets
 from warmstart.workflows import findings
 from warmstart.workflows.findings import Seen
+from warmstart.workflows.fixes import write_fix_list
 from warmstart.workflows.probe import see
 from warmstart.workflows.settings import TrainSettings
 from warmstart.workflows.watch import Nobody, Watcher
@@ -95,7 +96,7 @@ def doctor(
     with clock.phase("compare"), machine.calm_blas():
         textures = nearest(standardised(seen.features["middle"](seen.unique)), K)
         content = nearest(directions(standardised(seen.features["pooled"](seen.unique))), K)
-        near = find_near_copies(textures, lambda positions: np.stack([_pixels(looks[i]) for i in positions]))
+        near = find_near_copies(textures, lambda positions: np.stack([pixels_of(looks[i]) for i in positions]))
     copy_of = _copy_of(seen, near)
     with clock.phase("labels"), machine.calm_blas():
         judged, why_not = _labels(seen, copy_of, plan.seed)
@@ -127,6 +128,18 @@ def doctor(
         examples=seen.examples,
         judged=judged,
     )
+
+
+def write(diagnosis: Diagnosis, *, fix_list: Path | None, page: Path | None, watcher: Watcher) -> None:
+    """The list of fixes and the page, where wanted. Raises UsageError when a file cannot be written."""
+    if fix_list:
+        rows = write_fix_list(fix_list, diagnosis.findings, diagnosis.pictures)
+        watcher.say(f"{rows:,} rows written to {fix_list}: edit the column action, then warmstart train … --fixes {fix_list}")
+    if page:
+        from warmstart.report.doctor_page import write_page
+
+        size = write_page(page, diagnosis.to_dict(), diagnosis.findings, diagnosis.pictures, on_progress=watcher.progress)
+        watcher.say(f"{page} written ({size / 1e6:.1f} MB)")
 
 
 def _see(
@@ -202,10 +215,6 @@ def _about_labels(judged: LabelErrors) -> dict[str, Any]:
         "stacked": judged.stacked,
         "confident_errors": int(judged.suspect.sum()),
     }
-
-
-def _pixels(glance: Glance | None) -> NDArray[np.uint8]:
-    return np.zeros((SIDE_PX, SIDE_PX, 3), np.uint8) if glance is None else glance.pixels
 
 
 class _Clock:

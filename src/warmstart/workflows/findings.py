@@ -59,7 +59,7 @@ def near_copies(seen: Seen, near: NearCopies, looks: Sequence[Glance | None]) ->
         residual = max(values[0] for pair, values in near.pairs.items() if pair[0] in group)
         largest_first = sorted(group, key=lambda i: -_area(looks[i]))
         sizes = " and ".join(f"{g.width} × {g.height}" for i in largest_first if (g := looks[i]) is not None)
-        detail = f"the same photograph, {sizes} px; {residual:.1%} of the colours are left over"
+        detail = f"the same photograph, {sizes} px; laid over one another, colours differ by {residual:.1%}"
         examples = [seen.examples[seen.unique[i]] for i in largest_first]
         yield _group_of_copies("near-copy", examples, detail, score=residual, certain=False)
 

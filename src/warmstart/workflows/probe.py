@@ -23,6 +23,7 @@ from warmstart.records import Listing, Picture, Plan, Preprocessing
 from warmstart.store.cache import Store
 from warmstart.strategy.taps import candidate_taps
 from warmstart.workflows.dataset import Dataset, prepare, without
+from warmstart.workflows.near_copies import near_copies_together
 from warmstart.workflows.settings import TrainSettings
 from warmstart.workflows.watch import Watcher
 
@@ -76,6 +77,9 @@ def probe(
 
     begin = time.perf_counter()
     proven, extraction = see(dataset.pictures, backbone, seen_plan, store, watcher)
+    together = near_copies_together(listing, dataset, extraction, plan, settings.group_duplicates, watcher)
+    if together is not None:
+        dataset = replace(prepare(together.listing, store, plan, watcher, strata=strata), kept_together=together.pictures)
     extract_seconds = time.perf_counter() - begin
     dataset, kept = without(dataset, extraction.broken)
     if settings.strict and dataset.problems:

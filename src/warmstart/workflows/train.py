@@ -33,6 +33,7 @@ from warmstart.model.predictor import Model
 from warmstart.records import Cache, Listing, Plan, RunRecord, Scores, Split
 from warmstart.store.cache import Store
 from warmstart.workflows.dataset import Dataset
+from warmstart.workflows.fixes import apply_fixes
 from warmstart.workflows.probe import Probe, preprocessing_of, probe, see
 from warmstart.workflows.run_folder import PredictionRow, new_run_folder, read_start, write_run, write_start
 from warmstart.workflows.settings import TrainSettings
@@ -94,7 +95,7 @@ def train(
     plan, settings, watcher = plan or Plan(), settings or TrainSettings(), watcher or Nobody()
     begin = time.perf_counter() - seconds_before
     check_plan(plan)
-    listing = data if isinstance(data, Listing) else read_listing(data, exclude=settings.exclude)
+    listing = data if isinstance(data, Listing) else listed(data, settings)
     with Store(machine.store_folder(), settings.store_bytes) as store:
         seen = probe(listing, plan, settings, store, watcher, strata=strata)
         check_positive(plan, seen.dataset)
@@ -125,10 +126,16 @@ def resume(
     begin = time.perf_counter() - seconds_before
     source, plan, settings = read_start(folder)
     with Store(machine.store_folder(), settings.store_bytes) as store:
-        listing = data or read_listing(source, exclude=settings.exclude)
+        listing = data or listed(source, settings)
         seen = probe(listing, plan, replace(settings, download=download), store, watcher, strata=strata)
         trained = tuned(seen, store, watcher, folder, begin=begin, budget_s=settings.budget_s, resume=True)
     return finish(seen, trained, folder, begin)
+
+
+def listed(data: Any, settings: TrainSettings) -> Listing:
+    """What to learn from, with the fixes applied. Raises DataError."""
+    listing = read_listing(data, exclude=settings.exclude)
+    return listing if settings.fixes is None else apply_fixes(listing, settings.fixes)
 
 
 def check_plan(plan: Plan) -> None:
