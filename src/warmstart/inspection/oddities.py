@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 RARE = 0.05  # what more than this share of pictures has is not odd
 GREY_LEVELS = 3.0  # chroma, of 255: JPEG's colour noise on a grey picture stays below
-ASPECT_FACTOR = 1.6  # times wider or narrower than the median
+ELONGATION_FACTOR = 1.6  # times more or less than the median; 4:3 beside a square is 1.33, 16:9 is 1.78
 SMALL_SHARE = 0.25  # of the median's shorter side
 FEW = 20  # pictures of a class: below, one picture of a held-out tenth or so decides its score
 IMBALANCE = 20.0  # largest class over smallest
@@ -31,13 +31,15 @@ def odd_colours(chroma: NDArray[np.floating]) -> tuple[NDArray[np.int64], NDArra
 
 def odd_shapes(width: NDArray[np.integer], height: NDArray[np.integer]) -> dict[int, str]:
     """Position → what is odd, of (N,) upright sizes in px."""
-    aspect = width / height
-    median = float(np.median(aspect))
+    elongation = np.maximum(width, height) / np.minimum(width, height)
+    median = float(np.median(elongation))
     found: dict[int, str] = {}
-    far = np.abs(np.log(aspect / median)) > np.log(ASPECT_FACTOR)
+    far = np.abs(np.log(elongation / median)) > np.log(ELONGATION_FACTOR)
     if far.mean() <= RARE:
         for i in np.flatnonzero(far):
-            found[int(i)] = f"{width[i]} × {height[i]} px: aspect ratio {aspect[i]:.2f}, the median is {median:.2f}"
+            found[int(i)] = (
+                f"{width[i]} × {height[i]} px: the sides are as 1 to {elongation[i]:.2f}, the median is {median:.2f}"
+            )
     for lying, name, others in ((width > height, "landscape", "portrait"), (width < height, "portrait", "landscape")):
         opposite = (width < height) if name == "landscape" else (width > height)
         if 0 < lying.mean() <= RARE and opposite.mean() >= 0.5:

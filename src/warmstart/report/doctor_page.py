@@ -112,15 +112,13 @@ def _page(
 
 
 def _card(finding: Finding, pictures: Mapping[str, tuple[str, str | None]], images: Mapping[str, str | None]) -> str:
-    group = len(finding.paths) > 1
-    more = len(finding.paths) - GROUP_SHOWN
+    start = '<article class="group">' if len(finding.paths) > 1 else "<article>"
+    figures = "".join(_figure(path, pictures, images) for path in finding.paths[:GROUP_SHOWN])
     across = f'<p class="across">across {" and ".join(finding.across)}</p>' if finding.across else ""
-    return (
-        f'<article{" class="group"" if group else ""}><div class="pictures">'
-        + "".join(_figure(path, pictures, images) for path in finding.paths[:GROUP_SHOWN])
-        + f"</div>{across}<p>{escape(finding.detail)}{f'; {more} more not shown' if more > 0 else ''}</p>"
-        + f'<p class="pale">{escape(finding.suggestion)}</p></article>'
-    )
+    unseen = len(finding.paths) - GROUP_SHOWN
+    detail = escape(finding.detail) + (f"; {unseen} more not shown" if unseen > 0 else "")
+    suggestion = escape(finding.suggestion)
+    return f'{start}<div class="pictures">{figures}</div>{across}<p>{detail}</p><p class="pale">{suggestion}</p></article>'
 
 
 def _figure(path: str, pictures: Mapping[str, tuple[str, str | None]], images: Mapping[str, str | None]) -> str:

@@ -144,9 +144,10 @@ class _Known:
             found = self._by_place.get(os.path.abspath(candidate))  # noqa: PTH100
             if written and found is not None:
                 return found
-        listed = [e.path for e in self._listing.examples]
-        near = get_close_matches(written, listed, n=1, cutoff=0.6) if len(listed) <= 20_000 else []
-        guess = f" Did you mean {near[0]!r}?" if near else ""
+        listed = self._listing.examples
+        # Compared from the root on; among very many that would take longer than reading the list did.
+        near = get_close_matches(os.path.abspath(written), self._by_place, n=1) if written and len(listed) <= 20_000 else []  # noqa: PTH100
+        guess = f" Did you mean {self._by_place[near[0]]!r}?" if near else ""
         raise DataError(
             f"{where}: the path {written!r} is none of the {len(listed):,} pictures of {self._listing.source!r}; "
             f"expected one of them, from the same folder as the list was made of.{guess}"
