@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from warmstart.api import compare as compare
+    from warmstart.api import doctor as doctor
     from warmstart.api import evaluate as evaluate
     from warmstart.api import explain as explain
     from warmstart.api import filters as filters
@@ -49,6 +50,7 @@ _HOME = {
     "Prediction": "model.predictor",
     "WarmstartError": "errors",
     "compare": "api",
+    "doctor": "api",
     "evaluate": "api",
     "explain": "api",
     "filters": "api",

@@ -8,6 +8,7 @@ from typing import Any
 from warmstart.cli.terminal import Terminal
 from warmstart.records import Plan
 from warmstart.workflows import compare as _compare
+from warmstart.workflows import doctor as _doctor
 from warmstart.workflows import evaluate as _evaluate
 from warmstart.workflows import explain as _explain
 from warmstart.workflows import filters as _filters
@@ -27,13 +28,23 @@ def train(
     strict: bool = False,
     download: bool = False,
     budget_s: float | None = None,
+    fixes: str | Path | None = None,
+    group_duplicates: bool | None = None,
     quiet: bool = False,
 ) -> _outcome.Run:
     """Train on a folder, manifest, list of (path, class name) or DataFrame with path and label; see `workflows.train.train`.
 
     Without a plan: a head on the frozen network, then what the advice has that fits ``budget_s`` (120 if not given).
     """
-    settings = TrainSettings(exclude=exclude, runs=Path(runs), strict=strict, download=download, budget_s=budget_s)
+    settings = TrainSettings(
+        exclude=exclude,
+        runs=Path(runs),
+        strict=strict,
+        download=download,
+        budget_s=budget_s,
+        fixes=None if fixes is None else Path(fixes),
+        group_duplicates=group_duplicates,
+    )
     with nullcontext(Nobody()) if quiet else Terminal() as watcher:
         return _train.train(data, plan or Plan(cut=_train.ADVISED), settings, watcher=watcher)
 
@@ -88,6 +99,26 @@ def filters(
     with nullcontext(Nobody()) if quiet else Terminal() as watcher:
         result = _filters.filters(str(name), weights=weights, download=download, watcher=watcher)
     return result if out is None else _filters.draw(result, Path(out))
+
+
+def doctor(
+    data: Any,
+    plan: Plan | None = None,
+    *,
+    exclude: tuple[str, ...] = (),
+    fix_list: str | Path | None = None,
+    page: str | Path | None = None,
+    download: bool = False,
+    quiet: bool = False,
+) -> _doctor.Diagnosis:
+    """What is wrong with a data set; see `workflows.doctor.doctor`. Writes a list of fixes and a page where their names are given."""
+    settings = TrainSettings(exclude=exclude, download=download)
+    with nullcontext(Nobody()) if quiet else Terminal() as watcher:
+        diagnosis = _doctor.doctor(data, plan, settings, watcher=watcher)
+        _doctor.write(
+            diagnosis, fix_list=Path(fix_list) if fix_list else None, page=Path(page) if page else None, watcher=watcher
+        )
+    return diagnosis
 
 
 def inspect(data: Any, *, exclude: tuple[str, ...] = (), quiet: bool = False) -> _inspect.Inspection:

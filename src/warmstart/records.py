@@ -43,6 +43,7 @@ class Listing:
     examples: tuple[Example, ...]
     class_names: tuple[str, ...]  # sorted; a label is an index into it
     problems: tuple[Problem, ...] = ()
+    fixes: Mapping[str, Any] | None = None  # what a list of fixes has changed already
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -76,6 +76,19 @@ Training = Annotated[
 Seed = Annotated[int, typer.Option(help="Seed of splits and of everything random.")]
 Runs = Annotated[Path, typer.Option(help="Folder in which the run folder is made.")]
 Strict = Annotated[bool, typer.Option("--strict", help="A picture that cannot be used is an error.")]
+Fixes = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="CSV", help="A list of fixes (doctor --fix-list) to apply first: keep, drop or relabel. No file is touched."
+    ),
+]
+GroupDuplicates = Annotated[
+    bool | None,
+    typer.Option(
+        "--group-duplicates/--no-group-duplicates",
+        help="Near copies of a picture stay on one side of the split. Default: where the data brings no split and some would not.",
+    ),
+]
 CacheSize = Annotated[
     float | None,
     typer.Option("--cache-gb", min=0, metavar="GB", help="Size budget of the store; default: a share of the free disk."),

@@ -58,6 +58,13 @@ def train(record: "RunRecord") -> None:
         f"head {escape(record.plan.head)}"
         f"{escape(_settings(choice['settings']))}, chosen {'on val' if choice['method'] == 'val' else 'by folds of train'}"
     )
+    if fixes := record.data.get("fixes"):
+        dropped, relabelled = fixes["dropped"], fixes["relabelled"]
+        out.print(
+            f"fixes of {escape(printable(fixes['file']))}: {dropped:,} dropped, {relabelled:,} relabelled", soft_wrap=True
+        )
+    if together := record.data.get("kept_together"):
+        out.print(f"{together:,} near copies share the split of the picture they are copies of")
     problems(out, record.data["problems"])
     out.print(_scores_table(record.scores))
     if "test" in record.scores:

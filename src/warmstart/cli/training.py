@@ -69,6 +69,8 @@ def train(
     strict: o.Strict = False,
     download: o.Download = False,
     cache_gb: o.CacheSize = None,
+    fixes: o.Fixes = None,
+    group_duplicates: o.GroupDuplicates = None,
     resume: Annotated[
         Path | None, typer.Option(metavar="RUN", help="Instead of DATA: go on with a run whose training was interrupted.")
     ] = None,
@@ -119,6 +121,8 @@ def train(
         strict=strict,
         download=download,
         store_bytes=o.size_bytes(cache_gb),
+        fixes=fixes,
+        group_duplicates=group_duplicates,
         budget_s=o.seconds(budget) if budget else None,
     )
     if cut is None:

@@ -103,7 +103,7 @@ def advise(
         if contest and contest.places:
             plan = replace(plan, backbone=contest.recommended)
         start = time.perf_counter()
-        ready = ready_for_advice(dataset, plan, settings, watcher)
+        ready = ready_for_advice(dataset, plan, settings, watcher, listing=listing, strata=strata)
         # A run starts a process of its own, which loads what this one has loaded.
         start_s = machine.process_seconds() - (time.perf_counter() - begin) + time.perf_counter() - start
         seen = extracted(ready, settings, store, watcher)
@@ -116,11 +116,20 @@ def advise(
     return replace(result, competition=contest, seconds={"extract": seen.seconds, **result.seconds, "total": total})
 
 
-def ready_for_advice(dataset: Dataset, plan: Plan, settings: TrainSettings, watcher: Watcher) -> Ready:
+def ready_for_advice(
+    dataset: Dataset,
+    plan: Plan,
+    settings: TrainSettings,
+    watcher: Watcher,
+    *,
+    listing: Listing,
+    strata: Mapping[str, Hashable] | None,
+) -> Ready:
     """The whole backbone, plain views, and an input that suits the pictures."""
     own = find(plan.backbone).input_size_px
     size_px = plan.image_size_px or _input_size(dataset, own, plan)
-    return make_ready(dataset, replace(plan, cut="pooled", unfreeze=(), image_size_px=size_px, views="none"), settings, watcher)
+    plan = replace(plan, cut="pooled", unfreeze=(), image_size_px=size_px, views="none")
+    return make_ready(dataset, plan, settings, watcher, listing=listing, strata=strata)
 
 
 def advised(ready: Ready, seen: Extracted, store: Store, watcher: Watcher, *, budget_s: float, start_s: float) -> Advised:

@@ -45,7 +45,8 @@ def train_advised(
     """
     budget_s = settings.budget_s or TRAIN_BUDGET_S
     with Store(machine.store_folder(), settings.store_bytes) as store:
-        ready = ready_for_advice(prepare(listing, store, plan, watcher, strata=strata), plan, settings, watcher)
+        dataset = prepare(listing, store, plan, watcher, strata=strata)
+        ready = ready_for_advice(dataset, plan, settings, watcher, listing=listing, strata=strata)
         seen = extracted(ready, settings, store, watcher)
         probe = probed(ready, seen)
         trained = frozen(probe, watcher)

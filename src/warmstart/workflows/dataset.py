@@ -28,6 +28,8 @@ class Dataset:
     labels: np.ndarray  # int64 (N,), indices into class_names
     splits: tuple[Split, ...]  # N
     problems: tuple[Problem, ...]
+    fixes: Mapping[str, Any] | None = None  # what a list of fixes has changed before
+    kept_together: int = 0  # pictures that are near copies of another and share its split for that
 
     def positions(self, *splits: Split) -> np.ndarray:
         """Where the pictures of these splits stand, int64, ascending."""
@@ -50,6 +52,8 @@ class Dataset:
             "splits": {split: self.splits.count(split) for split in SPLITS},
             "fingerprint": self.fingerprint(),
             "problems": [{"path": p.path, "kind": p.kind, "message": p.message} for p in self.problems],
+            "fixes": dict(self.fixes) if self.fixes else None,
+            "kept_together": self.kept_together,
         }
 
 
@@ -88,6 +92,7 @@ def prepare(
         labels=np.array([label for _, _, label in rows], dtype=np.int64),
         splits=tuple(splits),
         problems=tuple(problems),
+        fixes=listing.fixes,
     )
     return _drop_empty_classes(dataset)
 

@@ -24,6 +24,7 @@ from warmstart.records import Listing, Picture, Plan, Preprocessing
 from warmstart.store.cache import Store
 from warmstart.strategy.taps import candidate_taps
 from warmstart.workflows.dataset import Dataset, prepare, without
+from warmstart.workflows.near_copies import near_copies_together
 from warmstart.workflows.settings import TrainSettings
 from warmstart.workflows.watch import Watcher
 
@@ -33,6 +34,8 @@ class Ready:
     """Everything up to the first picture that is computed."""
 
     plan: Plan  # cuts by their canonical names, the image size resolved
+    listing: Listing  # what the data set was made from, and
+    strata: Mapping[str, Hashable] | None  # by what it was split: near copies may ask for another split
     dataset: Dataset
     backbone: Backbone
     proven: Proven  # the engine for the whole backbone
@@ -94,11 +97,20 @@ def probe(
     strata: Mapping[str, Hashable] | None = None,
 ) -> Probe:
     """All three steps. Raises what `train` raises."""
-    ready = make_ready(prepare(listing, store, plan, watcher, strata=strata), plan, settings, watcher)
+    dataset = prepare(listing, store, plan, watcher, strata=strata)
+    ready = make_ready(dataset, plan, settings, watcher, listing=listing, strata=strata)
     return probed(ready, extracted(ready, settings, store, watcher))
 
 
-def make_ready(dataset: Dataset, plan: Plan, settings: TrainSettings, watcher: Watcher) -> Ready:
+def make_ready(
+    dataset: Dataset,
+    plan: Plan,
+    settings: TrainSettings,
+    watcher: Watcher,
+    *,
+    listing: Listing,
+    strata: Mapping[str, Hashable] | None,
+) -> Ready:
     """Load the backbone, resolve what the plan leaves to it, and let an engine prove itself."""
     backbone = load_backbone(
         plan.backbone, weights=plan.weights, download=settings.download, seed=plan.seed, announce=watcher.say
@@ -111,14 +123,20 @@ def make_ready(dataset: Dataset, plan: Plan, settings: TrainSettings, watcher: W
     )
     _tap_sets(plan, backbone)  # wrong names are told before any work
     _check_positive(plan, dataset)
-    return Ready(plan=plan, dataset=dataset, backbone=backbone, proven=prove(dataset.pictures, backbone, plan))
+    proven = prove(dataset.pictures, backbone, plan)
+    return Ready(plan=plan, listing=listing, strata=strata, dataset=dataset, backbone=backbone, proven=proven)
 
 
 def extracted(ready: Ready, settings: TrainSettings, store: Store, watcher: Watcher) -> Extracted:
     """All taps of every picture, from the store where they are. Raises DataError for a problem under ``strict``, StoreError."""
     begin = time.perf_counter()
-    extraction = see(ready.dataset.pictures, ready.backbone, ready.seen_plan, ready.proven, store, watcher)
-    dataset, kept = without(ready.dataset, extraction.broken)
+    dataset = ready.dataset
+    extraction = see(dataset.pictures, ready.backbone, ready.seen_plan, ready.proven, store, watcher)
+    together = near_copies_together(ready.listing, dataset, extraction, ready.plan, settings.group_duplicates, watcher)
+    if together is not None:
+        split_anew = prepare(together.listing, store, ready.plan, watcher, strata=ready.strata)
+        dataset = replace(split_anew, kept_together=together.pictures)
+    dataset, kept = without(dataset, extraction.broken)
     if settings.strict and dataset.problems:
         raise DataError(f"--strict: {len(dataset.problems)} problems, the first: {dataset.problems[0].message}")
     return Extracted(dataset=dataset, rows=extraction.rows[kept], extraction=extraction, seconds=time.perf_counter() - begin)

@@ -58,6 +58,8 @@ def write_start(folder: Path, source: str, plan: Plan, settings: TrainSettings) 
         "exclude": list(settings.exclude),
         "strict": settings.strict,
         "budget_s": settings.budget_s,
+        "fixes": None if settings.fixes is None else str(settings.fixes.resolve()),
+        "group_duplicates": settings.group_duplicates,
     }
     (folder / START).write_text(to_json(document), "utf-8", errors="surrogateescape")
 
@@ -71,7 +73,12 @@ def read_start(folder: Path) -> tuple[str, Plan, TrainSettings]:
         raise InputError(f"{folder} cannot be resumed: {reason}.")
     document = json.loads(path.read_text("utf-8", errors="surrogateescape"))
     settings = TrainSettings(
-        exclude=tuple(document["exclude"]), strict=document["strict"], runs=folder.parent, budget_s=document["budget_s"]
+        exclude=tuple(document["exclude"]),
+        strict=document["strict"],
+        runs=folder.parent,
+        budget_s=document["budget_s"],
+        fixes=None if document.get("fixes") is None else Path(document["fixes"]),
+        group_duplicates=document.get("group_duplicates"),
     )
     if not Path(document["data"]).exists():
         raise InputError(f"{folder} was trained on {document['data']}, which is gone. Bring it back, or start a new run.")

@@ -16,6 +16,8 @@ class TrainSettings:
     strict: bool = False  # a picture that cannot be used is an error
     download: bool = False  # weights may be fetched from their hub
     store_bytes: int | None = None  # size budget of the store; None: its default
+    fixes: Path | None = None  # a list of fixes, applied before anything else; see workflows.fixes
+    group_duplicates: bool | None = None  # near copies share a split; None: where splits are not given and would divide some
     budget_s: float | None = None  # wall-clock in which training is to end; the plan's epochs are cut down to what fits
 
     def __post_init__(self) -> None:

@@ -22,6 +22,7 @@ from warmstart.records import Listing, Plan
 from warmstart.store.cache import Store
 from warmstart.workflows.advised import train_advised
 from warmstart.workflows.dataset import prepare
+from warmstart.workflows.fixes import apply_fixes
 from warmstart.workflows.forecasting import foresee, in_words
 from warmstart.workflows.outcome import Run, finish, frozen, tuned
 from warmstart.workflows.probe import extracted, make_ready, probe, probed
@@ -52,11 +53,12 @@ def train(
     plan, settings, watcher = plan or Plan(), settings or TrainSettings(), watcher or Nobody()
     begin = time.perf_counter() - seconds_before
     check_plan(plan)
-    listing = data if isinstance(data, Listing) else read_listing(data, exclude=settings.exclude)
+    listing = data if isinstance(data, Listing) else listed(data, settings)
     if plan.cut == ADVISED:
         return train_advised(listing, plan, settings, watcher, begin=begin, strata=strata, folder=folder)
     with Store(machine.store_folder(), settings.store_bytes) as store:
-        ready = make_ready(prepare(listing, store, plan, watcher, strata=strata), plan, settings, watcher)
+        dataset = prepare(listing, store, plan, watcher, strata=strata)
+        ready = make_ready(dataset, plan, settings, watcher, listing=listing, strata=strata)
         expected = foresee(ready, store, begin=begin, budget_s=settings.budget_s)
         watcher.say(in_words(expected))
         folder = folder or new_run_folder(settings.runs, listing.source)
@@ -88,13 +90,19 @@ def resume(
     begin = time.perf_counter() - seconds_before
     source, plan, settings = read_start(folder)
     settings = replace(settings, download=download)
-    listing = data or read_listing(source, exclude=settings.exclude)
+    listing = data or listed(source, settings)
     if plan.cut == ADVISED:
         return train_advised(listing, plan, settings, watcher, begin=begin, strata=strata, folder=folder, resume=True)
     with Store(machine.store_folder(), settings.store_bytes) as store:
         seen = probe(listing, plan, settings, store, watcher, strata=strata)
         trained = tuned(seen, store, watcher, folder, begin=begin, budget_s=settings.budget_s, resume=True)
     return finish(seen, trained, folder, begin)
+
+
+def listed(data: Any, settings: TrainSettings) -> Listing:
+    """What to learn from, with the fixes applied. Raises DataError."""
+    listing = read_listing(data, exclude=settings.exclude)
+    return listing if settings.fixes is None else apply_fixes(listing, settings.fixes)
 
 
 def check_plan(plan: Plan) -> None:

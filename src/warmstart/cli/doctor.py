@@ -1,0 +1,46 @@
+"""The verb `doctor`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from warmstart.cli import doctor_tables
+from warmstart.cli import options as o
+from warmstart.cli.tables import console
+from warmstart.cli.terminal import Terminal
+from warmstart.records import Plan
+
+
+def doctor(
+    data: o.Data,
+    fix_list: Annotated[
+        Path | None,
+        typer.Option("--fix-list", metavar="CSV", help="Write every finding to this list, to edit and give to train --fixes."),
+    ] = None,
+    page: Annotated[
+        Path | None, typer.Option(metavar="HTML", help="Write a page of thumbnails by kind; it opens from disk.")
+    ] = None,
+    backbone: o.Backbone = "efficientnet_lite0",
+    weights: o.Weights = "default",
+    image_size: o.ImageSize = None,
+    resize: o.ResizeMode = o.Resize.CROP,
+    seed: o.Seed = 0,
+    exclude: o.Exclude = None,
+    download: o.Download = False,
+    as_json: o.Json = False,
+) -> None:
+    """Find what is wrong with a data set: broken files, copies and near copies, doubtful labels, outliers, odd pictures.
+
+    Works on what the backbone has said of each picture, which is stored, and touches no file of the data.
+    """
+    from warmstart.workflows.doctor import doctor as doctor_workflow
+    from warmstart.workflows.doctor import write
+    from warmstart.workflows.settings import TrainSettings
+
+    plan = Plan(backbone=backbone, weights=weights, image_size_px=image_size, resize=resize.value, seed=seed)
+    settings = TrainSettings(exclude=tuple(exclude or ()), download=download)
+    with Terminal() as terminal:
+        diagnosis = doctor_workflow(data, plan, settings, watcher=terminal)
+        write(diagnosis, fix_list=fix_list, page=page, watcher=terminal)
+    o.give(diagnosis.to_dict(), as_json, lambda: doctor_tables.diagnosis(diagnosis, console()))
