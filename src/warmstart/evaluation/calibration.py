@@ -1,6 +1,7 @@
 """From logits to probabilities that mean what they say.
 
 logits ── softmax(logits / T) ──► probabilities ── reliability_bins ──► expected calibration error
+                                       └─ error_when_calibrated ──► what that error is by chance alone
 
 The temperature T is fitted on pictures the head has not seen; it changes no prediction, only how sure one is
 (C. Guo, G. Pleiss, Y. Sun, K. Weinberger, "On Calibration of Modern Neural Networks", ICML 2017).
@@ -90,3 +91,23 @@ def expected_calibration_error(bins: tuple[Bin, ...]) -> float:
     """Σ count/N · |accuracy - confidence| (Guo et al. 2017, equation 3); 0 … 1."""
     n = sum(b.count for b in bins)
     return sum(b.count / n * abs(b.accuracy - b.confidence) for b in bins)
+
+
+def error_when_calibrated(
+    confidence: NDArray[np.floating], *, quantile: float = 0.95, bins: int = BINS, draws: int = 1000, seed: int = 0
+) -> float:
+    """The expected calibration error that a perfectly calibrated model stays below with probability ``quantile``.
+
+    The error of N pictures is never 0, because which of them are right is chance (J. Vaicenavicius et al., "Evaluating model calibration
+    in classification", AISTATS 2019, section 4: consistency resampling). Here each of the predictions is right with the very
+    probability ``confidence`` (N,) that was said of it, ``draws`` times.
+    """
+    p = confidence.astype(np.float64)
+    place = np.clip(np.ceil(p * bins).astype(np.int64) - 1, 0, bins - 1)
+    said = np.bincount(place, weights=p, minlength=bins)
+    random = np.random.default_rng(seed)
+    errors = []
+    for _ in range(draws):
+        right = np.bincount(place, weights=random.random(len(p)) < p, minlength=bins)
+        errors.append(np.abs(right - said).sum() / len(p))
+    return float(np.quantile(errors, quantile))

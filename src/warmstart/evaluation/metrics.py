@@ -66,8 +66,13 @@ def log_loss(
     probabilities: NDArray[np.floating], labels: NDArray[np.integer], weights: NDArray[np.floating] | None = None
 ) -> float:
     """(Weighted) mean of -log p(true class) of probabilities (N, K), in nats; 0 is perfect, log K is guessing."""
+    return float(np.average(log_losses(probabilities, labels), weights=weights))
+
+
+def log_losses(probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -> NDArray[np.float64]:
+    """-log p(true class) (N,) of probabilities (N, K), in nats."""
     of_label = probabilities[np.arange(len(labels)), labels].astype(np.float64)
-    return float(np.average(-np.log(np.clip(of_label, SMALLEST_PROBABILITY, 1.0)), weights=weights))
+    return np.asarray(-np.log(np.clip(of_label, SMALLEST_PROBABILITY, 1.0)))
 
 
 def auroc(probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -> float | None:
