@@ -43,6 +43,7 @@ class Listing:
     examples: tuple[Example, ...]
     class_names: tuple[str, ...]  # sorted; a label is an index into it
     problems: tuple[Problem, ...] = ()
+    licence: str | None = None  # of the pictures, where it is known
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -218,6 +219,8 @@ class RunRecord:
     engine: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)  # epochs, digests, speed; empty where the network was not trained
     choice: Mapping[str, Any] = field(default_factory=dict)  # the table that taps and penalty were chosen from
+    trust: Mapping[str, Any] = field(default_factory=dict)  # what calibrated the model, and what its sets and novelty did on test
+    parameters: Mapping[str, Any] = field(default_factory=dict)  # how many the network has, and how many of them were trained
     versions: Mapping[str, str] = field(default_factory=dict)
     machine: Mapping[str, Any] = field(default_factory=dict)
 

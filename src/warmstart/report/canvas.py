@@ -75,8 +75,3 @@ def save(figure: Figure, folder: Path, name: str) -> tuple[Path, Path]:
     figure.savefig(png, metadata={"Software": None})
     figure.savefig(svg, metadata={"Date": None, "Creator": None})
     return png, svg
-
-
-def printable(text: str) -> str:
-    """Text that an XML file can hold: control characters and bytes that are no text are shown as escapes."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode("ascii") for c in text)

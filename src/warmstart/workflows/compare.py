@@ -223,6 +223,13 @@ def _only_point(record: Mapping[str, Any]) -> CurvePoint:
     )
 
 
+def _choosing(record: Mapping[str, Any]) -> int:
+    """How many pictures of val a plan's curve is drawn from: those that calibrate a trained network are kept out of it."""
+    calibration = record.get("trust", {}).get("calibration", {})
+    apart = calibration.get("pictures", 0) if record["training"] and calibration.get("apart") else 0
+    return int(record["data"]["splits"]["val"]) - apart
+
+
 def _transfer(contestants: Sequence[Contestant]) -> tuple[str, ...]:
     """The best trained plan from pretrained weights against the best one from random ones."""
     trained = [contestant for contestant in contestants if len(contestant.curve.points) > 1]
@@ -234,5 +241,5 @@ def _transfer(contestants: Sequence[Contestant]) -> tuple[str, ...]:
     def loss(contestant: Contestant) -> float:
         return float(contestant.record["scores"]["val"]["log_loss"])
 
-    n_val = contestants[0].record["data"]["splits"]["val"]
+    n_val = min(_choosing(contestant.record) for contestant in (*warm, *cold))
     return compare_shapes(min(warm, key=loss).curve, min(cold, key=loss).curve, val_pictures=n_val).sentences

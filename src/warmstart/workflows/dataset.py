@@ -17,6 +17,7 @@ from warmstart.records import SPLITS, Listing, Picture, Plan, Problem, Split
 from warmstart.store.cache import Store
 from warmstart.workflows.watch import Watcher
 
+LEAST_HALF = 100  # pictures: fewer choose an epoch poorly, and a set for 0.95 from 100 covers 0.93 to 0.97 two times out of three
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
@@ -28,6 +29,7 @@ class Dataset:
     labels: np.ndarray  # int64 (N,), indices into class_names
     splits: tuple[Split, ...]  # N
     problems: tuple[Problem, ...]
+    licence: str | None = None  # of the pictures, where it is known
 
     def positions(self, *splits: Split) -> np.ndarray:
         """Where the pictures of these splits stand, int64, ascending."""
@@ -49,6 +51,7 @@ class Dataset:
             "classes": {name: int(np.sum(self.labels == i)) for i, name in enumerate(self.class_names)},
             "splits": {split: self.splits.count(split) for split in SPLITS},
             "fingerprint": self.fingerprint(),
+            "licence": self.licence,
             "problems": [{"path": p.path, "kind": p.kind, "message": p.message} for p in self.problems],
         }
 
@@ -88,6 +91,7 @@ def prepare(
         labels=np.array([label for _, _, label in rows], dtype=np.int64),
         splits=tuple(splits),
         problems=tuple(problems),
+        licence=listing.licence,
     )
     return _drop_empty_classes(dataset)
 
@@ -119,6 +123,18 @@ def without(dataset: Dataset, broken: Mapping[int, Problem]) -> tuple[Dataset, n
             problems=(*left.problems, problem),
         )
     return _drop_empty_classes(left), keep[usable]
+
+
+def halves_of_val(dataset: Dataset, plan: Plan) -> tuple[np.ndarray, np.ndarray]:
+    """Positions of val that choose, and those that calibrate: (all, none) unless a network is trained and val is large enough.
+
+    By the content of pictures, class by class, so that the halves are alike and stay what they are when pictures are added.
+    """
+    val = dataset.positions("val")
+    if not plan.trains_network or len(val) < 2 * LEAST_HALF:
+        return val, val[:0]
+    by_class = sorted(val.tolist(), key=lambda i: (dataset.labels[i], dataset.pictures[i].digest))
+    return np.sort(np.array(by_class[::2])), np.sort(np.array(by_class[1::2]))
 
 
 def _drop_empty_classes(dataset: Dataset) -> Dataset:

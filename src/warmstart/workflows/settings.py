@@ -16,6 +16,7 @@ class TrainSettings:
     strict: bool = False  # a picture that cannot be used is an error
     download: bool = False  # weights may be fetched from their hub
     store_bytes: int | None = None  # size budget of the store; None: its default
+    report: bool = True  # write report.html when the run is done
     budget_s: float | None = None  # wall-clock in which training is to end; the plan's epochs are cut down to what fits
 
     def __post_init__(self) -> None:
