@@ -10,6 +10,7 @@ from warmstart.records import Plan
 from warmstart.workflows import compare as _compare
 from warmstart.workflows import evaluate as _evaluate
 from warmstart.workflows import inspect as _inspect
+from warmstart.workflows import report as _report
 from warmstart.workflows import train as _train
 from warmstart.workflows.settings import TrainSettings
 from warmstart.workflows.watch import Nobody
@@ -53,6 +54,11 @@ def evaluate(model: str | Path, data: Any, *, exclude: tuple[str, ...] = (), qui
     """Score a saved model on labelled pictures; see `workflows.evaluate.evaluate`."""
     with nullcontext(Nobody()) if quiet else Terminal() as watcher:
         return _evaluate.evaluate(str(model), data, exclude=exclude, watcher=watcher)
+
+
+def report(run: str | Path) -> _report.Report:
+    """Write a run's or a comparison's report.html again; see `workflows.report.report`."""
+    return _report.report(Path(run))
 
 
 def inspect(data: Any, *, exclude: tuple[str, ...] = (), quiet: bool = False) -> _inspect.Inspection:

@@ -219,7 +219,9 @@ class RunRecord:
     engine: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)  # epochs, digests, speed; empty where the network was not trained
     choice: Mapping[str, Any] = field(default_factory=dict)  # the table that taps and penalty were chosen from
-    trust: Mapping[str, Any] = field(default_factory=dict)  # what calibrated the model, and what its sets and novelty did on test
+    trust: Mapping[str, Any] = field(
+        default_factory=dict
+    )  # what calibrated the model, and what its sets and novelty did on test
     parameters: Mapping[str, Any] = field(default_factory=dict)  # how many the network has, and how many of them were trained
     versions: Mapping[str, str] = field(default_factory=dict)
     machine: Mapping[str, Any] = field(default_factory=dict)

@@ -30,7 +30,7 @@ def conformity(probabilities: NDArray[np.floating]) -> NDArray[np.float64]:
 
 def of_label(scores: NDArray[np.float64], labels: NDArray[np.integer]) -> NDArray[np.float64]:
     """The scores (N,) of the true classes among scores (N, K)."""
-    return scores[np.arange(len(labels)), labels]
+    return np.asarray(scores[np.arange(len(labels)), labels])
 
 
 def threshold(calibration: NDArray[np.floating], coverage: float) -> float:

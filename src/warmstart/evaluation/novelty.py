@@ -19,7 +19,9 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-NEIGHBOURS = 5  # 1 is at the mercy of a single odd picture in the bank (area under the ROC curve 0.72 for noise); 5 and 20 were alike
+NEIGHBOURS = (
+    5  # 1 is at the mercy of a single odd picture in the bank (area under the ROC curve 0.72 for noise); 5 and 20 were alike
+)
 BANK = 1000  # pictures at most; the area under the ROC curve was the same with 300, 1,000 and 3,409
 BLOCK = 1024  # rows at once: a distance matrix of 4 MB
 UNLIKE = 99.0  # percentile from which a picture is called unlike training: one of a hundred like it is called so by mistake
@@ -70,9 +72,7 @@ def _directions(features: NDArray[np.floating]) -> NDArray[np.float32]:
     return np.asarray(rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), np.finfo(np.float32).tiny))
 
 
-def _distances(
-    rows: NDArray[np.float32], bank: NDArray[np.float16], *, leave_out_itself: bool = False
-) -> NDArray[np.float32]:
+def _distances(rows: NDArray[np.float32], bank: NDArray[np.float16], *, leave_out_itself: bool = False) -> NDArray[np.float32]:
     """To the `NEIGHBOURS`-th nearest, or the farthest where the bank is smaller; of unit vectors, |a - b|² = 2 - 2ab."""
     known = bank.astype(np.float32)
     skipped = int(leave_out_itself)

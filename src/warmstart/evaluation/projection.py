@@ -1,8 +1,9 @@
 """Features in two dimensions, for people to look at: what lies together there is alike to the network; distances far apart mean little.
 
 t-SNE (L. van der Maaten, G. Hinton, JMLR 9, 2008) on the first 50 principal components of features scaled to length 1, started from the
-first two of them (D. Kobak, P. Berens, Nature Communications 10, 2019), so that the coarse order is that of the data. Looked at beside the two principal
-components alone on clothing: there shoes alone stood apart; here hats, pants, shorts, dresses and outwear form groups as well.
+first two of them (D. Kobak, P. Berens, Nature Communications 10, 2019), so that the coarse order is that of the data. Looked at
+beside the two principal components alone on clothing: there shoes alone stood apart; here hats, pants, shorts, dresses and outwear
+form groups as well.
 
 P pictures, D features.
 """

@@ -30,7 +30,7 @@ from warmstart.extraction.rendering import render
 from warmstart.heads.catalog import head_spec
 from warmstart.heads.protocol import Head
 from warmstart.model import files
-from warmstart.model.trust import Trust
+from warmstart.model.trust import Coverage, Trust
 from warmstart.records import Preprocessing, Problem
 
 if TYPE_CHECKING:
@@ -45,7 +45,9 @@ class Prediction:
     class_name: str
     probability: float  # of that class
     probabilities: Mapping[str, float]  # class name → probability, summing to 1
-    novelty: float | None = None  # percent of the training pictures that lie nearer to the others; None: the model holds nothing to say
+    novelty: float | None = (
+        None  # percent of the training pictures that lie nearer to the others; None: the model holds nothing to say
+    )
     classes: tuple[str, ...] | None = None  # that it may be, for the coverage asked for, most probable first; None: not asked
 
     def to_dict(self) -> dict[str, Any]:
@@ -132,12 +134,19 @@ class Model:
 
     def set_limit(self, coverage: float) -> float:
         """Up to which conformity a class is in the set, for `evaluation.conformal.prediction_sets`. Raises UsageError."""
+        return self._calibrated().limit(coverage)
+
+    def coverage(self, asked: float) -> Coverage:
+        """How often sets for this coverage held the true class of test pictures. Raises UsageError."""
+        return self._calibrated().coverage(asked)
+
+    def _calibrated(self) -> Trust:
         if self.trust is None:
             raise UsageError(
                 "this model was not calibrated for sets of classes: it was made before warmstart did that, or is the network of its "
                 "source as it is. Train again for one that is."
             )
-        return self.trust.limit(coverage)
+        return self.trust
 
     def usable_precision(self) -> str:
         """`precision`; 'f32', slower and more exact, where the model was trained with bf16 and this processor has none."""

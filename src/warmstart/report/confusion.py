@@ -29,10 +29,7 @@ class Cell:
 def cells(confusion: Sequence[Sequence[int]]) -> list[list[Cell]]:
     """Rows true, columns predicted."""
     return [
-        [
-            Cell(true=i, predicted=j, count=count, shade=count / sum(row) if count else 0.0)
-            for j, count in enumerate(row)
-        ]
+        [Cell(true=i, predicted=j, count=count, shade=count / sum(row) if count else 0.0) for j, count in enumerate(row)]
         for i, row in enumerate(confusion)
     ]
 

@@ -19,8 +19,8 @@ from markupsafe import Markup
 
 from warmstart.evaluation.calibration import Bin, reliability_bins, softmax
 from warmstart.report import charts, confusion, sentences
-from warmstart.report.printable import printable
-from warmstart.report.run_files import Judged, RunFiles
+from warmstart.report.printable import percent, printable
+from warmstart.report.run_files import LATER, Judged, RunFiles
 from warmstart.report.thumbnails import Thumbnails
 
 if TYPE_CHECKING:
@@ -128,11 +128,11 @@ def comparison_page(result: Mapping[str, Any], created: str) -> Page:
             budget,
             x_label="seconds since each plan began",
             y_label="accuracy on val",
-            percent=True,
+            shares=True,
             level=("most frequent class", result["majority_val"]),
         ),
         names=[line.name for line in budget],
-        record=contestants[0]["record"],
+        record=LATER | contestants[0]["record"],
     )  # fmt: skip
     return Page(html=html, thumbnails=0, unreadable=0, without_room=0)
 
@@ -188,7 +188,11 @@ def _bars(run: RunFiles) -> list[charts.Bar]:
     bars = [charts.Bar(label="this model", value=test["accuracy"], interval=tuple(test["accuracy_ci95"]), ours=True)]
     if run.cold:
         cold = run.cold["scores"]["test"]
-        bars.append(charts.Bar(label="cold start: trained from random weights", value=cold["accuracy"], interval=tuple(cold["accuracy_ci95"])))
+        bars.append(
+            charts.Bar(
+                label="cold start: trained from random weights", value=cold["accuracy"], interval=tuple(cold["accuracy_ci95"])
+            )
+        )
     return [*bars, charts.Bar(label="always the most frequent class", value=test["majority_accuracy"])]
 
 
@@ -202,8 +206,8 @@ def _curves(record: Mapping[str, Any]) -> list[tuple[str, Markup, list[str]]]:
     accuracy = charts.Line(name="val", points=[(float(i), row["val_accuracy"]) for i, row in enumerate(rows)])
     losses = [charts.Line(name="val", points=val), *([charts.Line(name="train", points=train)] if train else [])]
     return [
-        ("Accuracy on val", charts.learning([accuracy], x_label="epochs", y_label="accuracy", percent=True), ["val"]),
-        ("Loss", charts.learning(losses, x_label="epochs", y_label="log-loss", percent=False), [line.name for line in losses]),
+        ("Accuracy on val", charts.learning([accuracy], x_label="epochs", y_label="accuracy", shares=True), ["val"]),
+        ("Loss", charts.learning(losses, x_label="epochs", y_label="log-loss", shares=False), [line.name for line in losses]),
     ]
 
 
@@ -217,7 +221,9 @@ def _reliabilities(run: RunFiles) -> list[tuple[str, Markup]]:
         right = np.array([p.right for p in run.judged])
         # As two classes, right and wrong: bins look at the predicted class alone.
         after = reliability_bins(np.stack([1 - confidence, confidence], axis=1), right.astype(int), np.ones(len(right), int))
-        out.append(("As the model says it" if before else "After temperature scaling", charts.reliability(after, "of the model")))
+        out.append(
+            ("As the model says it" if before else "After temperature scaling", charts.reliability(after, "of the model"))
+        )
     return out
 
 
@@ -233,7 +239,10 @@ def _bins_before(run: RunFiles) -> tuple[Bin, ...] | None:
     before = softmax(temperature * np.log(np.maximum(shares.astype(np.float64), 1e-300)))
     predicted = {p.path: p.predicted for p in run.judged}
     names = {name: label for label, name in enumerate(seen.class_names)}
-    chosen = [names.get(predicted.get(seen.paths[i], ""), int(row.argmax())) for i, row in zip(seen.held_out[of_test], shares, strict=True)]
+    chosen = [
+        names.get(predicted.get(seen.paths[i], ""), int(row.argmax()))
+        for i, row in zip(seen.held_out[of_test], shares, strict=True)
+    ]
     return reliability_bins(before, labels, np.array(chosen))
 
 
@@ -264,7 +273,7 @@ def _accuracy_over_time(contestant: Mapping[str, Any]) -> list[tuple[float, floa
 def _json(data: Any) -> Markup:
     """JSON that may stand in a script element: nothing in it can end that."""
     text = json.dumps(data, separators=(",", ":"), allow_nan=False)
-    return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))  # noqa: S704 - escaped here
+    return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
 
 
 @cache
@@ -272,10 +281,15 @@ def _environment() -> "Environment":
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
-        loader=PackageLoader("warmstart.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=PackageLoader("warmstart.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
+    environment.globals["percent"] = percent
     environment.filters["printable"] = lambda text: printable(str(text))
     for name in ("report.css", "report.js"):
         source = files("warmstart.report").joinpath("templates", name).read_text("utf-8")
-        environment.globals[name.replace(".", "_")] = Markup(source)  # noqa: S704 - our own file
+        environment.globals[name.replace(".", "_")] = Markup(source)
     return environment

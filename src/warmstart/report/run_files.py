@@ -17,7 +17,8 @@ from warmstart.report.pictures import RunPictures, read_pictures
 
 # Keys of run.json that came later, or that a run may be without, as empty as they are then.
 LATER: Mapping[str, Any] = {
-    name: {} for name in ("seconds", "cache", "engine", "choice", "trust", "training", "parameters", "advice", "forecast", "machine")
+    name: {}
+    for name in ("seconds", "cache", "engine", "choice", "trust", "training", "parameters", "advice", "forecast", "machine")
 } | {"versions": {}, "images_per_second": None, "run_dir": "RUN"}
 FINDINGS = "doctor.json"  # what `warmstart doctor` found, where it was run on this data set
 
@@ -88,21 +89,25 @@ def _record(folder: Path) -> dict[str, Any]:
     path = folder / "run.json"
     if not path.is_file():
         there = "it does not exist" if not folder.exists() else "there is no run.json in it"
-        raise InputError(f"{folder} is not a finished run: {there}. Expected a folder that train or compare wrote, such as runs/<time>-<name>.")
+        raise InputError(
+            f"{folder} is not a finished run: {there}. Expected a folder that train or compare wrote, such as runs/<time>-<name>."
+        )
     try:
         record = json.loads(path.read_text("utf-8", errors="surrogateescape"))
-        record["data"]["classes"], record["plan"]["backbone"], record["scores"]  # noqa: B018 - what no report can do without
+        record["data"]["classes"], record["plan"]["backbone"], record["scores"]
     except (OSError, ValueError, KeyError, TypeError) as reason:
         raise InputError(
             f"{path} is not the record of a run ({type(reason).__name__}: {reason}). Copy it again, or train again."
         ) from reason
-    return LATER | record
+    return {**LATER, **record}
 
 
 def _judged(path: Path, pictures: RunPictures | None) -> tuple[Judged, ...] | None:
     novelty = {}
     if pictures is not None:
-        novelty = {pictures.paths[i]: float(n) for i, n in zip(pictures.held_out, pictures.novelty, strict=True) if np.isfinite(n)}
+        novelty = {
+            pictures.paths[i]: float(n) for i, n in zip(pictures.held_out, pictures.novelty, strict=True) if np.isfinite(n)
+        }
     try:
         with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
             return tuple(

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from warmstart.evaluation.learning_curves import CurvePoint, overfitting
+from warmstart.report.printable import percent
 
 Record = Mapping[str, Any]
 
@@ -31,11 +32,13 @@ def verdict(record: Record) -> str:
     if not test:
         return "No picture was held out for a test, so nothing says how good the model is on new ones."
     low, high = test["accuracy_ci95"]
-    beside = f"Naming always the most frequent class is right for {test['majority_accuracy']:.1%}."
-    found = f"Of {test['n']:,} test pictures, which had no part in training, the model names {test['accuracy']:.1%} rightly"
+    beside = f"Naming always the most frequent class is right for {percent(test['majority_accuracy'])}."
+    found = (
+        f"Of {test['n']:,} test pictures, which had no part in training, the model names {percent(test['accuracy'])} rightly"
+    )
     if low <= test["majority_accuracy"]:
         return f"{found}, which is not clearly better than naming nothing at all. {beside}"
-    return f"{found}; with other pictures of the same kind it would be {low:.1%} to {high:.1%}. {beside}"
+    return f"{found}; with other pictures of the same kind it would be {percent(low)} to {percent(high)}. {beside}"
 
 
 def plan_in_words(record: Record) -> list[str]:
@@ -47,7 +50,8 @@ def plan_in_words(record: Record) -> list[str]:
     out = [f"The network is {plan['backbone']}, {origin}; it sees pictures of {size} × {size} px."]
     if parameters:
         frozen, trained = parameters["frozen_stages"], parameters["trained_stages"]
-        share = f"{_millions(parameters['trained'])} of {_millions(parameters['network'])} parameters trained"
+        trained_count = _millions(parameters["trained"]) if parameters["trained"] else "none"
+        share = f"{trained_count} of {_millions(parameters['network'])} parameters trained"
         if not parameters["trained"]:
             out.append(f"Stages {_span(frozen)} frozen, {share}: only a head learns.")
         elif frozen:
@@ -77,12 +81,16 @@ def calibration_in_words(record: Record) -> list[str]:
     if ece := trust.get("ece"):
         fits = ece["after"] <= ece["p95_when_calibrated"]
         out.append(
-            f"The expected calibration error is {ece['after']:.3f} ({ece['before']:.3f} before temperature scaling). A perfectly calibrated "
-            f"model with these probabilities would stay below {ece['p95_when_calibrated']:.3f} in 95 of 100 draws of as many pictures: "
+            f"The expected calibration error is {ece['after']:.3f} ({ece['before']:.3f} before temperature scaling). A perfectly "
+            f"calibrated model with these probabilities would stay below {ece['p95_when_calibrated']:.3f} in 95 of 100 draws of as many pictures: "
             + ("the probabilities can be taken at their word." if fits else "the probabilities are off by more than chance.")
         )
     if calibration := trust.get("calibration"):
-        apart = "None of them had a part in the choice that it was judged by." if calibration["apart"] else "So they flatter a little."
+        apart = (
+            "None of them had a part in the choice that it was judged by."
+            if calibration["apart"]
+            else "So they flatter a little."
+        )
         out.append(f"Temperature {trust['temperature']:.2f}, fitted on {calibration['on']}. {apart}")
     return out
 
@@ -94,7 +102,7 @@ def novelty_in_words(record: Record) -> str | None:
         return None
     return (
         f"A picture is called unlike training when it lies farther from its nearest neighbours than {novelty['unlike_from']:g} % of "
-        f"{novelty['bank']:,} pictures of this data set do. Of the test pictures {novelty['test_unlike']:.1%} are."
+        f"{novelty['bank']:,} pictures of this data set do. Of the test pictures {percent(novelty['test_unlike'])} are."
     )
 
 
@@ -105,10 +113,15 @@ def next_steps(record: Record, *, findings: int, compared: bool) -> list[Step]:
     steps = []
     problems = len(data.get("problems", ()))
     if problems:
-        steps.append(Step(text=f"Look at the {_count(problems, 'problem')} with the data that are listed above, and mend the files."))
+        steps.append(
+            Step(text=f"Look at the {_count(problems, 'problem')} with the data that are listed above, and mend the files.")
+        )
     if not findings:
         steps.append(
-            Step(text="Look for wrong labels, duplicates and strange pictures among your own.", command=f"warmstart doctor {_quoted(source)}")
+            Step(
+                text="Look for wrong labels, duplicates and strange pictures among your own.",
+                command=f"warmstart doctor {_quoted(source)}",
+            )
         )
     if test:
         steps += _from_scores(test, list(data["classes"]))
@@ -116,10 +129,18 @@ def next_steps(record: Record, *, findings: int, compared: bool) -> list[Step]:
     if points and (said := overfitting(points)):
         steps.append(Step(text=said))
     if not record.get("advice"):
-        steps.append(Step(text="Ask where to cut the network and whether training it would pay.", command=f"warmstart advise {_quoted(source)}"))
+        steps.append(
+            Step(
+                text="Ask where to cut the network and whether training it would pay.",
+                command=f"warmstart advise {_quoted(source)}",
+            )
+        )
     if not compared:
         steps.append(
-            Step(text="See what training more of the network brings, against a cold start, in the same time each.", command=f"warmstart compare {_quoted(source)}")
+            Step(
+                text="See what training more of the network brings, against a cold start, in the same time each.",
+                command=f"warmstart compare {_quoted(source)}",
+            )
         )
     steps.append(
         Step(
@@ -136,13 +157,16 @@ def _from_scores(test: Mapping[str, Any], names: Sequence[str]) -> list[Step]:
     if wrong:
         count, i, j = max(wrong, key=lambda found: found[0])
         steps.append(
-            Step(text=f"Most often {names[i]} is taken for {names[j]} ({count} of {sum(test['confusion'][i])}). Look at these pictures: are the labels right, and could you tell?")
+            Step(
+                text=f"Most often {names[i]} is taken for {names[j]} ({count} of {sum(test['confusion'][i])}). Look at these "
+                "pictures: are the labels right, and could you tell?"
+            )
         )
     weak = [
         name for name, row in test["per_class"].items() if row["support"] >= 1 and row["recall"] < WEAK_RECALL
     ]  # fmt: skip
     if weak:
-        steps.append(Step(text=f"Add pictures of {_list(weak[:5])}: fewer than {WEAK_RECALL:.0%} of them are found."))
+        steps.append(Step(text=f"Add pictures of {_list(weak[:5])}: fewer than {percent(WEAK_RECALL, 0)} of them are found."))
     few = [name for name, row in test["per_class"].items() if row["support"] < FEW_OF_CLASS]
     if test["n"] < FEW_TEST or few:
         which = f"{test['n']:,} test pictures" if test["n"] < FEW_TEST else f"fewer than {FEW_OF_CLASS} of {_list(few[:5])}"
@@ -164,7 +188,7 @@ def _curve(record: Record) -> list[CurvePoint]:
 
 
 def _millions(count: int) -> str:
-    return f"{count / 1e6:.1f} M" if count >= 50_000 or count == 0 else f"{count:,}"
+    return f"{count / 1e6:.1f} M" if count >= 50_000 else f"{count:,}"
 
 
 def _span(stages: Sequence[str]) -> str:

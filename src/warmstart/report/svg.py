@@ -59,7 +59,9 @@ class Axes:
         joined = " ".join("{:.1f},{:.1f}".format(*self.at(x, y)) for x, y in points)
         return tag("polyline", points=joined, class_=class_)
 
-    def frame(self, x_label: str, y_label: str, x_ticks: Sequence[tuple[float, str]], y_ticks: Sequence[tuple[float, str]]) -> Markup:
+    def frame(
+        self, x_label: str, y_label: str, x_ticks: Sequence[tuple[float, str]], y_ticks: Sequence[tuple[float, str]]
+    ) -> Markup:
         """Both axes with their ticks and names."""
         parts = [text(y_label, 2, self.top - 9, class_="label")]
         bottom = self.top + self.height

@@ -10,7 +10,7 @@ import json
 import re
 import shutil
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from warmstart.evaluation.learning_curves import CurvePoint, LearningCurve, Shap
 from warmstart.records import Listing, Plan, to_json
 from warmstart.strategy.comparison import default_names, plans_by_name
 from warmstart.workflows.history import read_history
+from warmstart.workflows.report import report
 from warmstart.workflows.run_folder import checkpoint_path, new_run_folder
 from warmstart.workflows.settings import TrainSettings
 from warmstart.workflows.train import check_plan, train
@@ -149,10 +150,15 @@ def _run(
             continue
         shutil.rmtree(run, ignore_errors=True)  # what a run leaves that was stopped before its first checkpoint
         run.mkdir()
-        train(listing, plan, settings, watcher=watcher, strata=strata, folder=run)
+        # The reports come last: each shows its run beside the best one from random weights.
+        train(listing, plan, replace(settings, report=False), watcher=watcher, strata=strata, folder=run)
     comparison = _result(folder, tuple(plans), settings.budget_s or 0.0)
     (folder / RESULT).write_text(to_json(comparison.to_dict()), "utf-8", errors="surrogateescape")
     (folder / START).unlink()
+    if settings.report:
+        for each in (*(folder / name for name in plans), folder):
+            path = report(each).path
+        watcher.say(f"report: {path}")
     return comparison
 
 

@@ -17,7 +17,10 @@ from warmstart.records import SPLITS, Listing, Picture, Plan, Problem, Split
 from warmstart.store.cache import Store
 from warmstart.workflows.watch import Watcher
 
-LEAST_HALF = 100  # pictures: fewer choose an epoch poorly, and a set for 0.95 from 100 covers 0.93 to 0.97 two times out of three
+LEAST_HALF = (
+    100  # pictures: fewer choose an epoch poorly, and a set for 0.95 from 100 covers 0.93 to 0.97 two times out of three
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from warmstart.errors import InputError
-from warmstart.workflows.watch import Nobody, Watcher
 
 REPORT = "report.html"
 
@@ -28,12 +27,11 @@ class Report:
         return asdict(self)
 
 
-def report(folder: Path, *, watcher: Watcher | None = None) -> Report:
+def report(folder: Path) -> Report:
     """Write FOLDER/report.html, replacing one that is there. Raises InputError where there is neither run nor comparison."""
     from warmstart.report.page import comparison_page, run_page
     from warmstart.report.run_files import read_run
 
-    watcher = watcher or Nobody()
     created = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M")
     missing: tuple[str, ...] = ()
     if (folder / "compare.json").is_file():
@@ -46,8 +44,9 @@ def report(folder: Path, *, watcher: Watcher | None = None) -> Report:
     try:
         path.write_bytes(content)
     except OSError as reason:
-        raise InputError(f"{path} cannot be written ({reason.strerror}): check the folder's permissions and the disk") from reason
-    watcher.say(f"report: {path}")
+        raise InputError(
+            f"{path} cannot be written ({reason.strerror}): check the folder's permissions and the disk"
+        ) from reason
     return Report(
         path=str(path),
         bytes=len(content),
@@ -61,7 +60,7 @@ def report(folder: Path, *, watcher: Watcher | None = None) -> Report:
 def _comparison(path: Path) -> dict[str, Any]:
     try:
         document = json.loads(path.read_text("utf-8", errors="surrogateescape"))
-        document["contestants"][0]["record"]["scores"]  # noqa: B018 - what no report can do without
+        document["contestants"][0]["record"]["scores"]
     except (OSError, ValueError, KeyError, TypeError, IndexError) as reason:
         raise InputError(f"{path} is not the result of a comparison ({type(reason).__name__}: {reason}).") from reason
     return dict(document)

@@ -29,11 +29,11 @@ from warmstart.heads.selection import CLASS_WEIGHTS, refit
 from warmstart.model.build import assemble
 from warmstart.model.predictor import Model
 from warmstart.records import Cache, Listing, Plan, RunRecord, Scores, Split
+from warmstart.report.pictures import write_pictures
 from warmstart.store.cache import Store
 from warmstart.workflows.dataset import Dataset
-from warmstart.workflows.probe import Probe, preprocessing_of, probe, see
-from warmstart.report.pictures import write_pictures
 from warmstart.workflows.portrait import count_parameters, see_pictures
+from warmstart.workflows.probe import Probe, preprocessing_of, probe, see
 from warmstart.workflows.run_folder import PredictionRow, new_run_folder, read_start, write_run, write_start
 from warmstart.workflows.settings import TrainSettings
 from warmstart.workflows.trust import Calibration, calibrated, of_frozen, of_tuned, tested
@@ -172,10 +172,11 @@ def frozen(seen: Probe, watcher: Watcher) -> Trained:
     watcher.say(f"taps and penalty are chosen; the head is fitted again on train and val together ({len(final):,} pictures)")
     with machine.calm_blas():
         head = refit(seen.choice, seen.features(final), seen.dataset.labels[final], n_classes=len(seen.dataset.class_names))
-    calibration = of_frozen(seen)
-    model = _assembled(seen, seen.backbone, head, precision=seen.plan.precision)
+        calibration = of_frozen(seen)
+        model = _assembled(seen, seen.backbone, head, precision=seen.plan.precision)
+        model = calibrated(model, calibration, seen.rows[final], seed=seen.plan.seed)
     return Trained(
-        model=calibrated(model, calibration, seen.rows[final], seed=seen.plan.seed),
+        model=model,
         val_head=seen.choice.head,
         chosen_on_val=seen.choice.method == "val",
         calibration=calibration,
@@ -235,8 +236,9 @@ def finish(seen: Probe, trained: Trained, folder: Path, begin: float) -> Run:
     test = dataset.positions("test")
     model = tested(trained.model, shares["test"], dataset.labels[test])
     model = replace(model, about=_about(plan, scores, dataset, seen.backbone))
-    trust = describe_trust(model, trained.calibration, shares["test"], dataset.labels[test], trained.rows[test])
-    write_pictures(folder, see_pictures(seen, model, shares, trained.rows))
+    with machine.calm_blas():
+        trust = describe_trust(model, trained.calibration, shares["test"], dataset.labels[test], trained.rows[test])
+        write_pictures(folder, see_pictures(seen, model, shares, trained.rows))
     evaluate_seconds = time.perf_counter() - evaluate_begin
     model.save(folder / "model")
     record = RunRecord(
@@ -269,7 +271,7 @@ def _reported(run: Run, settings: TrainSettings, watcher: Watcher) -> Run:
     if settings.report:
         from warmstart.workflows.report import report
 
-        report(run.folder, watcher=watcher)
+        watcher.say(f"report: {report(run.folder).path}")
     return run
 
 
@@ -300,9 +302,7 @@ def _assembled(seen: Probe, backbone: Backbone, head: Head, *, precision: str) -
     )
 
 
-def _evaluate(
-    trained: Trained, dataset: Dataset
-) -> tuple[dict[Split, Scores], list[PredictionRow], dict[Split, np.ndarray]]:
+def _evaluate(trained: Trained, dataset: Dataset) -> tuple[dict[Split, Scores], list[PredictionRow], dict[Split, np.ndarray]]:
     """Scores by split; (path, true class, predicted class, its probability) of every test picture; probabilities (N, K) by split.
 
     The only place where labels of test are looked at for scores, once. Val is scored with a head that has not learnt from it.
