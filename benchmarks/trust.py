@@ -9,9 +9,9 @@ coverage   The pictures of val and test are dealt anew, train stays. Each time t
            Y. Romano, M. Sesia, E. Candès, NeurIPS 2020; RAPS: A. Angelopoulos et al., ICLR 2021; both without randomisation), the least
            coverage of a class, and the calibration error beside what chance alone gives a calibrated model in 95 of 100 draws.
 novelty    Area under the ROC curve of test pictures against outliers: by distance to neighbours in banks of several sizes, by Mahalanobis
-           distance to the nearest class in 128 principal components (K. Lee et al., NeurIPS 2018), and by the probability of the predicted class (D.
-           Hendrycks, K. Gimpel, ICLR 2017). Outliers: solar cells, drawn shapes, noise, crops of two photographs; and near ones, a class
-           that was left out of the bank, each class in turn.
+           distance to the nearest class in 128 principal components (K. Lee et al., NeurIPS 2018), and by the probability of the
+           predicted class (D. Hendrycks, K. Gimpel, ICLR 2017). Outliers: solar cells, drawn shapes, noise, crops of two photographs;
+           and near ones, a class that was left out of the bank, each class in turn.
 """
 
 import argparse

@@ -7,6 +7,7 @@ from scipy.special import softmax as oracle_softmax
 
 from warmstart.evaluation.calibration import (
     TEMPERATURE_RANGE,
+    error_when_calibrated,
     expected_calibration_error,
     fit_temperature,
     reliability_bins,
@@ -91,3 +92,26 @@ def test_calibration_error_by_hand():
     probabilities = np.array([[0.9, 0.1]] * 3 + [[0.55, 0.45]])
     bins = reliability_bins(probabilities, np.array([0, 0, 1, 1]), np.zeros(4, int))
     assert expected_calibration_error(bins) == pytest.approx(3 / 4 * (0.9 - 2 / 3) + 1 / 4 * 0.55)
+
+
+def test_a_calibrated_model_stays_below_its_limit_in_95_of_100_draws():
+    rng = np.random.default_rng(0)
+    confidence = rng.beta(5, 1, 400)
+    limit = error_when_calibrated(confidence)
+    assert error_when_calibrated(confidence, quantile=0.5) < limit < error_when_calibrated(confidence, quantile=0.999)
+
+    def error(right):
+        shares = np.stack([1 - confidence, confidence], axis=1)
+        return expected_calibration_error(reliability_bins(shares, right.astype(int), np.ones(400, int)))
+
+    fair = [error(rng.random(400) < confidence) for _ in range(600)]
+    assert np.mean(np.array(fair) <= limit) == pytest.approx(0.95, abs=0.03)
+    boasting = [error(rng.random(400) < confidence - 0.15) for _ in range(50)]
+    assert np.mean(np.array(boasting) <= limit) < 0.05
+
+
+def test_the_limit_falls_with_the_number_of_pictures_and_is_zero_where_nothing_is_left_to_chance():
+    rng = np.random.default_rng(1)
+    few, many = (error_when_calibrated(rng.beta(5, 1, n)) for n in (100, 10_000))
+    assert many < few / 5
+    assert error_when_calibrated(np.ones(50)) == 0

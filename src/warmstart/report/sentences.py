@@ -82,7 +82,8 @@ def calibration_in_words(record: Record) -> list[str]:
         fits = ece["after"] <= ece["p95_when_calibrated"]
         out.append(
             f"The expected calibration error is {ece['after']:.3f} ({ece['before']:.3f} before temperature scaling). A perfectly "
-            f"calibrated model with these probabilities would stay below {ece['p95_when_calibrated']:.3f} in 95 of 100 draws of as many pictures: "
+            f"calibrated model with these probabilities would stay below {ece['p95_when_calibrated']:.3f} in 95 of 100 draws of as many "
+            "pictures: "
             + ("the probabilities can be taken at their word." if fits else "the probabilities are off by more than chance.")
         )
     if calibration := trust.get("calibration"):
