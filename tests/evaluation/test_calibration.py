@@ -56,6 +56,29 @@ def test_temperature_is_where_a_search_finds_the_lowest_loss(seed, spread, k):
     assert loss(np.log(fit_temperature(logits, labels))) <= found.fun + 1e-6
 
 
+@given(seed=st.integers(0, 1000), doubt=st.floats(0, 0.2), k=st.integers(2, 6))
+def test_with_doubt_a_share_of_each_picture_counts_as_one_of_the_other_classes(seed, doubt, k):
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, k, 80)
+    logits = rng.normal(0, 1, (80, k)) + np.eye(k)[labels]
+    wanted = np.where(np.eye(k)[labels] > 0, 1 - doubt, doubt / (k - 1))
+
+    def loss(log_t):
+        return -np.mean((wanted * np.log(softmax(logits, np.exp(log_t)))).sum(axis=1))
+
+    bounds = np.log(TEMPERATURE_RANGE)
+    found = minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-6})
+    assert loss(np.log(fit_temperature(logits, labels, doubt=doubt))) <= found.fun + 1e-6
+
+
+def test_with_doubt_pictures_that_are_all_right_do_not_promise_that_every_one_will_be():
+    labels = np.arange(27) % 3
+    logits = 5.0 * np.eye(3)[labels]
+    p = softmax(logits, fit_temperature(logits, labels, doubt=1 / 29))
+    assert p.max(axis=1) == pytest.approx(np.full(27, 28 / 29), abs=1e-3)
+    assert softmax(logits, fit_temperature(logits, labels)).max() > 0.999999
+
+
 def test_temperature_stays_in_its_range_for_separable_and_for_useless_logits():
     labels = np.array([0, 1, 0, 1])
     right = np.eye(2)[labels]

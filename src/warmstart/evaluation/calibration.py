@@ -36,8 +36,12 @@ def softmax(logits: NDArray[np.floating], temperature: float = 1.0) -> NDArray[n
     return np.asarray(exp / exp.sum(axis=1, keepdims=True))
 
 
-def fit_temperature(logits: NDArray[np.floating], labels: NDArray[np.integer]) -> float:
+def fit_temperature(logits: NDArray[np.floating], labels: NDArray[np.integer], *, doubt: float = 0.0) -> float:
     """The T in `TEMPERATURE_RANGE` for which softmax(logits / T) has the smallest log-loss (Guo et al. 2017, §4.2).
+
+    ``doubt`` is a share of each picture that counts as one of the other classes, all alike. Where every picture is right the best T is 0,
+    which promises never to be wrong; 1 / (N + 2) says that a mistake may just not have been seen yet, as the rule of succession does and J.
+    Platt, "Probabilistic Outputs for Support Vector Machines", 1999, section 2.2.
 
     With β = 1/T and p = softmax(βz), the loss of a row is log Σ exp(βz) - βz_y: convex in β, slope E_p[z] - z_y, curvature
     Var_p[z]. So a Newton step on the slope, kept inside a bracket that halves whenever the step would leave it.
@@ -49,6 +53,8 @@ def fit_temperature(logits: NDArray[np.floating], labels: NDArray[np.integer]) -
     z = logits.astype(np.float64)
     z -= z.max(axis=1, keepdims=True)
     z_label = z[np.arange(len(labels)), labels]
+    if doubt:
+        z_label = (1 - doubt) * z_label + doubt * (z.sum(axis=1) - z_label) / max(1, z.shape[1] - 1)
     low, high = 1 / TEMPERATURE_RANGE[1], 1 / TEMPERATURE_RANGE[0]
     beta = 1.0
     for _ in range(60):

@@ -77,7 +77,7 @@ def run_page(run: RunFiles, created: str) -> Page:
         verdict=sentences.verdict(record),
         calibration=sentences.calibration_in_words(record),
         novelty=sentences.novelty_in_words(record),
-        steps=sentences.next_steps(record, findings=len(run.findings), compared=run.compared),
+        steps=sentences.next_steps(record, findings=len(run.findings), compared=run.compared, source=run.source),
         accuracies=charts.accuracies(_bars(run)) if test else "",
         curves=_curves(record),
         reliabilities=_reliabilities(run),
@@ -188,11 +188,7 @@ def _bars(run: RunFiles) -> list[charts.Bar]:
     bars = [charts.Bar(label="this model", value=test["accuracy"], interval=tuple(test["accuracy_ci95"]), ours=True)]
     if run.cold:
         cold = run.cold["scores"]["test"]
-        bars.append(
-            charts.Bar(
-                label="cold start: trained from random weights", value=cold["accuracy"], interval=tuple(cold["accuracy_ci95"])
-            )
-        )
+        bars.append(charts.Bar(label="cold start", value=cold["accuracy"], interval=tuple(cold["accuracy_ci95"])))
     return [*bars, charts.Bar(label="always the most frequent class", value=test["majority_accuracy"])]
 
 

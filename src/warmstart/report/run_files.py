@@ -58,6 +58,12 @@ class RunFiles:
         """In the order of labels."""
         return tuple(self.record["data"]["classes"])
 
+    @property
+    def source(self) -> str | None:
+        """Where the data lies; None where that is no path, or no longer there."""
+        source = str(self.record["data"].get("source", ""))
+        return source if source and Path(source).exists() else None
+
 
 def read_run(folder: Path) -> RunFiles:
     """Raises InputError where there is no run, or its record cannot be read."""

@@ -37,7 +37,7 @@ def verdict(record: Record) -> str:
         f"Of {test['n']:,} test pictures, which had no part in training, the model names {percent(test['accuracy'])} rightly"
     )
     if low <= test["majority_accuracy"]:
-        return f"{found}, which is not clearly better than naming nothing at all. {beside}"
+        return f"{found}, which is not clearly better than not looking at them. {beside}"
     return f"{found}; with other pictures of the same kind it would be {percent(low)} to {percent(high)}. {beside}"
 
 
@@ -90,7 +90,7 @@ def calibration_in_words(record: Record) -> list[str]:
         apart = (
             "None of them had a part in the choice that it was judged by."
             if calibration["apart"]
-            else "So they flatter a little."
+            else "So the probabilities flatter."
         )
         out.append(f"Temperature {trust['temperature']:.2f}, fitted on {calibration['on']}. {apart}")
     return out
@@ -107,10 +107,14 @@ def novelty_in_words(record: Record) -> str | None:
     )
 
 
-def next_steps(record: Record, *, findings: int, compared: bool) -> list[Step]:
-    """In the order in which they are likely to help."""
+def next_steps(record: Record, *, findings: int, compared: bool, source: str | None) -> list[Step]:
+    """In the order in which they are likely to help. ``source``: where the data lies, for commands; None where that is no path."""
     data, scores = record["data"], record["scores"]
-    test, run, source = scores.get("test"), str(record.get("run_dir", "RUN")), str(data.get("source", "DATA"))
+    test, run = scores.get("test"), str(record.get("run_dir", "RUN"))
+
+    def on_data(verb: str) -> str | None:
+        return None if source is None else f"warmstart {verb} {_quoted(source)}"
+
     steps = []
     problems = len(data.get("problems", ()))
     if problems:
@@ -121,7 +125,7 @@ def next_steps(record: Record, *, findings: int, compared: bool) -> list[Step]:
         steps.append(
             Step(
                 text="Look for wrong labels, duplicates and strange pictures among your own.",
-                command=f"warmstart doctor {_quoted(source)}",
+                command=on_data("doctor"),
             )
         )
     if test:
@@ -133,14 +137,14 @@ def next_steps(record: Record, *, findings: int, compared: bool) -> list[Step]:
         steps.append(
             Step(
                 text="Ask where to cut the network and whether training it would pay.",
-                command=f"warmstart advise {_quoted(source)}",
+                command=on_data("advise"),
             )
         )
     if not compared:
         steps.append(
             Step(
                 text="See what training more of the network brings, against a cold start, in the same time each.",
-                command=f"warmstart compare {_quoted(source)}",
+                command=on_data("compare"),
             )
         )
     steps.append(

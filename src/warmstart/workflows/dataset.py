@@ -131,13 +131,19 @@ def without(dataset: Dataset, broken: Mapping[int, Problem]) -> tuple[Dataset, n
 def halves_of_val(dataset: Dataset, plan: Plan) -> tuple[np.ndarray, np.ndarray]:
     """Positions of val that choose, and those that calibrate: (all, none) unless a network is trained and val is large enough.
 
-    By the content of pictures, class by class, so that the halves are alike and stay what they are when pictures are added.
+    Ranked by content inside each class, so that the halves are alike and adding pictures moves almost none from one to the other.
     """
     val = dataset.positions("val")
     if not plan.trains_network or len(val) < 2 * LEAST_HALF:
         return val, val[:0]
-    by_class = sorted(val.tolist(), key=lambda i: (dataset.labels[i], dataset.pictures[i].digest))
-    return np.sort(np.array(by_class[::2])), np.sort(np.array(by_class[1::2]))
+    halves: tuple[list[int], list[int]] = ([], [])
+    for label in np.unique(dataset.labels[val]):
+        ranked = sorted(val[dataset.labels[val] == label].tolist(), key=lambda i: dataset.pictures[i].digest)
+        middle = (len(ranked) + 1) // 2
+        halves[0].extend(ranked[:middle])
+        halves[1].extend(ranked[middle:])
+    choosing, calibrating = (np.array(sorted(half), dtype=np.int64) for half in halves)
+    return choosing, calibrating
 
 
 def _drop_empty_classes(dataset: Dataset) -> Dataset:

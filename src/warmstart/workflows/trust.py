@@ -72,7 +72,7 @@ def of_tuned(seen: Probe, model: Model, rows: np.ndarray) -> Calibration:
 
 def calibrated(model: Model, calibration: Calibration, bank: np.ndarray, *, seed: int) -> Model:
     """The model with the temperature, the scores for sets of classes, and the bank of rows (M, D) that novelty is told by."""
-    temperature = fit_temperature(calibration.logits, calibration.labels)
+    temperature = fit_temperature(calibration.logits, calibration.labels, doubt=1 / (len(calibration.labels) + 2))
     scores = of_label(conformity(softmax(calibration.logits, temperature)), calibration.labels)
     novelty = Novelty.of(columns(bank, model.layout, NOVELTY_TAPS), NOVELTY_TAPS, seed=seed)
     trust = Trust(calibration=np.sort(scores), test=np.empty(0), novelty=novelty)
