@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from warmstart.api import explain as explain
     from warmstart.api import filters as filters
     from warmstart.api import inspect as inspect
+    from warmstart.api import report as report
     from warmstart.api import train as train
     from warmstart.backbones.chain import Backbone as Backbone
     from warmstart.backbones.chain import split as split
@@ -60,6 +61,7 @@ _HOME = {
     "load": "model.predictor",
     "load_backbone": "backbones.weights",
     "replace_classifier": "backbones.freezing",
+    "report": "api",
     "split": "backbones.chain",
     "train": "api",
     "unfreeze": "backbones.freezing",

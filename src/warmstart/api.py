@@ -14,6 +14,7 @@ from warmstart.workflows import explain as _explain
 from warmstart.workflows import filters as _filters
 from warmstart.workflows import inspect as _inspect
 from warmstart.workflows import outcome as _outcome
+from warmstart.workflows import report as _report
 from warmstart.workflows import train as _train
 from warmstart.workflows.settings import TrainSettings
 from warmstart.workflows.watch import Nobody
@@ -119,6 +120,11 @@ def doctor(
             diagnosis, fix_list=Path(fix_list) if fix_list else None, page=Path(page) if page else None, watcher=watcher
         )
     return diagnosis
+
+
+def report(run: str | Path) -> _report.Report:
+    """Write a run's or a comparison's report.html again; see `workflows.report.report`."""
+    return _report.report(Path(run))
 
 
 def inspect(data: Any, *, exclude: tuple[str, ...] = (), quiet: bool = False) -> _inspect.Inspection:

@@ -44,6 +44,7 @@ class Listing:
     class_names: tuple[str, ...]  # sorted; a label is an index into it
     problems: tuple[Problem, ...] = ()
     fixes: Mapping[str, Any] | None = None  # what a list of fixes has changed already
+    licence: str | None = None  # of the pictures, where it is known
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -221,6 +222,10 @@ class RunRecord:
     choice: Mapping[str, Any] = field(default_factory=dict)  # the table that taps and penalty were chosen from
     forecast: Mapping[str, Any] = field(default_factory=dict)  # made before the run; its seconds are to be held against these
     advice: Mapping[str, Any] = field(default_factory=dict)  # evidence, reasons, plans; empty for a plan that was given
+    trust: Mapping[str, Any] = field(
+        default_factory=dict
+    )  # what calibrated the model, and what its sets and novelty did on test
+    parameters: Mapping[str, Any] = field(default_factory=dict)  # how many the network has, and how many of them were trained
     versions: Mapping[str, str] = field(default_factory=dict)
     machine: Mapping[str, Any] = field(default_factory=dict)
 

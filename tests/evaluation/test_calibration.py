@@ -7,6 +7,7 @@ from scipy.special import softmax as oracle_softmax
 
 from warmstart.evaluation.calibration import (
     TEMPERATURE_RANGE,
+    error_when_calibrated,
     expected_calibration_error,
     fit_temperature,
     reliability_bins,
@@ -55,6 +56,29 @@ def test_temperature_is_where_a_search_finds_the_lowest_loss(seed, spread, k):
     assert loss(np.log(fit_temperature(logits, labels))) <= found.fun + 1e-6
 
 
+@given(seed=st.integers(0, 1000), doubt=st.floats(0, 0.2), k=st.integers(2, 6))
+def test_with_doubt_a_share_of_each_picture_counts_as_one_of_the_other_classes(seed, doubt, k):
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, k, 80)
+    logits = rng.normal(0, 1, (80, k)) + np.eye(k)[labels]
+    wanted = np.where(np.eye(k)[labels] > 0, 1 - doubt, doubt / (k - 1))
+
+    def loss(log_t):
+        return -np.mean((wanted * np.log(softmax(logits, np.exp(log_t)))).sum(axis=1))
+
+    bounds = np.log(TEMPERATURE_RANGE)
+    found = minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-6})
+    assert loss(np.log(fit_temperature(logits, labels, doubt=doubt))) <= found.fun + 1e-6
+
+
+def test_with_doubt_pictures_that_are_all_right_do_not_promise_that_every_one_will_be():
+    labels = np.arange(27) % 3
+    logits = 5.0 * np.eye(3)[labels]
+    p = softmax(logits, fit_temperature(logits, labels, doubt=1 / 29))
+    assert p.max(axis=1) == pytest.approx(np.full(27, 28 / 29), abs=1e-3)
+    assert softmax(logits, fit_temperature(logits, labels)).max() > 0.999999
+
+
 def test_temperature_stays_in_its_range_for_separable_and_for_useless_logits():
     labels = np.array([0, 1, 0, 1])
     right = np.eye(2)[labels]
@@ -91,3 +115,26 @@ def test_calibration_error_by_hand():
     probabilities = np.array([[0.9, 0.1]] * 3 + [[0.55, 0.45]])
     bins = reliability_bins(probabilities, np.array([0, 0, 1, 1]), np.zeros(4, int))
     assert expected_calibration_error(bins) == pytest.approx(3 / 4 * (0.9 - 2 / 3) + 1 / 4 * 0.55)
+
+
+def test_a_calibrated_model_stays_below_its_limit_in_95_of_100_draws():
+    rng = np.random.default_rng(0)
+    confidence = rng.beta(5, 1, 400)
+    limit = error_when_calibrated(confidence)
+    assert error_when_calibrated(confidence, quantile=0.5) < limit < error_when_calibrated(confidence, quantile=0.999)
+
+    def error(right):
+        shares = np.stack([1 - confidence, confidence], axis=1)
+        return expected_calibration_error(reliability_bins(shares, right.astype(int), np.ones(400, int)))
+
+    fair = [error(rng.random(400) < confidence) for _ in range(600)]
+    assert np.mean(np.array(fair) <= limit) == pytest.approx(0.95, abs=0.03)
+    boasting = [error(rng.random(400) < confidence - 0.15) for _ in range(50)]
+    assert np.mean(np.array(boasting) <= limit) < 0.05
+
+
+def test_the_limit_falls_with_the_number_of_pictures_and_is_zero_where_nothing_is_left_to_chance():
+    rng = np.random.default_rng(1)
+    few, many = (error_when_calibrated(rng.beta(5, 1, n)) for n in (100, 10_000))
+    assert many < few / 5
+    assert error_when_calibrated(np.ones(50)) == 0

@@ -227,3 +227,20 @@ def test_unknown_names_come_with_the_nearest(blobs):
         choose_head("rigde", {"all": X}, y, n_classes=2, train=rows, val=rows[:0])
     with pytest.raises(UnknownNameError, match=r"unknown class weight 'balance'.*Did you mean 'balanced'"):
         choose_head("linear", {"all": X}, y, n_classes=2, train=rows, val=rows[:0], class_weight="balance")
+
+
+@pytest.mark.parametrize("by_val", [True, False])
+def test_no_pictures_own_label_has_a_part_in_choosing_the_candidate_it_is_calibrated_by(by_val):
+    # Candidates that are equally useless: which one is the best is luck, and folds do not agree on it.
+    rng = np.random.default_rng(0)
+    noise = {str(number): rng.normal(size=(240, 4)).astype(np.float32) for number in range(20)}
+    train, val, _ = thirds(240)
+    flattery = []
+    for _ in range(4):
+        y = rng.permutation(240) % 2
+        choice = choose_head("linear", noise, y, n_classes=2, train=train, val=val if by_val else val[:6])
+        assert choice.method == ("val" if by_val else "folds")
+        labels = y[choice.held_out]
+        apart, own = (log_loss(softmax(z, 1.0), labels) for z in (choice.apart_logits, choice.held_out_logits))
+        flattery.append(apart - own)
+    assert np.mean(flattery) > 0.001  # nats that the luckiest candidate flatters by

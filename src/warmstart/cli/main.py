@@ -69,16 +69,22 @@ def predict(
         Path | None, typer.Option("--csv", metavar="FILE", help="Write a table to this file ('-' for stdout).")
     ] = None,
     top: Annotated[int, typer.Option(min=1, help="How many classes to show of each picture.")] = 3,
+    coverage: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SHARE", help="Also name the set of classes that holds the true one this often, for example 0.95."
+        ),
+    ] = None,
     download: Download = False,
     as_json: Json = False,
 ) -> None:
-    """Predict the class of pictures."""
+    """Predict the class of pictures, and how unlike training each one is."""
     from warmstart.workflows.predict import predict as predict_workflow
 
     if as_json and str(csv) == "-":
         raise UsageError("--json and --csv - both want stdout: give --csv a file")
     with Terminal() as terminal:
-        result = predict_workflow(model, pictures, download=download, watcher=terminal)
+        result = predict_workflow(model, pictures, coverage=coverage, download=download, watcher=terminal)
     if csv is not None:
         tables.write_predictions_csv(result, sys.stdout if str(csv) == "-" else csv)
     if csv is None or as_json:
@@ -101,6 +107,18 @@ def evaluate(
     with Terminal() as terminal:
         result = evaluate_workflow(model, data, exclude=tuple(exclude or ()), download=download, watcher=terminal)
     give(result.to_dict(), as_json, lambda: tables.evaluate(result))
+
+
+@app.command()
+def report(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder, or the folder of a comparison.")],
+    as_json: Json = False,
+) -> None:
+    """Write a run's report.html again, for example after a change to its pictures."""
+    from warmstart.workflows.report import report as report_workflow
+
+    result = report_workflow(run)
+    give(result.to_dict(), as_json, lambda: tables.report(result))
 
 
 @app.command()

@@ -17,13 +17,16 @@ from rich.table import Table
 from warmstart.cli.run_tables import advice_taken, took
 from warmstart.cli.terminal import printable
 from warmstart.errors import UsageError
+from warmstart.evaluation.novelty import UNLIKE
 
 if TYPE_CHECKING:
+    from warmstart.model.trust import Coverage
     from warmstart.records import RunRecord, Scores
     from warmstart.workflows.demo import Demo
     from warmstart.workflows.evaluate import Evaluation
     from warmstart.workflows.inspect import Inspection
     from warmstart.workflows.predict import Predictions
+    from warmstart.workflows.report import Report
 
 PROBLEMS_SHOWN = 10
 
@@ -87,6 +90,11 @@ def predict(result: "Predictions", top: int) -> None:
     table.add_column(f"picture in {escape(printable(folder))}" if folder else "picture", overflow="fold")
     table.add_column("class")
     table.add_column("probability", justify="right")
+    if result.coverage:
+        table.add_column(f"one of these ({result.coverage.asked:g})", overflow="fold")
+    told = any(prediction.novelty is not None for prediction in result.predictions)
+    if told:
+        table.add_column("novelty", justify="right")
     table.add_column("next", style="dim")
     for prediction in result.predictions:
         ranked = sorted(prediction.probabilities.items(), key=lambda item: -item[1])
@@ -95,15 +103,26 @@ def predict(result: "Predictions", top: int) -> None:
             escape(printable(os.path.relpath(prediction.source, folder) if folder else prediction.source)),
             escape(printable(prediction.class_name)),
             f"{prediction.probability:.3f}",
+            *([escape(printable(", ".join(prediction.classes or ())))] if result.coverage else []),
+            *([_novelty(prediction.novelty)] if told else []),
             escape(printable(", ".join(others))),
         )
     if result.predictions:
         out.print(table)
+    if result.coverage:
+        out.print(_coverage(result.coverage), soft_wrap=True)
+    unlike = sum(prediction.novelty is not None and prediction.novelty >= UNLIKE for prediction in result.predictions)
+    if unlike:
+        out.print(
+            f"[yellow]{unlike:,} of {len(result.predictions):,} pictures are unlike training: farther from its pictures than {UNLIKE:g} % "
+            "of these are from each other. What the model says of them means little.[/yellow]",
+            soft_wrap=True,
+        )
     problems(out, [{"message": problem.message} for problem in result.problems])
 
 
 def write_predictions_csv(result: "Predictions", target: Path | IO[str]) -> None:
-    """path, class, probability, then one column a class."""
+    """path, class, probability, novelty, with a coverage the set of classes joined by '|', then one column a class."""
     if isinstance(target, Path):
         try:
             with target.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
@@ -112,10 +131,27 @@ def write_predictions_csv(result: "Predictions", target: Path | IO[str]) -> None
             raise UsageError(f"--csv {str(target)!r} cannot be written ({reason.strerror}); name another file") from reason
         return
     writer = csv.writer(target)
-    writer.writerow(["path", "class", "probability", *result.class_names])
+    sets = ["classes"] if result.coverage else []
+    writer.writerow(["path", "class", "probability", "novelty", *sets, *result.class_names])
     for p in result.predictions:
         shares = [f"{p.probabilities[name]:.6f}" for name in result.class_names]
-        writer.writerow([p.source, p.class_name, f"{p.probability:.6f}", *shares])
+        novelty = "" if p.novelty is None else f"{p.novelty:.1f}"
+        joined = ["|".join(p.classes or ())] if result.coverage else []
+        writer.writerow([p.source, p.class_name, f"{p.probability:.6f}", novelty, *joined, *shares])
+
+
+def report(result: "Report") -> None:
+    """Where the page is, and what it lacks."""
+    out = console()
+    out.print(
+        f"[bold]{escape(printable(result.path))}[/bold], {size(result.bytes)}, {result.thumbnails:,} thumbnails", soft_wrap=True
+    )
+    if result.unreadable:
+        out.print(f"[yellow]{result.unreadable:,} pictures cannot be read any more; placeholders stand for them[/yellow]")
+    if result.without_room:
+        out.print(f"{result.without_room:,} more pictures have no thumbnail, so that the file stays small")
+    for what in result.missing:
+        out.print(f"[yellow]without {escape(printable(what))}[/yellow]", soft_wrap=True)
 
 
 def evaluate(result: "Evaluation") -> None:
@@ -288,6 +324,23 @@ def size(count: float) -> str:
         return f"{count:.0f} B"
     power = min(4, int(math.log10(count) // 3))
     return f"{count / 1000**power:.1f} {'BkMGT'[power]}B"
+
+
+def _novelty(percentile: float | None) -> str:
+    if percentile is None:
+        return ""
+    return f"[yellow]{percentile:.1f}[/yellow]" if percentile >= UNLIKE else f"{percentile:.1f}"
+
+
+def _coverage(coverage: "Coverage") -> str:
+    calibrated = f"sets calibrated on {coverage.calibrated_on:,} pictures"
+    if coverage.measured is None or coverage.ci95 is None:
+        return f"asked for {coverage.asked:g}; no test pictures to measure it on ({calibrated})"
+    low, high = coverage.ci95
+    return (
+        f"asked for {coverage.asked:g}; on {coverage.pictures:,} test pictures the set held the true class "
+        f"[bold]{coverage.measured:.3f}[/bold] of the time (95 % interval {low:.3f}-{high:.3f}; {calibrated})"
+    )
 
 
 def _scores_table(scores: "Mapping[Any, Scores]") -> Table:

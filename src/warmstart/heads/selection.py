@@ -15,7 +15,7 @@ first for an accuracy within one standard error of the best changed none of the 
 N examples, D features, K classes, F folds.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from warmstart.errors import UnknownNameError
 from warmstart.evaluation.calibration import fit_temperature, softmax
-from warmstart.evaluation.metrics import log_loss
+from warmstart.evaluation.metrics import log_losses
 from warmstart.heads.catalog import HeadSpec, head_spec, make_head
 from warmstart.heads.protocol import Array, Head, Labels, Settings
 from warmstart.heads.standardising import blocks
@@ -65,7 +65,8 @@ class Choice:
     head: Head
     held_out: Indices  # the examples that the choice was made on: val, or train
     held_out_logits: Array  # (len(held_out), K), of heads that had not seen them
-    temperature: float  # fitted on these logits
+    apart_logits: Array  # the same, of the candidate that the *other* pictures chose: what probabilities are calibrated on
+    temperature: float  # fitted on held_out_logits
     class_weight: str
     fitted_on: int  # how many examples a candidate learnt from
 
@@ -116,6 +117,7 @@ def choose_head(
         head=head,
         held_out=trial.held_out,
         held_out_logits=best.logits,
+        apart_logits=_chosen_by_others(attempts, trial, seed),
         temperature=best.temperature,
         class_weight=class_weight,
         fitted_on=fitted_on,
@@ -187,6 +189,7 @@ class _Trial:
 class _Attempt:
     candidate: Candidate
     logits: Array  # of the held-out pictures
+    losses: NDArray[np.float64]  # of each of them, weighted
     temperature: float
 
 
@@ -213,7 +216,8 @@ def _attempts(spec: HeadSpec, tap_set: str, source: _Source, trial: _Trial) -> I
     for settings, logits in zip(spec.grid, _held_out_logits(spec, source, trial), strict=False):
         temperature = fit_temperature(logits, trial.held_out_y)
         probabilities = softmax(logits, temperature)
-        loss = log_loss(probabilities, trial.held_out_y, trial.held_out_weights)
+        losses = log_losses(probabilities, trial.held_out_y) * trial.held_out_weights
+        loss = float(losses.sum() / trial.held_out_weights.sum())
         correct = probabilities.argmax(axis=1) == trial.held_out_y
         candidate = Candidate(
             tap_set=tap_set,
@@ -221,10 +225,26 @@ def _attempts(spec: HeadSpec, tap_set: str, source: _Source, trial: _Trial) -> I
             accuracy=float(np.average(correct, weights=trial.held_out_weights)),
             log_loss=loss,
         )
-        yield _Attempt(candidate=candidate, logits=logits, temperature=temperature)
+        yield _Attempt(candidate=candidate, logits=logits, losses=losses, temperature=temperature)
         lowest, without_gain = (loss, 0) if loss < lowest else (lowest, without_gain + 1)
         if without_gain == PATIENCE:
             return
+
+
+def _chosen_by_others(attempts: Sequence[_Attempt], trial: _Trial, seed: int) -> Array:
+    """Logits (len(held_out), K) in which no picture's own label had a part in choosing the candidate that they come from.
+
+    The best of many candidates flatters on the pictures that it was the best on. So these are dealt into folds, and each fold is
+    given the logits of the candidate that the other folds prefer (cross-validating the choice: S. Varma, R. Simon, BMC Bioinformatics
+    7:91, 2006). Nothing is fitted for it. Mostly all folds agree, and then these are the logits of the candidate that was chosen.
+    """
+    fold_of = stratified_folds(trial.held_out_y, seed) if trial.fold_of is None else trial.fold_of
+    losses = np.stack([attempt.losses for attempt in attempts])  # (candidates, held out)
+    logits = np.empty_like(attempts[0].logits)
+    for fold in range(int(fold_of.max()) + 1):
+        inside = fold_of == fold
+        logits[inside] = attempts[int(losses[:, ~inside].sum(axis=1).argmin())].logits[inside]
+    return logits
 
 
 def _held_out_logits(spec: HeadSpec, source: _Source, trial: _Trial) -> Iterator[Array]:

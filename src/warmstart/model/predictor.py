@@ -1,6 +1,8 @@
 """The assembled model: picture in, class and probability out.
 
     decode → resize → views → engine(prefix) → mean over views → taps → head → temperature → probabilities → class
+                                                                │                            └─ set of classes, for a coverage
+                                                                └─ novelty
 
 B batch, N pictures, K classes, S image side, D features.
 """
@@ -18,8 +20,9 @@ from warmstart.data.views import apply_view
 from warmstart.engines import openvino
 from warmstart.engines.build import Prefix, open_engine
 from warmstart.engines.protocol import Engine
-from warmstart.errors import ModelFileError, PictureError, UnknownNameError
+from warmstart.errors import ModelFileError, PictureError, UnknownNameError, UsageError
 from warmstart.evaluation.calibration import softmax
+from warmstart.evaluation.conformal import prediction_sets
 from warmstart.extraction.ahead import chunks, map_ahead
 from warmstart.extraction.features import columns
 from warmstart.extraction.prefixes import prefix_key
@@ -27,6 +30,7 @@ from warmstart.extraction.rendering import render
 from warmstart.heads.catalog import head_spec
 from warmstart.heads.protocol import Head
 from warmstart.model import files
+from warmstart.model.trust import Coverage, Trust
 from warmstart.records import Preprocessing, Problem
 
 if TYPE_CHECKING:
@@ -43,6 +47,10 @@ class Prediction:
     class_name: str
     probability: float  # of that class
     probabilities: Mapping[str, float]  # class name → probability, summing to 1
+    novelty: float | None = (
+        None  # percent of the training pictures that lie nearer to the others; None: the model holds nothing to say
+    )
+    classes: tuple[str, ...] | None = None  # that it may be, for the coverage asked for, most probable first; None: not asked
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
@@ -51,7 +59,12 @@ class Prediction:
             "class": self.class_name,
             "probability": self.probability,
             "probabilities": dict(self.probabilities),
+            "novelty": self.novelty,
+            "classes": None if self.classes is None else list(self.classes),
         }
+
+
+_Answer = tuple[np.ndarray, float | None]  # probabilities (K,), novelty
 
 
 @dataclass(kw_only=True)
@@ -73,30 +86,34 @@ class Model:
     positive: str | None = None
     threshold: float | None = None
     about: Mapping[str, Any] = field(default_factory=dict)  # plan, scores, licence, digests of training pictures, versions
+    trust: Trust | None = None  # None: the network of the source as it is, or a model from before there was one
     _engine: Engine | None = field(default=None, repr=False)
 
-    def predict(self, sources: Any) -> "Prediction | list[Prediction]":
+    def predict(self, sources: Any, *, coverage: float | None = None) -> "Prediction | list[Prediction]":
         """The prediction for one picture, or a list for several.
 
         sources: a path, encoded bytes, a PIL image, a uint8 array (H, W) or (H, W, 3), or several of these.
-        Raises PictureError for a picture that cannot be decoded; `predict_each` goes on instead.
+        coverage: also give the set of classes that holds the true one this often, say 0.95 (see `evaluation.conformal`).
+        Raises PictureError for a picture that cannot be decoded; `predict_each` goes on instead. Raises UsageError for a coverage
+        that is none, or that the model was not calibrated for.
         """
         one = isinstance(sources, (str, Path, bytes)) or hasattr(sources, "convert") or getattr(sources, "ndim", 0) in (2, 3)
-        results = list(self.predict_each([sources] if one else list(sources)))
+        results = list(self.predict_each([sources] if one else list(sources), coverage=coverage))
         for result in results:
             if isinstance(result, Problem):
                 raise PictureError(result.kind, result.message)
         return results[0] if one else results  # type: ignore[return-value]
 
-    def predict_each(self, sources: Sequence[Any]) -> Iterator[Prediction | Problem]:
+    def predict_each(self, sources: Sequence[Any], *, coverage: float | None = None) -> Iterator[Prediction | Problem]:
         """A prediction or a named problem for each source, in order. Decoding, engine and head overlap; memory stays bounded."""
+        limit = None if coverage is None else self.set_limit(coverage)
         for first, block in self._blocks(sources):
             for offset, result in enumerate(block):
                 name = _name(sources[first + offset], first + offset)
                 if isinstance(result, PictureError):
                     yield Problem(path=name, kind=result.kind, message=str(result))
                 else:
-                    yield self._prediction(name, result)
+                    yield self._prediction(name, result, limit)
 
     def probabilities(self, rows: np.ndarray) -> np.ndarray:
         """float64 (N, K) for prefix rows (N, D over all taps), as extraction gives them."""
@@ -110,6 +127,28 @@ class Model:
         positive = self.class_names.index(self.positive)
         labels: np.ndarray = np.where(probabilities[:, positive] >= self.threshold, positive, 1 - positive)
         return labels
+
+    def novelty(self, rows: np.ndarray) -> np.ndarray | None:
+        """Percentiles (N,) for prefix rows (N, D over all taps), 0 … 100; None where the model holds nothing to tell by."""
+        if self.trust is None or self.trust.novelty is None:
+            return None
+        return self.trust.novelty.percentile(columns(rows, self.layout, self.trust.novelty.taps))
+
+    def set_limit(self, coverage: float) -> float:
+        """Up to which conformity a class is in the set, for `evaluation.conformal.prediction_sets`. Raises UsageError."""
+        return self._calibrated().limit(coverage)
+
+    def coverage(self, asked: float) -> Coverage:
+        """How often sets for this coverage held the true class of test pictures. Raises UsageError."""
+        return self._calibrated().coverage(asked)
+
+    def _calibrated(self) -> Trust:
+        if self.trust is None:
+            raise UsageError(
+                "this model was not calibrated for sets of classes: it was made before warmstart did that, or is the network of its "
+                "source as it is. Train again for one that is."
+            )
+        return self.trust
 
     def usable_precision(self) -> str:
         """`precision`; 'f32', slower and more exact, where the model was trained with bf16 and this processor has none."""
@@ -139,9 +178,12 @@ class Model:
             "positive": self.positive,
             "threshold": self.threshold,
             "about": dict(self.about),
+            "trust": self.trust and self.trust.settings(),
         }
         tensors = {f"backbone.{name}": tensor for name, tensor in self.tensors.items()}
         tensors |= {f"head.{name}": array for name, array in self.head.arrays().items()}
+        if self.trust:
+            tensors |= {f"trust.{name}": array for name, array in self.trust.arrays().items()}
         files.write(Path(folder), description, tensors)
 
     def prefix(self) -> Prefix:
@@ -168,8 +210,8 @@ class Model:
             self._engine = open_engine(self.prefix(), self.engine, self.usable_precision(), folder=machine.graphs_folder())
         return self._engine
 
-    def _blocks(self, sources: Sequence[Any]) -> Iterator[tuple[int, list[np.ndarray | PictureError]]]:
-        """(index of the first source, probabilities (K,) or the problem of each) per batch, in the order of the sources."""
+    def _blocks(self, sources: Sequence[Any]) -> Iterator[tuple[int, list[_Answer | PictureError]]]:
+        """(index of the first source, answer or problem of each) per batch, in the order of the sources."""
         engine = self._open_engine()
         views = self.preprocessing.views
         decoded: dict[int, list[np.ndarray | PictureError]] = {}
@@ -186,27 +228,40 @@ class Model:
                 if good:
                     yield first, np.stack([apply_view(p, view) for p in good for view in views])
                 else:
-                    finished[first] = list(pictures)
+                    finished[first] = [p for p in pictures if isinstance(p, PictureError)]
 
         order: list[int] = []
-        finished: dict[int, list[np.ndarray | PictureError]] = {}
+        finished: dict[int, list[_Answer | PictureError]] = {}
         for first, rows in engine.map(batches()):
             mean = rows.reshape(-1, len(views), rows.shape[1]).mean(axis=1)
-            answers = iter(self.probabilities(mean))
+            answers = iter(self._answers(mean))
             finished[first] = [p if isinstance(p, PictureError) else next(answers) for p in decoded.pop(first)]
             while order and order[0] in finished:
                 yield order[0], finished.pop(order.pop(0))
         for first in order:
             yield first, finished.pop(first)
 
-    def _prediction(self, name: str, probabilities: np.ndarray) -> Prediction:
+    def _answers(self, rows: np.ndarray) -> list[_Answer]:
+        novelty = self.novelty(rows)
+        shares = self.probabilities(rows)
+        return [(p, None if novelty is None else float(novelty[i])) for i, p in enumerate(shares)]
+
+    def _prediction(self, name: str, answer: _Answer, limit: float | None) -> Prediction:
+        probabilities, novelty = answer
         label = int(self.decide(probabilities[None])[0])
         return Prediction(
             source=name,
             class_name=self.class_names[label],
             probability=float(probabilities[label]),
             probabilities={c: float(p) for c, p in zip(self.class_names, probabilities, strict=True)},
+            novelty=novelty,
+            classes=None if limit is None else self._classes(probabilities, limit),
         )
+
+    def _classes(self, probabilities: np.ndarray, limit: float) -> tuple[str, ...]:
+        """Those in the set, most probable first."""
+        (inside,) = prediction_sets(probabilities[None], limit)
+        return tuple(self.class_names[k] for k in np.argsort(-probabilities, kind="stable") if inside[k])
 
 
 def load(folder: str | Path) -> Model:
@@ -238,6 +293,8 @@ def load(folder: str | Path) -> Model:
             positive=description["positive"],
             threshold=description["threshold"],
             about=description["about"],
+            # Not in the folders of models from before it.
+            trust=Trust.from_arrays(settings, _below("trust.", tensors)) if (settings := description.get("trust")) else None,
         )
     except UnknownNameError as reason:
         raise ModelFileError(f"{folder / files.DESCRIPTION}: {reason} A later version of warmstart may know it.") from reason

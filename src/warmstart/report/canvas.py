@@ -20,6 +20,8 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from warmstart.report.printable import printable
+
 DPI = 100
 WIDTH_PX, HEIGHT_PX = 1200, 700  # an SVG says the same in points: 864 × 504
 
@@ -96,8 +98,3 @@ def save(figure: Figure, folder: Path, name: str) -> tuple[Path, Path]:
     figure.savefig(png, metadata={"Software": None})
     figure.savefig(svg, metadata={"Date": None, "Creator": None})
     return png, svg
-
-
-def printable(text: str) -> str:
-    """Text that an XML file can hold: control characters and bytes that are no text are shown as escapes."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode("ascii") for c in text)

@@ -20,8 +20,9 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from matplotlib.typing import LineStyleType
 
 from warmstart.evaluation.learning_curves import LearningCurve
-from warmstart.report.canvas import HEIGHT_PX, INK, PALE, new_figure, printable, save, style
+from warmstart.report.canvas import HEIGHT_PX, INK, PALE, new_figure, save, style
 from warmstart.report.labels import spread
+from warmstart.report.printable import printable
 
 # M. Okabe, K. Ito, "Color Universal Design", 2008, without yellow, which vanishes on white, but with grey.
 COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8A8A8A")

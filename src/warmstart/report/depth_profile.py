@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from warmstart.report.canvas import INK, PALE, new_figure, printable, save, style
+from warmstart.report.canvas import INK, PALE, new_figure, save, style
 from warmstart.report.curves import COLOURS, DASHES, MARKER, MARKERS
+from warmstart.report.printable import printable
 
 TWO_LINES = 0.04  # of the height: a name and a distance below each place
 

@@ -1,26 +1,80 @@
-"""A picture as a small JPEG inside a page: nothing is fetched when it is opened, from disk or from anywhere."""
+"""Small copies of pictures, to be embedded in a page: nothing is fetched when it is opened, from disk or from anywhere."""
 
 import base64
-from io import BytesIO
+import io
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from PIL import Image
 
+from warmstart import machine
 from warmstart.data.decoding import decode
 from warmstart.errors import PictureError
 
-HEIGHT_PX = 120
-WIDEST = 2.0  # times the height: a panorama is not to fill the page
-QUALITY = 70  # about 4 kB a photograph at this height
+SIDE_PX = 112  # of a report's, the longer side; shown at most at that size
+HEIGHT_PX = 120  # of one that stands in a row
+WIDEST = 2.0  # times that height: a panorama is not to fill the page
+QUALITY = 70  # about 4 kB a photograph
+BUDGET_BYTES = 9_000_000  # of base64, about 3,000 thumbnails; the page around them takes less than 2 MB
 
 
 def thumbnail(path: str | Path, *, height_px: int = HEIGHT_PX) -> str | None:
     """A data: URI of at most ``height_px`` × 2 · ``height_px``, upright; None for a picture that cannot be decoded."""
+    encoded = _encoded(path, width_px=round(WIDEST * height_px), height_px=height_px)
+    return None if encoded is None else f"data:image/jpeg;base64,{encoded}"
+
+
+@dataclass(kw_only=True)
+class Thumbnails:
+    """Fills up as pictures are asked for; what no longer fits and what cannot be read has none, and is counted."""
+
+    budget_bytes: int = BUDGET_BYTES
+    images: dict[str, str] = field(default_factory=dict)  # path → base64
+    unreadable: set[str] = field(default_factory=set)  # asked for, and the file is gone or broken by now
+    without_room: set[str] = field(default_factory=set)
+
+    @property
+    def size_bytes(self) -> int:
+        """Of all thumbnails, as they stand in the page."""
+        return self._size
+
+    def add(self, paths: Iterable[str]) -> None:
+        """Thumbnails of these pictures, the first ones first where not all fit."""
+        wanted = [p for p in dict.fromkeys(paths) if p not in self.images and p not in self.unreadable | self.without_room]
+        with ThreadPoolExecutor(machine.cores()) as threads:
+            for start in range(0, len(wanted), _AT_ONCE):
+                block = wanted[start : start + _AT_ONCE]
+                for path, encoded in zip(block, threads.map(_square, block), strict=True):
+                    if encoded is None:
+                        self.unreadable.add(path)
+                    elif self._size + len(encoded) > self.budget_bytes:
+                        self.without_room.add(path)
+                    else:
+                        self.images[path] = encoded
+                        self._size += len(encoded)
+                if self.without_room.intersection(block):  # nothing that follows is more important
+                    self.without_room.update(wanted[start + len(block) :])
+                    return
+
+    _size: int = 0
+
+
+_AT_ONCE = 256
+
+
+def _square(path: str) -> str | None:
+    return _encoded(path, width_px=SIDE_PX, height_px=SIDE_PX)
+
+
+def _encoded(path: str | Path, *, width_px: int, height_px: int) -> str | None:
+    """JPEG as base64, within this box."""
     try:
         picture = decode(Path(path), shorter_side_px=height_px // 2)
     except PictureError:
         return None
-    picture.thumbnail((round(WIDEST * height_px), height_px), Image.Resampling.BICUBIC)
-    content = BytesIO()
-    picture.save(content, "JPEG", quality=QUALITY, optimize=True)
-    return "data:image/jpeg;base64," + base64.b64encode(content.getvalue()).decode("ascii")
+    picture.thumbnail((width_px, height_px), Image.Resampling.BICUBIC)
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=QUALITY, optimize=True)
+    return base64.b64encode(buffer.getvalue()).decode("ascii")

@@ -20,7 +20,7 @@ from warmstart.strategy.forecast import Forecast, fits
 from warmstart.workflows.advise import Advised, advised, draw_evidence, ready_for_advice
 from warmstart.workflows.candidates import Clock, OnVal, Tried, earlier_seconds, on_val, ranked, try_each
 from warmstart.workflows.dataset import prepare
-from warmstart.workflows.outcome import Run, finish, frozen
+from warmstart.workflows.outcome import Run, finish, frozen, reported
 from warmstart.workflows.probe import extracted, probed
 from warmstart.workflows.run_folder import keep_candidate, new_run_folder, write_plan, write_start
 from warmstart.workflows.settings import TrainSettings
@@ -85,6 +85,7 @@ def train_advised(
         expected=expected,
         advice=_document(advice, first, tried),
     )
+    reported(run, settings, watcher)
     if stopped:
         raise KeyboardInterrupt
     return run

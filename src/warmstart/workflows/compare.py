@@ -10,7 +10,7 @@ import json
 import re
 import shutil
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from warmstart.evaluation.learning_curves import CurvePoint, LearningCurve, Shap
 from warmstart.records import Listing, Plan, to_json
 from warmstart.strategy.comparison import default_names, plans_by_name
 from warmstart.workflows.history import read_history
+from warmstart.workflows.report import report
 from warmstart.workflows.run_folder import checkpoint_path, new_run_folder
 from warmstart.workflows.settings import TrainSettings
 from warmstart.workflows.train import check_plan, train
@@ -149,10 +150,15 @@ def _run(
             continue
         shutil.rmtree(run, ignore_errors=True)  # what a run leaves that was stopped before its first checkpoint
         run.mkdir()
-        train(listing, plan, settings, watcher=watcher, strata=strata, folder=run)
+        # The reports come last: each shows its run beside the best one from random weights.
+        train(listing, plan, replace(settings, report=False), watcher=watcher, strata=strata, folder=run)
     comparison = _result(folder, tuple(plans), settings.budget_s or 0.0)
     (folder / RESULT).write_text(to_json(comparison.to_dict()), "utf-8", errors="surrogateescape")
     (folder / START).unlink()
+    if settings.report:
+        for each in (*(folder / name for name in plans), folder):
+            path = report(each).path
+        watcher.say(f"report: {path}")
     return comparison
 
 
@@ -223,6 +229,13 @@ def _only_point(record: Mapping[str, Any]) -> CurvePoint:
     )
 
 
+def _choosing(record: Mapping[str, Any]) -> int:
+    """How many pictures of val a plan's curve is drawn from: those that calibrate a trained network are kept out of it."""
+    calibration = record.get("trust", {}).get("calibration", {})
+    apart = calibration.get("pictures", 0) if record["training"] and calibration.get("apart") else 0
+    return int(record["data"]["splits"]["val"]) - apart
+
+
 def _transfer(contestants: Sequence[Contestant]) -> tuple[str, ...]:
     """The best trained plan from pretrained weights against the best one from random ones."""
     trained = [contestant for contestant in contestants if len(contestant.curve.points) > 1]
@@ -234,5 +247,5 @@ def _transfer(contestants: Sequence[Contestant]) -> tuple[str, ...]:
     def loss(contestant: Contestant) -> float:
         return float(contestant.record["scores"]["val"]["log_loss"])
 
-    n_val = contestants[0].record["data"]["splits"]["val"]
+    n_val = min(_choosing(contestant.record) for contestant in (*warm, *cold))
     return compare_shapes(min(warm, key=loss).curve, min(cold, key=loss).curve, val_pictures=n_val).sentences

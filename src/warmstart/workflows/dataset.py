@@ -17,6 +17,10 @@ from warmstart.records import SPLITS, Listing, Picture, Plan, Problem, Split
 from warmstart.store.cache import Store
 from warmstart.workflows.watch import Watcher
 
+LEAST_HALF = (
+    100  # pictures: fewer choose an epoch poorly, and a set for 0.95 from 100 covers 0.93 to 0.97 two times out of three
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
@@ -30,6 +34,7 @@ class Dataset:
     problems: tuple[Problem, ...]
     fixes: Mapping[str, Any] | None = None  # what a list of fixes has changed before
     kept_together: int = 0  # pictures that are near copies of another and share its split for that
+    licence: str | None = None  # of the pictures, where it is known
 
     def positions(self, *splits: Split) -> np.ndarray:
         """Where the pictures of these splits stand, int64, ascending."""
@@ -51,6 +56,7 @@ class Dataset:
             "classes": {name: int(np.sum(self.labels == i)) for i, name in enumerate(self.class_names)},
             "splits": {split: self.splits.count(split) for split in SPLITS},
             "fingerprint": self.fingerprint(),
+            "licence": self.licence,
             "problems": [{"path": p.path, "kind": p.kind, "message": p.message} for p in self.problems],
             "fixes": dict(self.fixes) if self.fixes else None,
             "kept_together": self.kept_together,
@@ -93,6 +99,7 @@ def prepare(
         splits=tuple(splits),
         problems=tuple(problems),
         fixes=listing.fixes,
+        licence=listing.licence,
     )
     return _drop_empty_classes(dataset)
 
@@ -124,6 +131,24 @@ def without(dataset: Dataset, broken: Mapping[int, Problem]) -> tuple[Dataset, n
             problems=(*left.problems, problem),
         )
     return _drop_empty_classes(left), keep[usable]
+
+
+def halves_of_val(dataset: Dataset, plan: Plan) -> tuple[np.ndarray, np.ndarray]:
+    """Positions of val that choose, and those that calibrate: (all, none) unless a network is trained and val is large enough.
+
+    Ranked by content inside each class, so that the halves are alike and adding pictures moves almost none from one to the other.
+    """
+    val = dataset.positions("val")
+    if not plan.trains_network or len(val) < 2 * LEAST_HALF:
+        return val, val[:0]
+    halves: tuple[list[int], list[int]] = ([], [])
+    for label in np.unique(dataset.labels[val]):
+        ranked = sorted(val[dataset.labels[val] == label].tolist(), key=lambda i: dataset.pictures[i].digest)
+        middle = (len(ranked) + 1) // 2
+        halves[0].extend(ranked[:middle])
+        halves[1].extend(ranked[middle:])
+    choosing, calibrating = (np.array(sorted(half), dtype=np.int64) for half in halves)
+    return choosing, calibrating
 
 
 def _drop_empty_classes(dataset: Dataset) -> Dataset:

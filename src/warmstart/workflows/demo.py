@@ -108,4 +108,4 @@ def solar_cells() -> tuple[Listing, dict[str, Hashable]]:
         for path, probability, _ in rows
     )
     strata: dict[str, Hashable] = {str(folder / path): (probability, cell) for path, probability, cell in rows}
-    return Listing(source="elpv-dataset", examples=examples, class_names=("defective", "functional")), strata
+    return Listing(source="elpv-dataset", examples=examples, class_names=("defective", "functional"), licence=LICENCE), strata

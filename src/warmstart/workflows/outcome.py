@@ -15,20 +15,23 @@ import numpy as np
 
 from warmstart import machine
 from warmstart.backbones.chain import Backbone
-from warmstart.evaluation.calibration import fit_temperature
 from warmstart.evaluation.metrics import score
-from warmstart.extraction.features import columns
 from warmstart.extraction.stored_rows import library_versions
 from warmstart.heads.protocol import Head
 from warmstart.heads.selection import refit
 from warmstart.model.build import assemble
 from warmstart.model.predictor import Model
 from warmstart.records import Cache, Plan, RunRecord, Scores, Split
+from warmstart.report.pictures import write_pictures
 from warmstart.store.cache import Store
 from warmstart.strategy.forecast import Forecast
 from warmstart.workflows.dataset import Dataset
+from warmstart.workflows.portrait import count_parameters, see_pictures
 from warmstart.workflows.probe import Probe, preprocessing_of, prove, see
 from warmstart.workflows.run_folder import PredictionRow, write_run
+from warmstart.workflows.settings import TrainSettings
+from warmstart.workflows.trust import Calibration, calibrated, of_frozen, of_tuned, tested
+from warmstart.workflows.trust import describe as describe_trust
 from warmstart.workflows.watch import Watcher
 
 
@@ -61,6 +64,7 @@ class Trained:
     model: Model
     val_head: Head  # scored on val: one that has not learnt from it
     chosen_on_val: bool
+    calibration: Calibration  # what the model was calibrated on
     rows: np.ndarray  # (N, D); those of val and test are meant
     training: Mapping[str, Any]  # what is worth recording of the training of the network; empty for a frozen one
     hits: int
@@ -75,10 +79,14 @@ def frozen(seen: Probe, watcher: Watcher) -> Trained:
     watcher.say(f"taps and penalty are chosen; the head is fitted again on train and val together ({len(final):,} pictures)")
     with machine.calm_blas():
         head = refit(seen.choice, seen.features(final), seen.dataset.labels[final], n_classes=len(seen.dataset.class_names))
+        calibration = of_frozen(seen)
+        model = _assembled(seen, seen.backbone, head, precision=seen.plan.precision)
+        model = calibrated(model, calibration, seen.rows[final], seed=seen.plan.seed)
     return Trained(
-        model=_assembled(seen, seen.backbone, head, temperature=seen.choice.temperature, precision=seen.plan.precision),
+        model=model,
         val_head=seen.choice.head,
         chosen_on_val=seen.choice.method == "val",
+        calibration=calibration,
         rows=seen.rows,
         training={},
         hits=seen.extraction.hits,
@@ -108,14 +116,15 @@ def tuned(
     extraction = see(pictures, result.backbone, seen.plan, proven, store, watcher)
     rows = np.zeros((len(seen.dataset.pictures), extraction.rows.shape[1]), extraction.rows.dtype)
     rows[held_out] = extraction.rows
-    val = seen.dataset.positions("val")
-    logits = result.head.logits(columns(rows[val], extraction.layout, seen.taps))
-    temperature = fit_temperature(logits, seen.dataset.labels[val])
+    model = _assembled(seen, result.backbone, result.head, precision=proven.precision)
+    calibration = of_tuned(seen, model, rows)
+    model = calibrated(model, calibration, rows[seen.dataset.positions("val")], seed=seen.plan.seed)
     see_seconds = time.perf_counter() - see_begin
     return Trained(
-        model=_assembled(seen, result.backbone, result.head, temperature=temperature, precision=proven.precision),
+        model=model,
         val_head=result.head,
         chosen_on_val=True,
+        calibration=calibration,
         rows=rows,
         training=result.to_dict(),
         hits=seen.extraction.hits + sum(phase.hits for phase in result.phases) + extraction.hits,
@@ -143,9 +152,14 @@ def finish(
     """
     dataset, plan = seen.dataset, seen.plan
     evaluate_begin = time.perf_counter()
-    scores, predictions = _evaluate(trained, dataset)
+    scores, predictions, shares = _evaluate(trained, dataset)
+    test = dataset.positions("test")
+    model = tested(trained.model, shares["test"], dataset.labels[test])
+    model = replace(model, about=_about(plan, scores, dataset, seen.backbone))
+    with machine.calm_blas():
+        trust = describe_trust(model, trained.calibration, shares["test"], dataset.labels[test], trained.rows[test])
+        write_pictures(folder, see_pictures(seen, model, shares, trained.rows))
     evaluate_seconds = time.perf_counter() - evaluate_begin
-    model = replace(trained.model, about=_about(plan, scores, dataset, seen.backbone))
     model.save(folder / "model")
     record = RunRecord(
         data=dataset.summary(),
@@ -162,7 +176,9 @@ def finish(
             "notes": [*seen.proven.notes, *seen.extraction.notes],
         },
         choice=seen.choice.to_dict(),
+        trust=trust,
         training=trained.training,
+        parameters=count_parameters(seen.backbone, plan),
         forecast=expected.to_dict() if expected else {},
         advice=advice or {},
         versions={"warmstart": version("warmstart"), **library_versions()},
@@ -172,13 +188,23 @@ def finish(
     return Run(model=model, record=record, folder=folder)
 
 
-def _assembled(seen: Probe, backbone: Backbone, head: Head, *, temperature: float, precision: str) -> Model:
+def reported(run: Run, settings: TrainSettings, watcher: Watcher) -> Run:
+    """The run, with its report.html written."""
+    if settings.report:
+        from warmstart.workflows.report import report
+
+        watcher.say(f"report: {report(run.folder).path}")
+    return run
+
+
+def _assembled(seen: Probe, backbone: Backbone, head: Head, *, precision: str) -> Model:
+    """The model before it is calibrated."""
     return assemble(
         backbone,
         head=head,
         head_name=seen.plan.head,
         taps=seen.taps,
-        temperature=temperature,
+        temperature=1.0,
         preprocessing=preprocessing_of(seen.plan),
         engine=seen.proven.engine,
         precision=precision,
@@ -188,21 +214,22 @@ def _assembled(seen: Probe, backbone: Backbone, head: Head, *, temperature: floa
     )
 
 
-def _evaluate(trained: Trained, dataset: Dataset) -> tuple[dict[Split, Scores], list[PredictionRow]]:
-    """Scores by split, and (path, true class, predicted class, its probability) of every test picture.
+def _evaluate(trained: Trained, dataset: Dataset) -> tuple[dict[Split, Scores], list[PredictionRow], dict[Split, np.ndarray]]:
+    """Scores by split; (path, true class, predicted class, its probability) of every test picture; probabilities (N, K) by split.
 
-    The only place where labels of test are looked at, once. Val is scored with a head that has not learnt from it.
+    The only place where labels of test are looked at for scores, once. Val is scored with a head that has not learnt from it.
     """
     model, names = trained.model, dataset.class_names
     majority = int(np.bincount(dataset.labels[dataset.positions("train")]).argmax())
     heads: dict[Split, Head] = {"val": trained.val_head, "test": model.head}
     scores: dict[Split, Scores] = {}
     predictions: list[PredictionRow] = []
+    shares: dict[Split, np.ndarray] = {}
     for split, head in heads.items():
         positions = dataset.positions(split)
+        shares[split] = probabilities = replace(model, head=head).probabilities(trained.rows[positions])
         if not len(positions):
             continue
-        probabilities = replace(model, head=head).probabilities(trained.rows[positions])
         predicted = model.decide(probabilities)
         scores[split] = score(
             probabilities=probabilities,
@@ -217,7 +244,7 @@ def _evaluate(trained: Trained, dataset: Dataset) -> tuple[dict[Split, Scores], 
                 (dataset.pictures[i].path, names[dataset.labels[i]], names[label], float(p[label]))
                 for i, label, p in zip(positions, predicted, probabilities, strict=True)
             ]
-    return scores, predictions
+    return scores, predictions, shares
 
 
 def _about(plan: Plan, scores: Mapping[Split, Scores], dataset: Dataset, backbone: Backbone) -> dict[str, Any]:

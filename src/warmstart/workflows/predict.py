@@ -8,6 +8,7 @@ from typing import Any
 from warmstart.data.listing import find_pictures
 from warmstart.errors import DataError
 from warmstart.model.predictor import Model, Prediction, load
+from warmstart.model.trust import Coverage
 from warmstart.records import Problem
 from warmstart.workflows.watch import Nobody, Watcher
 
@@ -20,6 +21,7 @@ class Predictions:
 
     class_names: tuple[str, ...]
     predictions: tuple[Prediction, ...]
+    coverage: Coverage | None  # of the sets of classes, where they were asked for
     problems: tuple[Problem, ...]
     seconds: float
 
@@ -27,24 +29,34 @@ class Predictions:
         """JSON-ready."""
         return {
             "predictions": [prediction.to_dict() for prediction in self.predictions],
+            "coverage": self.coverage and self.coverage.to_dict(),
             "problems": [asdict(problem) for problem in self.problems],
             "seconds": self.seconds,
         }
 
 
-def predict(model: str, pictures: Sequence[str], *, download: bool = False, watcher: Watcher | None = None) -> Predictions:
+def predict(
+    model: str,
+    pictures: Sequence[str],
+    *,
+    coverage: float | None = None,
+    download: bool = False,
+    watcher: Watcher | None = None,
+) -> Predictions:
     """Predict with a model folder, a run folder, or 'imagenet:BACKBONE'.
 
-    A broken picture becomes a named problem. Raises DataError when nothing was found at all, ModelFileError for the model.
+    coverage: also the set of classes that holds the true one this often. A broken picture becomes a named problem. Raises DataError
+    when nothing was found at all, ModelFileError for the model, UsageError for a coverage that it cannot offer.
     """
     watcher = watcher or Nobody()
     begin = time.perf_counter()
     predictor = open_model(model, download=download)
+    covered = predictor.coverage(coverage) if coverage is not None else None
     found, problems = find_pictures(pictures)
     if not found and not problems:
         raise DataError(f"no picture found in {', '.join(pictures)}; expected files, folders with pictures, or globs")
     predictions = []
-    for done, result in enumerate(predictor.predict_each(found), 1):
+    for done, result in enumerate(predictor.predict_each(found, coverage=coverage), 1):
         if isinstance(result, Problem):
             problems.append(result)
         else:
@@ -53,6 +65,7 @@ def predict(model: str, pictures: Sequence[str], *, download: bool = False, watc
     return Predictions(
         class_names=predictor.class_names,
         predictions=tuple(predictions),
+        coverage=covered,
         problems=tuple(problems),
         seconds=time.perf_counter() - begin,
     )

@@ -23,7 +23,7 @@ from warmstart.heads.selection import Choice, choose_head
 from warmstart.records import Listing, Picture, Plan, Preprocessing
 from warmstart.store.cache import Store
 from warmstart.strategy.taps import candidate_taps
-from warmstart.workflows.dataset import Dataset, prepare, without
+from warmstart.workflows.dataset import Dataset, halves_of_val, prepare, without
 from warmstart.workflows.near_copies import near_copies_together
 from warmstart.workflows.settings import TrainSettings
 from warmstart.workflows.watch import Watcher
@@ -154,7 +154,7 @@ def probed(ready: Ready, seen: Extracted) -> Probe:
             dataset.labels,
             n_classes=len(dataset.class_names),
             train=dataset.positions("train"),
-            val=dataset.positions("val"),
+            val=halves_of_val(dataset, plan)[0],
             class_weight=plan.class_weight,
             seed=plan.seed,
         )

@@ -18,6 +18,7 @@ class TrainSettings:
     store_bytes: int | None = None  # size budget of the store; None: its default
     fixes: Path | None = None  # a list of fixes, applied before anything else; see workflows.fixes
     group_duplicates: bool | None = None  # near copies share a split; None: where splits are not given and would divide some
+    report: bool = True  # write report.html when the run is done
     budget_s: float | None = None  # wall-clock in which training is to end; the plan's epochs are cut down to what fits
 
     def __post_init__(self) -> None:

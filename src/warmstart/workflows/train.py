@@ -24,7 +24,7 @@ from warmstart.workflows.advised import train_advised
 from warmstart.workflows.dataset import prepare
 from warmstart.workflows.fixes import apply_fixes
 from warmstart.workflows.forecasting import foresee, in_words
-from warmstart.workflows.outcome import Run, finish, frozen, tuned
+from warmstart.workflows.outcome import Run, finish, frozen, reported, tuned
 from warmstart.workflows.probe import extracted, make_ready, probe, probed
 from warmstart.workflows.run_folder import new_run_folder, planned, read_start, write_start
 from warmstart.workflows.settings import TrainSettings
@@ -69,7 +69,7 @@ def train(
             trained = tuned(seen, store, watcher, folder, begin=begin, budget_s=settings.budget_s)
         else:
             trained = frozen(seen, watcher)
-    return finish(seen, trained, folder, begin, expected=expected)
+    return reported(finish(seen, trained, folder, begin, expected=expected), settings, watcher)
 
 
 def resume(
@@ -96,7 +96,7 @@ def resume(
     with Store(machine.store_folder(), settings.store_bytes) as store:
         seen = probe(listing, plan, settings, store, watcher, strata=strata)
         trained = tuned(seen, store, watcher, folder, begin=begin, budget_s=settings.budget_s, resume=True)
-    return finish(seen, trained, folder, begin)
+    return reported(finish(seen, trained, folder, begin), settings, watcher)
 
 
 def listed(data: Any, settings: TrainSettings) -> Listing:

@@ -30,6 +30,7 @@ from warmstart.store.cache import Store
 from warmstart.training.batches import Inputs, Read, TrainBatches, ValBatches
 from warmstart.training.settings import TrainingSettings, cold_settings
 from warmstart.training.tuned import TunedSuffix, cold_start, split_taps
+from warmstart.workflows.dataset import halves_of_val
 from warmstart.workflows.probe import Probe, is_cold
 from warmstart.workflows.watch import Watcher
 
@@ -72,7 +73,7 @@ def training_inputs(
     settings = training_settings(plan.training, cold=cold, seed=plan.seed)
     if settings.head_penalty is None:
         settings = replace(settings, head_penalty=0.0 if cold else probe.choice.settings["penalty"])
-    train, val = dataset.positions("train"), dataset.positions("val")
+    train, val = dataset.positions("train"), halves_of_val(dataset, plan)[0]
     if not len(val):
         raise DataError(
             f"{dataset.source} has no val pictures, by which training chooses its best epoch. Use --split 70/15/15."
@@ -153,7 +154,7 @@ def _reader(probe: Probe, cut: str, store: Store, watcher: Watcher) -> Iterator[
         on_progress=watcher.progress,
     ) as rows:
         learnt = [pictures[i] for i in probe.dataset.positions("train")]
-        checked = [pictures[i] for i in probe.dataset.positions("val")]
+        checked = [pictures[i] for i in halves_of_val(probe.dataset, plan)[0]]
         filled = [rows.fill(learnt, names), rows.fill(checked, names[:1])]
 
         def read(positions: np.ndarray, views: np.ndarray) -> Inputs:

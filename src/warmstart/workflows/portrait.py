@@ -1,0 +1,57 @@
+"""What a run folder says about every picture and about the network, for the report to draw. N pictures, D features."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from warmstart.backbones.chain import Backbone
+from warmstart.evaluation.projection import project
+from warmstart.extraction.features import columns
+from warmstart.model.predictor import Model
+from warmstart.records import Plan, Split
+from warmstart.report.pictures import RunPictures
+from warmstart.workflows.probe import Probe
+from warmstart.workflows.trust import NOVELTY_TAPS
+
+MAPPED = 1000  # pictures on the map: more are a smear to the eye, and each has a thumbnail in the report
+
+
+def see_pictures(seen: Probe, model: Model, shares: Mapping[Split, np.ndarray], rows: np.ndarray) -> RunPictures:
+    """Every picture of the data set. ``shares``: probabilities by split; ``rows`` (N, D): the model's own, of val and test.
+
+    The map shows the features before any training of the network: they are there for every picture.
+    """
+    dataset = seen.dataset
+    positions = {split: dataset.positions(split) for split in shares}
+    held_out = np.concatenate([positions[split] for split in shares])
+    novelty = model.novelty(rows[held_out])
+    mapped = np.sort(np.random.default_rng(seen.plan.seed).permutation(len(dataset.pictures))[:MAPPED])
+    return RunPictures(
+        class_names=dataset.class_names,
+        paths=tuple(picture.path for picture in dataset.pictures),
+        labels=dataset.labels,
+        splits=dataset.splits,
+        held_out=held_out,
+        probabilities=np.concatenate([shares[split] for split in shares]),
+        novelty=np.full(len(held_out), np.nan) if novelty is None else novelty,
+        mapped=mapped,
+        coordinates=project(columns(seen.rows[mapped], seen.layout, NOVELTY_TAPS), seed=seen.plan.seed),
+    )
+
+
+def count_parameters(backbone: Backbone, plan: Plan) -> dict[str, Any]:
+    """How many parameters the network has, without its classifier, and how many of them were trained; a head is not counted."""
+    from warmstart.backbones.describe import describe
+
+    rows = {row.cut: row for row in describe(backbone, plan.image_size_px)}
+    return {
+        "network": rows["pixels"].params_right,
+        "trained": rows[plan.cut].params_right if plan.trains_network else 0,
+        "frozen_stages": [cut for cut in rows if cut not in ("pixels", "pooled") and _frozen(cut, plan, list(rows))],
+        "trained_stages": [cut for cut in rows if cut not in ("pixels", "pooled") and not _frozen(cut, plan, list(rows))],
+    }
+
+
+def _frozen(stage: str, plan: Plan, cuts: list[str]) -> bool:
+    return not plan.trains_network or cuts.index(stage) <= cuts.index(plan.cut)

@@ -1,0 +1,66 @@
+"""report: a run folder or that of a comparison as one page, report.html, written beside what it shows."""
+
+import json
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from warmstart.errors import InputError
+
+REPORT = "report.html"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """Where the page is, and what it had to do with or without."""
+
+    path: str
+    bytes: int
+    thumbnails: int
+    unreadable: int  # pictures whose file is gone or broken by now: the page has a placeholder
+    without_room: int  # pictures left without a thumbnail, so that the page stays small
+    missing: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return asdict(self)
+
+
+def report(folder: Path) -> Report:
+    """Write FOLDER/report.html, replacing one that is there. Raises InputError where there is neither run nor comparison."""
+    from warmstart.report.page import comparison_page, run_page
+    from warmstart.report.run_files import read_run
+
+    created = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M")
+    missing: tuple[str, ...] = ()
+    if (folder / "compare.json").is_file():
+        page = comparison_page(_comparison(folder / "compare.json"), created)
+    else:
+        run = read_run(folder)
+        page, missing = run_page(run, created), run.missing
+    path = folder / REPORT
+    content = page.html.encode("utf-8", "backslashreplace")
+    try:
+        path.write_bytes(content)
+    except OSError as reason:
+        raise InputError(
+            f"{path} cannot be written ({reason.strerror}): check the folder's permissions and the disk"
+        ) from reason
+    return Report(
+        path=str(path),
+        bytes=len(content),
+        thumbnails=page.thumbnails,
+        unreadable=page.unreadable,
+        without_room=page.without_room,
+        missing=missing,
+    )
+
+
+def _comparison(path: Path) -> dict[str, Any]:
+    try:
+        document = json.loads(path.read_text("utf-8", errors="surrogateescape"))
+        document["contestants"][0]["record"]["scores"]
+    except (OSError, ValueError, KeyError, TypeError, IndexError) as reason:
+        raise InputError(f"{path} is not the result of a comparison ({type(reason).__name__}: {reason}).") from reason
+    return dict(document)
