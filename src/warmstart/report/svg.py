@@ -1,5 +1,6 @@
 """Drawing for a page: SVG elements as escaped text, and a pair of axes. Colours come from the page's style sheet, by class."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -80,14 +81,9 @@ class Axes:
 def ticks(low: float, high: float, wanted: int = 5) -> list[float]:
     """Round numbers from low to high, about as many as wanted."""
     span = (high - low) or 1.0
-    step = 10.0 ** _floor_log10(span / wanted)
+    step = 10.0 ** math.floor(math.log10(span / wanted))
     step *= next(factor for factor in (1, 2, 5, 10) if span / (step * factor) <= wanted)
-    first = -int(-low // step)
-    return [number * step for number in range(first, int(high / step + 1e-9) + 1)]
-
-
-def _floor_log10(value: float) -> int:
-    return len(f"{int(value)}") - 1 if value >= 1 else -next(n for n in range(1, 30) if value * 10**n >= 1)
+    return [number * step for number in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)]
 
 
 def _short(value: object) -> str:
