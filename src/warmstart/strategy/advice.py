@@ -31,7 +31,9 @@ DEFAULT_BUDGET_S = 600.0  # that `advise` plans for when nobody named a time
 TRAIN_BUDGET_S = (
     120.0  # that `train` takes at most when nobody named one: people wait this long for something they did not ask for
 )
-FEWEST_TO_TRAIN = 100  # train pictures below which only a head is fitted: not measured, and val is too small there to tell
+FEWEST_TO_TRAIN = (
+    50  # train pictures below which only a head is fitted: with 80 training gained (docs/advice.md), with fewer nobody looked
+)
 FEWEST_VAL = 20  # val pictures below which nothing says whether training helped
 BETTER_Z = 1.0  # standard errors of the paired difference of losses on val by which training must be ahead of the probe
 
@@ -96,11 +98,11 @@ class Scenario:
 SCENARIOS: tuple[Scenario, ...] = (
     Scenario(
         band="small", similarity="similar", textbook="train a new head on the pooled features",
-        options=(Option(0.375, 1.0), PROBE), learning_rate=1e-3, depth_decay=0.7, epochs=15, sources=(KORNBLITH, KUMAR),
+        options=(Option(0.375, 0.9), PROBE), learning_rate=1e-3, depth_decay=0.7, epochs=15, sources=(KORNBLITH, KUMAR),
     ),
     Scenario(
         band="small", similarity="different", textbook="train a new head on earlier features",
-        options=(Option(0.375, 3.3), PROBE), learning_rate=1e-3, depth_decay=0.7, epochs=15, sources=(YOSINSKI, KUMAR),
+        options=(Option(0.375, 2.9), PROBE), learning_rate=1e-3, depth_decay=0.7, epochs=15, sources=(YOSINSKI, KUMAR),
     ),
     Scenario(
         band="large", similarity="similar", textbook="fine-tune everything gently",
