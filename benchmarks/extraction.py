@@ -5,7 +5,7 @@
 (a) usual   timm's own evaluation transform (PIL), eager float32 model in eval mode without gradients, batch 32, two loader workers
 (b) tuned   the same with the model and batches channels-last under torch.inference_mode
 (c) ours    scan, proof of the engine, extraction of all taps into an empty store
-(d) train   the whole `warmstart train` command in a process of its own: cold (empty store), then warm (the same again)
+(d) train   the whole `warmstart train --cut pooled` command in a process of its own: cold (empty store), then warm (the same again)
 
 (a), (b) and (c) run in processes of their own as well, and are timed inside them from the first file to the last feature, imports
 and model loading not counted. (d) counts everything from process start to exit.
@@ -99,9 +99,9 @@ def in_process(what: str, data: str, images: int | None, cache: str) -> dict[str
 
 
 def whole_train(data: str, cache: str, runs: str) -> dict[str, float]:
-    """`warmstart train DATA --json` from the shell, timed around the process."""
+    """`warmstart train DATA --cut pooled --json` from the shell, timed around the process."""
     begin = time.perf_counter()
-    command = [str(Path(sys.executable).parent / "warmstart"), "train", data, "--json", "--runs", runs]
+    command = [str(Path(sys.executable).parent / "warmstart"), "train", data, "--cut", "pooled", "--json", "--runs", runs]
     result = subprocess.run(command, env=os.environ | {"WARMSTART_CACHE": cache}, capture_output=True, text=True, check=True)
     seconds = time.perf_counter() - begin
     document = json.loads(result.stdout)

@@ -31,9 +31,7 @@ DEFAULT_BUDGET_S = 600.0  # that `advise` plans for when nobody named a time
 TRAIN_BUDGET_S = (
     120.0  # that `train` takes at most when nobody named one: people wait this long for something they did not ask for
 )
-FEWEST_TO_TRAIN = (
-    50  # train pictures below which only a head is fitted: with 80 training gained (docs/advice.md), with fewer nobody looked
-)
+FEWEST_TO_TRAIN = 50  # train pictures below which only a head is fitted; with 80 training gained (docs/advice.md)
 FEWEST_VAL = 20  # val pictures below which nothing says whether training helped
 BETTER_Z = 1.0  # standard errors of the paired difference of losses on val by which training must be ahead of the probe
 
