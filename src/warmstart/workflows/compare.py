@@ -99,9 +99,7 @@ def compare(
     start = {
         "data": str(Path(listing.source).resolve()),
         "plans": {name: each.to_dict() for name, each in plans.items()},
-        "exclude": list(settings.exclude),
-        "strict": settings.strict,
-        "budget_s": settings.budget_s,
+        **settings.kept(),
     }
     (folder / START).write_text(to_json(start), "utf-8", errors="surrogateescape")
     return _run(folder, listing, plans, settings, watcher, strata)
@@ -121,11 +119,8 @@ def resume(
         done = "it is finished" if (folder / RESULT).is_file() else f"there is no {START} in it"
         raise InputError(f"{folder} holds no comparison to go on with: {done}.")
     start = json.loads(path.read_text("utf-8", errors="surrogateescape"))
-    exclude = tuple(start["exclude"])
-    settings = TrainSettings(
-        exclude=exclude, strict=start["strict"], budget_s=start["budget_s"], runs=folder.parent, download=download
-    )
-    listing = data or read_listing(start["data"], exclude=exclude)
+    settings = TrainSettings.from_kept(start, runs=folder.parent, download=download)
+    listing = data or read_listing(start["data"], exclude=settings.exclude)
     plans = {name: Plan.from_dict(values) for name, values in start["plans"].items()}
     return _run(folder, listing, plans, settings, watcher or Nobody(), strata)
 

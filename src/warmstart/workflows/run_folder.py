@@ -55,11 +55,7 @@ def write_start(folder: Path, source: str, plan: Plan, settings: TrainSettings) 
     document = {
         "data": str(Path(source).resolve()),
         "plan": plan.to_dict(),
-        "exclude": list(settings.exclude),
-        "strict": settings.strict,
-        "budget_s": settings.budget_s,
-        "fixes": None if settings.fixes is None else str(settings.fixes.resolve()),
-        "group_duplicates": settings.group_duplicates,
+        **settings.kept(),
     }
     (folder / START).write_text(to_json(document), "utf-8", errors="surrogateescape")
 
@@ -72,14 +68,7 @@ def read_start(folder: Path) -> tuple[str, Plan, TrainSettings]:
         reason = "the run is finished" if finished else f"there is no {START} in it, so no training was begun there"
         raise InputError(f"{folder} cannot be resumed: {reason}.")
     document = json.loads(path.read_text("utf-8", errors="surrogateescape"))
-    settings = TrainSettings(
-        exclude=tuple(document["exclude"]),
-        strict=document["strict"],
-        runs=folder.parent,
-        budget_s=document["budget_s"],
-        fixes=None if document.get("fixes") is None else Path(document["fixes"]),
-        group_duplicates=document.get("group_duplicates"),
-    )
+    settings = TrainSettings.from_kept(document, runs=folder.parent)
     if not Path(document["data"]).exists():
         raise InputError(f"{folder} was trained on {document['data']}, which is gone. Bring it back, or start a new run.")
     return document["data"], Plan.from_dict(document["plan"]), settings

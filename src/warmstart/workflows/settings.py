@@ -1,8 +1,10 @@
 """What a run needs beside its plan."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Self
 
 from warmstart.errors import UsageError
 
@@ -24,3 +26,27 @@ class TrainSettings:
     def __post_init__(self) -> None:
         if self.budget_s is not None and not 0 < self.budget_s < math.inf:
             raise UsageError(f"a budget of {self.budget_s} s is no time to train in; give a number above 0, such as 10m")
+
+    def kept(self) -> dict[str, Any]:
+        """JSON-ready: what an interrupted run must be gone on with."""
+        return {
+            "exclude": list(self.exclude),
+            "strict": self.strict,
+            "budget_s": self.budget_s,
+            "fixes": None if self.fixes is None else str(self.fixes.resolve()),
+            "group_duplicates": self.group_duplicates,
+        }
+
+    @classmethod
+    def from_kept(cls, document: Mapping[str, Any], *, runs: Path, download: bool = False) -> Self:
+        """The inverse of `kept`; other keys of the document are none of its business."""
+        fixes = document.get("fixes")
+        return cls(
+            exclude=tuple(document["exclude"]),
+            strict=document["strict"],
+            budget_s=document["budget_s"],
+            fixes=None if fixes is None else Path(fixes),
+            group_duplicates=document.get("group_duplicates"),
+            runs=runs,
+            download=download,
+        )
