@@ -2,7 +2,8 @@
 
     listing → digests → rows of every picture → neighbours → copies → labels, outliers → sizes, colours, classes
 
-Nothing is trained on test that is reported as a score: labels of every split are looked at, because any of them may be wrong.
+Labels of every split are looked at, test's too, because any of them may be wrong; no score of a model comes of it.
+
 N pictures, K classes.
 """
 
@@ -101,6 +102,7 @@ def doctor(
     with clock.phase("labels"), machine.calm_blas():
         judged, why_not = _labels(seen, copy_of, plan.seed)
     notes = [why_not] if why_not else []
+    notes += [problem.message for problem in listing.problems if problem.kind not in findings.BROKEN]
     notes += [
         f"{len(group)} pictures agree with one another as closely as copies do, {seen.examples[seen.unique[group[0]]].path} among them; "
         "these are alike, and whether they are copies cannot be told"

@@ -20,6 +20,7 @@ from warmstart.inspection.outliers import STRANGE, K, strangeness
 from warmstart.records import Example, Problem
 
 DOUBTFUL = 0.10  # probability of its own label below which a picture is worth a look
+BROKEN = ("missing", "permission", "empty", "not-a-picture", "truncated", "too-large", "unsupported", "unreadable-name")
 HELD_OUT_FIRST = ("test", "val", "train", None)  # of copies, which one stays: a test set should not change by mending train
 
 
@@ -43,6 +44,8 @@ class Seen:
 def broken(problems: Sequence[Problem]) -> Iterator[Finding]:
     """Files that no run can use."""
     for problem in problems:
+        if problem.kind not in BROKEN:
+            continue
         suggestion = "mend it or leave it out"
         yield Finding(kind="broken", paths=(problem.path,), detail=problem.message, suggestion=suggestion, drop=(problem.path,))
 
