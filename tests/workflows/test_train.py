@@ -53,9 +53,11 @@ def run(tmp_path: Path) -> Callable[..., Run]:
     return lambda data, plan=SMALL, **settings: train(data, plan, TrainSettings(runs=tmp_path / "runs", **settings))
 
 
-def test_a_run_folder_holds_plan_record_predictions_and_model(trained: Run, shapes: Path) -> None:
+def test_a_run_folder_holds_plan_record_predictions_report_and_model(trained: Run, shapes: Path) -> None:
     folder = trained.folder
-    assert sorted(path.name for path in folder.iterdir()) == ["model", "plan.json", "predictions.csv", "run.json"]
+    pictures = ["pictures.json", "pictures.safetensors"]
+    written = ["model", *pictures, "plan.json", "predictions.csv", "report.html", "run.json"]
+    assert sorted(path.name for path in folder.iterdir()) == written
     assert sorted(path.name for path in (folder / "model").iterdir()) == ["model.json", "model.safetensors"]
     record = json.loads((folder / "run.json").read_text("utf-8"))
     assert record == json.loads(json.dumps(trained.record.to_dict()))
