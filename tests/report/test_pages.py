@@ -282,3 +282,14 @@ def test_a_comparison_has_a_report_that_leads_to_those_of_its_runs(tmp_path: Pat
     assert "warmstart compare" not in stage6.text.split("What should I do next")[1]
     (folder / "report.html").unlink()
     assert Path(report(folder).path) == folder / "report.html"
+
+
+def test_templates_are_part_of_the_package() -> None:
+    import tomllib
+
+    root = Path(__file__).parents[2]
+    patterns = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["tool"]["setuptools"]["package-data"]["warmstart"]
+    package = root / "src" / "warmstart"
+    installed = {path for pattern in patterns for path in package.glob(pattern)}
+    others = {path for path in package.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")}
+    assert others == installed

@@ -54,7 +54,7 @@ def run(tmp_path: Path) -> Callable[..., Run]:
     return lambda data, plan=SMALL, **settings: train(data, plan, TrainSettings(runs=tmp_path / "runs", **settings))
 
 
-def test_a_run_folder_holds_plan_record_predictions_and_model(trained: Run, shapes: Path) -> None:
+def test_a_run_folder_holds_plan_record_predictions_report_and_model(trained: Run, shapes: Path) -> None:
     folder = trained.folder
     parts = ["model", "pictures.json", "pictures.safetensors", "plan.json", "predictions.csv", "report.html", "run.json"]
     assert sorted(path.name for path in folder.iterdir()) == parts
