@@ -101,6 +101,7 @@ def compare(
         "exclude": list(settings.exclude),
         "strict": settings.strict,
         "budget_s": settings.budget_s,
+        "group_duplicates": settings.group_duplicates,
     }
     (folder / START).write_text(to_json(start), "utf-8", errors="surrogateescape")
     return _run(folder, listing, plans, settings, watcher, strata)
@@ -122,7 +123,12 @@ def resume(
     start = json.loads(path.read_text("utf-8", errors="surrogateescape"))
     exclude = tuple(start["exclude"])
     settings = TrainSettings(
-        exclude=exclude, strict=start["strict"], budget_s=start["budget_s"], runs=folder.parent, download=download
+        exclude=exclude,
+        strict=start["strict"],
+        budget_s=start["budget_s"],
+        group_duplicates=start.get("group_duplicates"),
+        runs=folder.parent,
+        download=download,
     )
     listing = data or read_listing(start["data"], exclude=exclude)
     plans = {name: Plan.from_dict(values) for name, values in start["plans"].items()}
