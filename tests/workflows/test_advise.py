@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
@@ -83,6 +84,19 @@ def test_the_table_shows_profile_case_reasons_and_forecast(advised: tuple[Advise
     for part in ("Depth profile", "← most", "The four textbook cases", "Why", "expected", "Recommended"):
         assert part in text
     assert text.count("→") >= 2  # the case and the plan that apply
+
+
+def test_a_plan_that_would_gain_more_but_does_not_fit_is_named_with_the_time_it_takes(
+    advised: tuple[Advised, Path, Path],
+) -> None:
+    result, page = advised[0], StringIO()
+    probe = result.plan
+    slow = replace(probe, cut="stage3", taps="all", training={"epochs": 15, "learning_rate": 1e-3})
+    forecasts = (replace(result.forecasts[0], longest_s=1201.0), result.forecasts[0])
+    advice = replace(result.advice, plans=(slow, probe), gains=(3.0, 0.0))
+    advice_tables.advice(replace(result, advice=advice, forecasts=forecasts), Console(file=page, width=140))
+    assert "--budget 21m: cut stage3" in page.getvalue()
+    assert "gained 3.0 points" in page.getvalue()
 
 
 def test_a_sparkline_has_a_bar_a_value() -> None:

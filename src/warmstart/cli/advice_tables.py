@@ -7,10 +7,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from warmstart.cli.run_tables import duration
+from warmstart.cli.run_tables import duration, minutes
 from warmstart.cli.tables import problems
 from warmstart.cli.terminal import printable
-from warmstart.strategy.advice import LARGE_IMAGES, SCENARIOS
+from warmstart.strategy.advice import LARGE_IMAGES, SCENARIOS, by_gain
 
 if TYPE_CHECKING:
     from warmstart.inspection.evidence import Evidence
@@ -155,6 +155,13 @@ def _plans(result: "Advised", out: Console) -> None:
         f"[bold]Recommended[/bold]: {result.plan.backbone}, {escape(_summary(result.plan))}; "
         f"this advice took {duration(result.seconds['total'])}"
     )
+    best = by_gain(result.advice.gains)[0]
+    if result.advice.plans[best] != result.plan:
+        gain, longest = result.advice.gains[best], result.forecasts[best].longest_s
+        out.print(
+            f"With more time, --budget {minutes(longest)}m: {escape(_summary(result.advice.plans[best]))}"
+            + ("" if gain is None else f"; such plans gained {gain:.1f} points on data like this")
+        )
 
 
 def _summary(plan: "Plan") -> str:

@@ -66,10 +66,11 @@ def advice_taken(advice: "dict[str, Any]", out: Console) -> None:
     if waiting:
         spent = advice["budget_s"]
         out.print(
-            f"With more time these are tried as well, for example --budget {_whole_minutes(spent + min(waiting))}m.",
+            f"With more time these are tried as well, for example --budget {minutes(spent + min(waiting))}m.",
             style="dim",
         )
 
 
-def _whole_minutes(seconds: float) -> int:
+def minutes(seconds: float) -> int:
+    """Whole ones, rounded up: for --budget."""
     return max(1, -int(-seconds // 60))
