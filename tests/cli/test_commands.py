@@ -128,7 +128,7 @@ def test_predictions_as_csv_go_to_a_file_or_to_stdout(
     on_stdout = warmstart("predict", trained.folder, shapes, "--csv", "-")
     rows = list(csv.DictReader(io.StringIO(on_stdout.out)))
     assert len(rows) == 24
-    assert set(rows[0]) == {"path", "class", "probability", *CLASSES}
+    assert set(rows[0]) == {"path", "class", "probability", "novelty", *CLASSES}
     to_file = warmstart("predict", trained.folder, shapes, "--csv", tmp_path / "p.csv", "--json")
     assert (tmp_path / "p.csv").read_text("utf-8").splitlines() == on_stdout.out.splitlines()
     assert len(json.loads(to_file.out)["predictions"]) == 24
