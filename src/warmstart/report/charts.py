@@ -109,7 +109,7 @@ def reliability(bins: Sequence[Bin], name: str) -> Markup:
         )
     parts.append(axes.line([(0, 0), (1, 1)], "level"))
     return drawing(
-        262, 268, *parts, title=f"Reliability {name}: see the sentence beside it for the numbers", class_="chart square"
+        276, 268, *parts, title=f"Reliability {name}: see the sentence beside it for the numbers", class_="chart square"
     )
 
 
