@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings as hypothesis_settings
 
 from drawn_shapes import draw_folder
 from warmstart.records import Plan
@@ -13,6 +14,10 @@ if TYPE_CHECKING:
     from warmstart.workflows.outcome import Run
 
 SMALL = Plan(image_size_px=64)
+
+# No test asserts a wall-clock time, and an example that waits for a busy machine is no failure.
+hypothesis_settings.register_profile("patient", deadline=None)
+hypothesis_settings.load_profile("patient")
 
 
 @pytest.fixture(autouse=True)
