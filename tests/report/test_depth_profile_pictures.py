@@ -5,10 +5,11 @@ from xml.etree import ElementTree
 
 import pytest
 
-from warmstart.report.depth_profile import StagePoint, draw_depth_profile
+from warmstart.inspection.depth import StageProbe
+from warmstart.report.depth_profile import draw_depth_profile
 
 STAGES = [
-    StagePoint(tap=tap, accuracy=a, accuracy_ci95=(a - 0.05, a + 0.05), knn_accuracy=a - 0.1)
+    StageProbe(tap=tap, accuracy=a, accuracy_ci95=(a - 0.05, a + 0.05), knn_accuracy=a - 0.1, information_bits=a)
     for tap, a in (("stem", 0.4), ("stage1", 0.55), ("stage2", 0.8), ("pooled", 0.7))
 ]
 

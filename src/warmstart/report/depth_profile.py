@@ -2,9 +2,9 @@
 
 import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from warmstart.inspection.depth import StageProbe
 from warmstart.report.canvas import INK, PALE, new_figure, save, style
 from warmstart.report.curves import COLOURS, DASHES, MARKER, MARKERS
 from warmstart.report.printable import printable
@@ -12,18 +12,8 @@ from warmstart.report.printable import printable
 TWO_LINES = 0.04  # of the height: a name and a distance below each place
 
 
-@dataclass(frozen=True, kw_only=True)
-class StagePoint:
-    """One stage; accuracies 0 … 1, held out by folds."""
-
-    tap: str
-    accuracy: float
-    accuracy_ci95: tuple[float, float]
-    knn_accuracy: float
-
-
 def draw_depth_profile(
-    stages: Sequence[StagePoint], *, majority_accuracy: float, distances: Mapping[str, float], title: str, folder: Path
+    stages: Sequence[StageProbe], *, majority_accuracy: float, distances: Mapping[str, float], title: str, folder: Path
 ) -> tuple[Path, Path]:
     """Write folder/depth-profile.png and .svg, 1200 × 700 px.
 

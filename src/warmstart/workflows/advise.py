@@ -190,14 +190,10 @@ def advised(ready: Ready, seen: Extracted, store: Store, watcher: Watcher, *, bu
 
 def draw_evidence(evidence: Evidence, source: str, folder: Path) -> tuple[Path, Path]:
     """folder/depth-profile.png and .svg."""
-    from warmstart.report.depth_profile import StagePoint, draw_depth_profile
+    from warmstart.report.depth_profile import draw_depth_profile
 
-    points = [
-        StagePoint(tap=s.tap, accuracy=s.accuracy, accuracy_ci95=s.accuracy_ci95, knn_accuracy=s.knn_accuracy)
-        for s in evidence.depth.stages
-    ]
     return draw_depth_profile(
-        points,
+        evidence.depth.stages,
         majority_accuracy=evidence.majority_accuracy,
         distances=evidence.shift.stages if evidence.shift else {},
         title=f"{Path(source).resolve().name}: what each stage knows of the classes",
