@@ -76,6 +76,11 @@ def graphs_folder() -> Path:
     return cache_folder() / "graphs"
 
 
+def evidence_folder() -> Path:
+    """Where measurements are kept (`store.remembered`)."""
+    return cache_folder() / "evidence"
+
+
 @contextmanager
 def calm_blas() -> Iterator[None]:
     """Half the cores for numpy's matrix products.

@@ -64,7 +64,7 @@ def test_labels_of_held_out_pictures_have_no_influence(
 ) -> None:
     """With the labels of val and test turned round the evidence is the same to the last digit."""
     result, _, cache = advised
-    shutil.copytree(cache, tmp_path / "cache")
+    shutil.copytree(cache, tmp_path / "cache", ignore=shutil.ignore_patterns("evidence"))  # so that it is measured again
     monkeypatch.setenv("WARMSTART_CACHE", str(tmp_path / "cache"))
     from warmstart.workflows import advise as module
 
@@ -75,6 +75,26 @@ def test_labels_of_held_out_pictures_have_no_influence(
 
     monkeypatch.setattr(module, "prepare", mislabelled)
     assert module.advise(str(shapes), SMALL).evidence == result.evidence
+
+
+def test_asked_again_only_the_advice_is_made_anew(
+    advised: tuple[Advised, Path, Path], shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result, _, cache = advised
+    shutil.copytree(cache, tmp_path / "cache")
+    monkeypatch.setenv("WARMSTART_CACHE", str(tmp_path / "cache"))
+    from warmstart.workflows import advise as module
+
+    def measured_again(*arguments: object, **options: object) -> None:
+        raise AssertionError("measured again")
+
+    monkeypatch.setattr(module, "gather", measured_again)
+    monkeypatch.setattr(module, "measured_speed", measured_again)
+    again = module.advise(str(shapes), SMALL)
+    assert (again.evidence, again.advice, again.speed) == (result.evidence, result.advice, result.speed)
+
+    with pytest.raises(AssertionError, match="measured again"):  # another seed draws other folds
+        module.advise(str(shapes), replace(SMALL, seed=1))
 
 
 def test_the_table_shows_profile_case_reasons_and_forecast(advised: tuple[Advised, Path, Path]) -> None:

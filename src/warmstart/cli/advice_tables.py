@@ -149,7 +149,8 @@ def _plans(result: "Advised", out: Console) -> None:
         )
     out.print(table)
     out.print(
-        "Time, memory and disk are forecasts from speeds measured a moment ago; the run's record shows the truth.", style="dim"
+        "Time, memory and disk are forecasts from speeds measured here within the last ten minutes; the run's record shows the truth.",
+        style="dim",
     )
     out.print(
         f"[bold]Recommended[/bold]: {result.plan.backbone}, {escape(_summary(result.plan))}; "

@@ -2,9 +2,11 @@
 
     listing → digests → splits → size of the input → taps of every picture, once → evidence on train → advice → speed → forecast
 
-Every tap that is computed here is in the store when the plan is run. Of test, no label is looked at.
+Every tap that is computed here is in the store when the plan is run. What was measured is kept as well (`store.remembered`): asked again
+about the same pictures, only the advice is made anew. Of test, no label is looked at.
 """
 
+import hashlib
 import time
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -23,6 +25,7 @@ from warmstart.inspection.evidence import Evidence, Seen, gather
 from warmstart.inspection.pictures import picture_signs
 from warmstart.records import Listing, Picture, Plan
 from warmstart.store.cache import Store
+from warmstart.store.remembered import remembered
 from warmstart.strategy.advice import DEFAULT_BUDGET_S, Advice, input_size, recommended
 from warmstart.strategy.advice import advise as advise_from
 from warmstart.strategy.forecast import Forecast, Speed, forecast
@@ -33,6 +36,8 @@ from warmstart.workflows.probe import Extracted, Ready, extracted, make_ready, p
 from warmstart.workflows.run_folder import write_plan
 from warmstart.workflows.settings import TrainSettings
 from warmstart.workflows.watch import Nobody, Watcher
+
+SPEED_KEEPS_S = 600.0  # how long a measured speed holds: what else the machine does changes it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,17 +159,29 @@ def advised(ready: Ready, seen: Extracted, store: Store, watcher: Watcher, *, bu
     def rows_of(pictures: Sequence[Picture], view: str) -> np.ndarray:
         return _rows_in_view(pictures, view, ready, store)
 
-    steps = _Steps(watcher)
-    with machine.calm_blas():
-        evidence = gather(shown, rows_of, seed=plan.seed, on_progress=steps.progress)
+    def measure_evidence() -> _Measured:
+        steps = _Steps(watcher)
+        with machine.calm_blas():
+            gathered = gather(shown, rows_of, seed=plan.seed, on_progress=steps.progress)
+        return _Measured(evidence=gathered, tap_sets_s=steps.between(1, 2))
+
+    question = _question(ready, shown)
+    measured = remembered(machine.evidence_folder(), question, _Measured, measure_evidence)
+    evidence = measured.evidence
     advice = advise_from(evidence.measured(backbone.cuts[1:-1]), plan)
     probe_s = time.perf_counter() - begin
 
     begin = time.perf_counter()
-    watcher.say("measuring how fast this machine decodes, extracts and trains")
     cuts = [candidate.cut for candidate in advice.plans if candidate.trains_network]
-    speed = measured_speed(shown.pictures, backbone, shown.preprocessing, ready.proven, cuts)
-    assert speed is not None  # its pictures could be decoded when their rows were computed
+
+    def measure_speed() -> Speed:
+        watcher.say("measuring how fast this machine decodes, extracts and trains")
+        speed = measured_speed(shown.pictures, backbone, shown.preprocessing, ready.proven, cuts)
+        assert speed is not None  # its pictures could be decoded when their rows were computed
+        return speed
+
+    here = question | {"cuts": cuts, "machine": machine.describe()}
+    speed = remembered(machine.evidence_folder(), here, Speed, measure_speed, keep_s=SPEED_KEEPS_S)
     work = counted_work(
         dataset,
         backbone,
@@ -172,7 +189,7 @@ def advised(ready: Ready, seen: Extracted, store: Store, watcher: Watcher, *, bu
         missing_taps=0,
         start_s=start_s,
         # What a run's choice of taps does, on a sample: the time of both grows with the number of pictures.
-        fit_s=steps.between(1, 2) * evidence.train_images / evidence.probed_images,
+        fit_s=measured.tap_sets_s * evidence.train_images / evidence.probed_images,
     )
     forecasts = tuple(forecast(candidate, speed, work) for candidate in advice.plans)
     return Advised(
@@ -199,6 +216,31 @@ def draw_evidence(evidence: Evidence, source: str, folder: Path) -> tuple[Path, 
         title=f"{Path(source).resolve().name}: what each stage knows of the classes",
         folder=folder,
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Measured:
+    """What is kept of the evidence."""
+
+    evidence: Evidence
+    tap_sets_s: float  # that choosing among the sets of taps took
+
+
+def _question(ready: Ready, shown: Seen) -> dict[str, Any]:
+    """All that the evidence hangs on, as plain JSON."""
+    pictures = hashlib.sha256()
+    for picture, label in zip(shown.pictures, shown.labels, strict=True):
+        pictures.update(picture.digest + int(label).to_bytes(4, "little"))
+    return {
+        "prefix": tapped_prefix(ready.backbone, shown.preprocessing.size_px).key,
+        "engine": ready.proven.engine,
+        "precision": ready.proven.precision,
+        "resize": shown.preprocessing.resize,
+        "pretrained": shown.pretrained,
+        "seed": ready.plan.seed,
+        "class_names": list(shown.class_names),
+        "pictures": pictures.hexdigest(),
+    }
 
 
 @dataclass

@@ -30,14 +30,15 @@ def contents() -> dict[str, Any]:
 def prune(to_bytes: int | None, keys: Sequence[str] | None) -> dict[str, Any]:
     """Remove recipes, the least recently used first, until at most ``to_bytes`` are left (None: all), or only those named.
 
-    Recipes that another process uses stay. Compiled graphs go when everything goes; they are made again when needed.
+    Recipes that another process uses stay. Compiled graphs and kept measurements go when everything goes; they are made again when needed.
     """
     with Store(machine.store_folder()) as store:
         removed = store.prune(to_bytes=None if keys else (to_bytes or 0), keys=keys)
     graphs = 0
     if not keys and not to_bytes:
         graphs = _graph_bytes()
-        shutil.rmtree(machine.graphs_folder(), ignore_errors=True)
+        for folder in (machine.graphs_folder(), machine.evidence_folder()):
+            shutil.rmtree(folder, ignore_errors=True)
     return {
         "removed": [{"key": r.key, "rows": r.rows, "bytes": r.bytes} for r in removed],
         "bytes": sum(r.bytes for r in removed) + graphs,
@@ -57,7 +58,9 @@ def verify() -> dict[str, Any]:
 
 
 def _graph_bytes() -> int:
-    return sum(path.stat().st_size for path in machine.graphs_folder().rglob("*") if path.is_file())
+    """Of compiled graphs and of kept measurements, which are small beside them."""
+    folders = (machine.graphs_folder(), machine.evidence_folder())
+    return sum(path.stat().st_size for folder in folders for path in folder.rglob("*") if path.is_file())
 
 
 def _time(seconds: float) -> str:

@@ -3,6 +3,7 @@
 N pictures, D features.
 """
 
+import hashlib
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +16,9 @@ from warmstart.extraction.features import Extraction, columns
 from warmstart.inspection.glances import Glance, glances, pixels_of
 from warmstart.inspection.near_copies import NEAREST_ALIKE, OTHERS, find_near_copies, groups
 from warmstart.inspection.neighbours import nearest, standardised
+from warmstart.inspection.registration import LARGEST_RESIDUAL, LEAST_DETAIL
 from warmstart.records import Listing, Plan
+from warmstart.store.remembered import remembered
 from warmstart.strategy.taps import tap_sets
 from warmstart.workflows.dataset import Dataset
 from warmstart.workflows.watch import Watcher
@@ -32,6 +35,13 @@ class Together:
 
     listing: Listing
     pictures: int  # in groups of near copies
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Found:
+    """Groups of near copies, by the digests of their pictures."""
+
+    groups: tuple[tuple[str, ...], ...]
 
 
 def near_copies_together(
@@ -58,10 +68,26 @@ def near_copies_together(
         looks: list[Glance | None] = glances([paths[unique[i]] for i in positions], on_progress=watcher.progress)
         return np.stack([pixels_of(seen) for seen in looks])
 
-    with machine.calm_blas():
-        neighbours = nearest(standardised(columns(extraction.rows[unique], extraction.layout, taps)), 1 + OTHERS)
-        found = find_near_copies(neighbours, look, alike=UNASKED_ALIKE if unasked else NEAREST_ALIKE)
-    copies = [[int(unique[i]) for i in group] for group in found.groups]
+    features = columns(extraction.rows[unique], extraction.layout, taps)
+    alike = UNASKED_ALIKE if unasked else NEAREST_ALIKE
+
+    def find() -> _Found:
+        with machine.calm_blas():
+            neighbours = nearest(standardised(features), 1 + OTHERS)
+            found = find_near_copies(neighbours, look, alike=alike)
+        digests = [dataset.pictures[i].digest.hex() for i in unique]
+        return _Found(groups=tuple(tuple(digests[i] for i in group) for group in found.groups))
+
+    pictures = [dataset.pictures[i].digest for i in unique]
+    question = {
+        "features": hashlib.sha256(np.ascontiguousarray(features).data).hexdigest(),
+        "pictures": hashlib.sha256(b"".join(pictures)).hexdigest(),
+        "alike": alike,
+        "residual": LARGEST_RESIDUAL,
+        "detail": LEAST_DETAIL,
+    }
+    found = remembered(machine.evidence_folder(), question, _Found, find)
+    copies = [[first[bytes.fromhex(digest)] for digest in group] for group in found.groups]
     divided = [group for group in copies if len({dataset.splits[i] for i in group}) > 1]
     if not copies or (unasked and not divided):
         return None

@@ -1,0 +1,72 @@
+"""Measurements that are kept: one JSON document a question, named by the digest of everything that the answer depends on.
+
+    question → question's digest → <folder>/<digest>.json, or measured now and written
+
+What is kept is what was measured, never what was concluded from it.
+"""
+
+import contextlib
+import dataclasses
+import json
+import os
+import time
+import types
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from warmstart.records import to_json
+from warmstart.store.key import recipe_key
+
+T = TypeVar("T")
+
+FORMAT = 1  # raise it when a measurement changes its meaning: what was kept before is then measured anew
+MOST_DOCUMENTS = 256  # of some 10 kB; beyond that the oldest go
+
+
+def remembered(
+    folder: Path, question: Mapping[str, Any], kind: type[T], measure: Callable[[], T], *, keep_s: float | None = None
+) -> T:
+    """The answer to ``question``, an instance of the dataclass ``kind``: as it was measured before, or by ``measure`` now.
+
+    question: plain JSON that names all that the answer hangs on. keep_s: how long an answer holds; None: for ever.
+    A document that cannot be read is measured again, one that cannot be written is not kept: neither is an error.
+    """
+    path = folder / f"{recipe_key({'format': FORMAT, 'kind': kind.__name__, **question})[:32]}.json"
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        if keep_s is None or 0 <= time.time() - path.stat().st_mtime <= keep_s:
+            kept: T = _restored(kind, json.loads(path.read_text("utf-8")))
+            return kept
+    answer = measure()
+    with contextlib.suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+        beside = path.with_suffix(f".{os.getpid()}.partial")
+        beside.write_text(to_json(dataclasses.asdict(answer)), "utf-8")  # type: ignore[call-overload]
+        beside.replace(path)
+        _forget_the_oldest(folder)
+    return answer
+
+
+def _restored(kind: Any, value: Any) -> Any:
+    """What `dataclasses.asdict` and JSON have made plain, in its types again: dataclasses, tuples, dicts and what may be None."""
+    origin, inner = get_origin(kind), get_args(kind)
+    if origin in (Union, types.UnionType):
+        if value is None:
+            return None
+        (kind,) = [option for option in inner if option is not types.NoneType]
+        return _restored(kind, value)
+    if dataclasses.is_dataclass(kind):
+        hints = get_type_hints(kind)
+        return kind(**{field.name: _restored(hints[field.name], value[field.name]) for field in dataclasses.fields(kind)})  # type: ignore[operator]
+    if origin is tuple:
+        of_each = [inner[0]] * len(value) if inner[-1] is Ellipsis else inner
+        return tuple(_restored(of, v) for of, v in zip(of_each, value, strict=True))
+    if origin in (dict, Mapping):
+        return {name: _restored(inner[1], v) for name, v in value.items()}
+    return value
+
+
+def _forget_the_oldest(folder: Path) -> None:
+    documents = sorted(folder.glob("*.json"), key=lambda path: path.stat().st_mtime, reverse=True)
+    for path in documents[MOST_DOCUMENTS:]:
+        path.unlink(missing_ok=True)

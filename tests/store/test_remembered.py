@@ -1,0 +1,80 @@
+import os
+import time
+from dataclasses import dataclass
+
+import pytest
+
+from warmstart.store import remembered as module
+from warmstart.store.remembered import remembered
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inner:
+    shares: dict[str, tuple[tuple[str, float], ...]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    count: int
+    interval: tuple[float, float]
+    inner: Inner
+    several: tuple[Inner, ...]
+    perhaps: Inner | None
+
+
+def measured(count: int = 3) -> Measured:
+    inner = Inner(shares={"cat": (("tabby", 0.1 + 0.2), ("tiger", 1 / 3))})
+    return Measured(count=count, interval=(0.25, 1e-17), inner=inner, several=(inner, inner), perhaps=None)
+
+
+def never() -> Measured:
+    raise AssertionError("measured again")
+
+
+def test_an_answer_is_measured_once_and_comes_back_equal_in_every_type_and_bit(tmp_path):
+    assert remembered(tmp_path, {"pictures": "a"}, Measured, measured) == measured()
+
+    assert remembered(tmp_path, {"pictures": "a"}, Measured, never) == measured()
+
+
+def test_another_question_is_another_measurement(tmp_path):
+    remembered(tmp_path, {"pictures": "a"}, Measured, measured)
+
+    assert remembered(tmp_path, {"pictures": "b"}, Measured, lambda: measured(4)).count == 4
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"count": 3}'])
+def test_a_damaged_document_is_measured_again_and_mended(tmp_path, content):
+    remembered(tmp_path, {}, Measured, measured)
+    (document,) = tmp_path.glob("*.json")
+    document.write_text(content)
+
+    assert remembered(tmp_path, {}, Measured, lambda: measured(5)).count == 5
+    assert remembered(tmp_path, {}, Measured, never).count == 5
+
+
+def test_an_answer_that_is_too_old_is_measured_again(tmp_path):
+    remembered(tmp_path, {}, Measured, measured)
+    (document,) = tmp_path.glob("*.json")
+    an_hour_ago = time.time() - 3600
+    os.utime(document, (an_hour_ago, an_hour_ago))
+
+    assert remembered(tmp_path, {}, Measured, never, keep_s=4000) == measured()
+    assert remembered(tmp_path, {}, Measured, lambda: measured(6), keep_s=3000).count == 6
+
+
+def test_a_folder_that_cannot_be_written_is_no_error(tmp_path):
+    (tmp_path / "file").write_text("")
+
+    assert remembered(tmp_path / "file", {}, Measured, measured) == measured()
+
+
+def test_the_oldest_documents_are_forgotten(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "MOST_DOCUMENTS", 2)
+    for number in range(4):
+        remembered(tmp_path, {"number": number}, Measured, lambda number=number: measured(number))
+        newest = max(tmp_path.glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
+        os.utime(newest, (1000 + number, 1000 + number))
+
+    assert len(list(tmp_path.glob("*.json"))) == 2
+    assert remembered(tmp_path, {"number": 3}, Measured, never).count == 3
