@@ -39,16 +39,16 @@ if TYPE_CHECKING:
     from warmstart.errors import WarmstartError as WarmstartError
     from warmstart.model.features import FeatureExtractor as FeatureExtractor
     from warmstart.model.predictor import Model as Model
-    from warmstart.model.predictor import Prediction as Prediction
     from warmstart.model.predictor import load as load
     from warmstart.records import Plan as Plan
+    from warmstart.records import Prediction as Prediction
 
 _HOME = {
     "Backbone": "backbones.chain",
     "FeatureExtractor": "model.features",
     "Model": "model.predictor",
     "Plan": "records",
-    "Prediction": "model.predictor",
+    "Prediction": "records",
     "WarmstartError": "errors",
     "compare": "api",
     "doctor": "api",

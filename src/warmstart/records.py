@@ -239,6 +239,31 @@ class RunRecord:
         return out
 
 
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """What the model says of one picture."""
+
+    source: str  # the path, or 'picture 3' for one that came without a name
+    class_name: str
+    probability: float  # of that class
+    probabilities: Mapping[str, float]  # class name → probability, summing to 1
+    novelty: float | None = (
+        None  # percent of the training pictures that lie nearer to the others; None: the model holds nothing to say
+    )
+    classes: tuple[str, ...] | None = None  # that it may be, for the coverage asked for, most probable first; None: not asked
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return {
+            "path": self.source,
+            "class": self.class_name,
+            "probability": self.probability,
+            "probabilities": dict(self.probabilities),
+            "novelty": self.novelty,
+            "classes": None if self.classes is None else list(self.classes),
+        }
+
+
 def to_json(document: Any) -> str:
     """The one way we write JSON for people and files: two spaces, the order of insertion, no NaN."""
     return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"

@@ -14,8 +14,8 @@ from drawn_shapes import draw_shape
 from warmstart.backbones.weights import load_backbone
 from warmstart.errors import PictureError
 from warmstart.extraction.rendering import render
-from warmstart.model.predictor import Model, Prediction
-from warmstart.records import Preprocessing, Problem
+from warmstart.model.predictor import Model
+from warmstart.records import Prediction, Preprocessing, Problem
 from warmstart.workflows.outcome import Run
 from warmstart.workflows.predict import open_model, predict
 

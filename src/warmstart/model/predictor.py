@@ -31,37 +31,12 @@ from warmstart.heads.catalog import head_spec
 from warmstart.heads.protocol import Head
 from warmstart.model import files
 from warmstart.model.trust import Coverage, Trust
-from warmstart.records import Preprocessing, Problem
+from warmstart.records import Prediction, Preprocessing, Problem
 
 if TYPE_CHECKING:
     import torch
 
     from warmstart.backbones.chain import Backbone
-
-
-@dataclass(frozen=True, kw_only=True)
-class Prediction:
-    """What the model says of one picture."""
-
-    source: str  # the path, or 'picture 3' for one that came without a name
-    class_name: str
-    probability: float  # of that class
-    probabilities: Mapping[str, float]  # class name → probability, summing to 1
-    novelty: float | None = (
-        None  # percent of the training pictures that lie nearer to the others; None: the model holds nothing to say
-    )
-    classes: tuple[str, ...] | None = None  # that it may be, for the coverage asked for, most probable first; None: not asked
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-ready."""
-        return {
-            "path": self.source,
-            "class": self.class_name,
-            "probability": self.probability,
-            "probabilities": dict(self.probabilities),
-            "novelty": self.novelty,
-            "classes": None if self.classes is None else list(self.classes),
-        }
 
 
 _Answer = tuple[np.ndarray, float | None]  # probabilities (K,), novelty

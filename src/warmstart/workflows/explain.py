@@ -19,7 +19,8 @@ from warmstart.explain.heat_map import HeatMap
 from warmstart.explain.neighbours import Neighbour
 from warmstart.explain.subject import Pass, Subject, look
 from warmstart.extraction.rendering import render, upright
-from warmstart.model.predictor import Model, Prediction
+from warmstart.model.predictor import Model
+from warmstart.records import Prediction
 from warmstart.workflows.neighbours import Neighbours, neighbours
 from warmstart.workflows.predict import open_model
 from warmstart.workflows.run_folder import make_folder

@@ -7,9 +7,9 @@ from typing import Any
 
 from warmstart.data.listing import find_pictures
 from warmstart.errors import DataError
-from warmstart.model.predictor import Model, Prediction, load
+from warmstart.model.predictor import Model, load
 from warmstart.model.trust import Coverage
-from warmstart.records import Problem
+from warmstart.records import Prediction, Problem
 from warmstart.workflows.watch import Nobody, Watcher
 
 SOURCE_PREFIX = "imagenet:"
