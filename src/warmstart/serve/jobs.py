@@ -217,8 +217,8 @@ class Jobs:
         """A lane."""
         while True:
             with self._changed:
-                row = self._changed.wait_for(lambda: "stop" if self._stopping else self._next(kinds))
-                if isinstance(row, str):
+                row = self._await_next(kinds)
+                if row is None:
                     return
                 identifier = row["id"]
                 process = self._spawn(identifier)
@@ -229,11 +229,15 @@ class Jobs:
                     return
                 self._conclude(identifier, code)
 
-    def _next(self, kinds: tuple[str, ...]) -> dict[str, Any] | None:
+    def _await_next(self, kinds: tuple[str, ...]) -> dict[str, Any] | None:
+        """The job whose turn it is; None when the server stops. Holds the lock, as whoever calls it does."""
         marks = ", ".join("?" * len(kinds))
-        return self._database.row(
-            f"SELECT * FROM jobs WHERE state = 'queued' AND kind IN ({marks}) ORDER BY number LIMIT 1", kinds
-        )
+        sql = f"SELECT * FROM jobs WHERE state = 'queued' AND kind IN ({marks}) ORDER BY number LIMIT 1"
+        while not self._stopping:
+            if row := self._database.row(sql, kinds):
+                return row
+            self._changed.wait()
+        return None
 
     def _spawn(self, identifier: str) -> "subprocess.Popen[bytes]":
         folder = self.folder(identifier)
