@@ -175,8 +175,8 @@ def picture(server: Server, dataset: str, n: int, size: Size = 160) -> Response:
 def corrections(server: Server, dataset: str) -> dict[str, Any]:
     """What was added to it: corrected and confirmed pictures."""
     found = server.datasets.additions(server.datasets.get(dataset))
-    keys = ("id", "label", "predicted", "name", "origin", "created")
-    return {"corrections": [{key: addition[key] for key in keys} for addition in found]}
+    keys = ("id", "predicted", "name", "origin", "created")
+    return {"corrections": [{"class": addition["label"], **{key: addition[key] for key in keys}} for addition in found]}
 
 
 @router.delete("/{dataset}/corrections/{correction}", status_code=204)

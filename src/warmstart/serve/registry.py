@@ -28,6 +28,8 @@ from warmstart.serve.problems import ApiError, not_found
 from warmstart.serve.settings import ServeSettings
 from warmstart.workflows.predict import SOURCE_PREFIX, open_model
 
+MODEL_FILES = (DESCRIPTION, "model.onnx", "model.xml", "model.pt2")  # ours, and exported ones
+
 Signature = tuple[tuple[str, int, int], ...]  # name, size, time of change of every file
 
 
@@ -41,6 +43,7 @@ class Entry:
     run: str | None = None  # the run that made it
     signature: Signature = ()
     about: dict[str, Any] = field(default_factory=dict)
+    gone: int = 0  # looks in a row that did not find it
     problem: str | None = None  # why the files that are there now are not in use
     batcher: Batcher | None = None
     opened: Signature | None = None  # of what the batcher serves
@@ -128,8 +131,10 @@ class Models:
         """Once over all folders. ``settled``: take only what has not changed since the look before."""
         found = dict(self._folders())
         with self._lock:
-            for name in [n for n, e in self._entries.items() if not e.named and n not in found]:
-                self._retire(self._entries.pop(name))
+            for name, entry in list(self._entries.items()):
+                entry.gone = 0 if entry.named or name in found else entry.gone + 1
+                if entry.gone > settled:  # while a folder is replaced by another there is none for a moment
+                    self._retire(self._entries.pop(name))
             entries = dict(self._entries)
         for name, (folder, run) in found.items():
             signature = _signature(folder)
@@ -144,7 +149,7 @@ class Models:
                 continue
             signature = _signature(Path(entry.source))
             before, self._seen[entry.source] = self._seen.get(entry.source), signature
-            if signature != entry.signature and (not settled or signature == before):
+            if signature and signature != entry.signature and (not settled or signature == before):
                 self._changed(entry, signature)
 
     def close(self) -> None:
@@ -254,62 +259,63 @@ def _own_name(source: str) -> str:
 
 
 def _is_model(folder: Path) -> bool:
-    return any((place / DESCRIPTION).is_file() for place in (folder, folder / "model"))
+    return any((place / name).is_file() for place in (folder, folder / "model") for name in MODEL_FILES)
 
 
-def _signature(folder: Path) -> Signature:
+def _signature(source: Path) -> Signature:
     """Of the files that make a model; () where there is none."""
-    files = []
-    for place in (folder / "model", folder):
-        if (place / DESCRIPTION).is_file():
-            try:
-                for path in sorted(place.glob("model.*")):
-                    status = path.stat()
-                    files.append((path.name, status.st_size, status.st_mtime_ns))
-            except OSError:
-                return ()
-            break
-    return tuple(files)
+    place = next((p for p in (source, source / "model") if any((p / name).is_file() for name in MODEL_FILES)), source)
+    try:
+        files = [(path.name, path.stat()) for path in (sorted(place.glob("model.*")) if place.is_dir() else [place])]
+    except OSError:  # it is being replaced in this moment
+        return ()
+    return tuple((name, status.st_size, status.st_mtime_ns) for name, status in files)
 
 
 def _read_about(entry: Entry, signature: Signature) -> None:
-    """What the description says, without opening the model."""
+    """What the description says, without opening the model; nothing yet of an exported one."""
     entry.signature = signature
     folder = Path(entry.source)
+    place = next((p for p in (folder, folder / "model") if (p / DESCRIPTION).is_file()), None)
+    if place is None:
+        return
     try:
-        place = folder if (folder / DESCRIPTION).is_file() else folder / "model"
         document = read_description(place)
-        entry.about = _from_description(document)
+        entry.about = _summary(
+            document["class_names"],
+            document["preprocessing"]["size_px"],
+            document.get("about", {}),
+            backbone=document["backbone"]["name"],
+            head=document["head"]["name"],
+            calibrated=document.get("trust") is not None,
+            positive=document["positive"],
+        )
     except (WarmstartError, KeyError, TypeError) as reason:
         entry.problem = str(reason)
 
 
-def _from_description(document: dict[str, Any]) -> dict[str, Any]:
-    return _summary(
-        document["class_names"],
-        document["backbone"]["name"],
-        document["preprocessing"]["size_px"],
-        document.get("about", {}),
-        calibrated=document.get("trust") is not None,
-        head=document["head"]["name"],
-        positive=document["positive"],
-    )
-
-
 def _about(model: Any) -> dict[str, Any]:
+    """Of an open model, whichever kind it is."""
     return _summary(
         model.class_names,
-        model.backbone,
         model.preprocessing.size_px,
-        model.about,
-        calibrated=model.trust is not None,
-        head=model.head_name,
-        positive=model.positive,
+        getattr(model, "about", {}),
+        backbone=getattr(model, "backbone", None),
+        head=getattr(model, "head_name", None),
+        calibrated=getattr(model, "trust", None) is not None,
+        positive=getattr(model, "positive", None),
     )
 
 
 def _summary(
-    class_names: Any, backbone: str, size_px: int, about: Any, *, calibrated: bool, head: str, positive: str | None
+    class_names: Any,
+    size_px: int,
+    about: Any,
+    *,
+    backbone: str | None,
+    head: str | None,
+    calibrated: bool,
+    positive: str | None,
 ) -> dict[str, Any]:
     scores = about.get("scores") or {}
     test = scores.get("test") or scores.get("val") or {}
