@@ -11,13 +11,15 @@ from http.cookies import CookieError, SimpleCookie
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from warmstart.serve.problems import ApiError
 from warmstart.serve.settings import ServeSettings
 
 COOKIE = "warmstart_key"
-OPEN = ("/api/health", "/static/", "/login")  # without a key
+OPEN = ("/api/health", "/login")  # without a key
+OPEN_BELOW = ("/api/health/", "/static/")
 _LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 HEADERS = {
@@ -56,10 +58,13 @@ class Guard:
                     headers.setdefault(name, value)
             await send(message)
 
+        headers = Headers(scope=scope)
         try:
-            self._check(scope["method"], scope["path"], Headers(scope=scope))
+            self._check(scope["method"], scope["path"], headers)
         except ApiError as refusal:
-            await refusal.answer()(scope, receive, with_headers)
+            for_people = refusal.kind == "api-key" and scope["method"] == "GET" and "text/html" in headers.get("accept", "")
+            answer = RedirectResponse("/login", 303) if for_people else refusal.answer()
+            await answer(scope, receive, with_headers)
             return
         await self._app(scope, receive, with_headers)
 
@@ -85,7 +90,7 @@ class Guard:
                     fix=f"open http://{host}/ instead",
                 )
         key = self._settings.api_key
-        if key is not None and not any(path == p or (p.endswith("/") and path.startswith(p)) for p in _open(path)):
+        if key is not None and path not in OPEN and not path.startswith(OPEN_BELOW):
             self._check_key(key, headers)
 
     def _check_key(self, key: str, headers: Headers) -> None:
@@ -102,10 +107,6 @@ class Guard:
             expected="the header 'Authorization: Bearer KEY' or 'X-API-Key: KEY'",
             fix="use the key that the server was started with (--api-key or WARMSTART_API_KEY)",
         )
-
-
-def _open(path: str) -> tuple[str, ...]:
-    return (*OPEN, path) if path.startswith("/api/health/") else OPEN
 
 
 def _name(url: str) -> str:
