@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from warmstart import machine
 from warmstart.data.listing import find_pictures
 from warmstart.errors import DataError
 from warmstart.model.predictor import Model, load
@@ -56,12 +57,13 @@ def predict(
     if not found and not problems:
         raise DataError(f"no picture found in {', '.join(pictures)}; expected files, folders with pictures, or globs")
     predictions = []
-    for done, result in enumerate(predictor.predict_each(found, coverage=coverage), 1):
-        if isinstance(result, Problem):
-            problems.append(result)
-        else:
-            predictions.append(result)
-        watcher.progress("predicting", done, len(found))
+    with machine.calm_blas(1):
+        for done, result in enumerate(predictor.predict_each(found, coverage=coverage), 1):
+            if isinstance(result, Problem):
+                problems.append(result)
+            else:
+                predictions.append(result)
+            watcher.progress("predicting", done, len(found))
     return Predictions(
         class_names=predictor.class_names,
         predictions=tuple(predictions),
