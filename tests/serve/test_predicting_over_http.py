@@ -36,7 +36,9 @@ def test_the_models_are_listed_with_what_is_known_of_them(served: TestClient, tr
     assert served.get("/api/models/shapes").json() == model
 
 
-def test_a_raw_picture_and_a_form_of_several_get_the_answers_of_the_model_itself(served: TestClient, trained: Run) -> None:
+def test_a_raw_picture_and_a_form_of_several_get_the_answers_of_the_model_itself(
+    served: TestClient, trained: Run, warm_cache: Path
+) -> None:
     pictures = [png("circle", 70), png("square", 71), png("stripes", 72)]
     expected = [trained.model.predict(content).to_dict() for content in pictures]
     together = served.post(PREDICT, files=files(*pictures)).json()

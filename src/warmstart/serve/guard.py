@@ -7,6 +7,7 @@ forge). Both are refused. Programs send neither header and are let through.
 
 import hashlib
 import hmac
+import re
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import urlsplit
 
@@ -70,7 +71,7 @@ class Guard:
 
     def _check(self, method: str, path: str, headers: Headers) -> None:
         host = headers.get("host", "")
-        if self._hosts is not None and _name(f"//{host}") not in self._hosts:
+        if self._hosts is not None and _name(host) not in self._hosts:
             raise ApiError(
                 403,
                 "wrong-host",
@@ -109,11 +110,10 @@ class Guard:
         )
 
 
-def _name(url: str) -> str:
-    try:
-        return (urlsplit(url).hostname or "").lower()
-    except ValueError:
-        return ""
+def _name(host: str) -> str:
+    """Of a Host header, without the port; '' for what is none. (urlsplit takes '[::1].evil.example' for ::1.)"""
+    found = re.fullmatch(r"(?:\[([0-9a-f:.]+)\]|([^:\[\]/@\s]+))(?::\d*)?", host.lower())
+    return (found[1] or found[2]) if found else ""
 
 
 def _cookie(text: str) -> str:
