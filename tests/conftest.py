@@ -1,6 +1,7 @@
 """Every test has a cache folder of its own, so none sees what another (or the user) has stored."""
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,6 +56,12 @@ def trained(shapes: Path, trained_cache: Path, tmp_path_factory: pytest.TempPath
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("WARMSTART_CACHE", str(trained_cache))
         return train(str(shapes), SMALL, TrainSettings(runs=tmp_path_factory.mktemp("runs")))
+
+
+@pytest.fixture(scope="session")
+def warm_copy(trained: "Run", trained_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Path]:
+    """Makes a cache as it is after `trained`, for a fixture that lives longer than a test: no graph is converted again."""
+    return lambda: Path(shutil.copytree(trained_cache, tmp_path_factory.mktemp("warm") / "cache"))
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ def faulty(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def runs(faulty: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Run, Probe]:
+def runs(faulty: Path, warm_copy: Callable[[], Path], tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Run, Probe]:
     """A run that looks for findings, one that does not, and what the first one looked at."""
     met: list[Probe] = []
 
@@ -43,7 +44,7 @@ def runs(faulty: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, R
 
     examine_truly = run_findings.examine
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("WARMSTART_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("WARMSTART_CACHE", str(warm_copy()))
         patch.setattr(run_findings, "examine", examine)
         with_them, without = (
             train(

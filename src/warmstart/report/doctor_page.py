@@ -124,8 +124,7 @@ def _card(finding: Finding, pictures: Mapping[str, tuple[str, str | None]], imag
 def _figure(path: str, pictures: Mapping[str, tuple[str, str | None]], images: Mapping[str, str | None]) -> str:
     class_name, split = pictures.get(path, ("", None))
     image = images.get(path)
-    drawn = f'<img src="{image}" alt="">' if image else '<div class="gone">cannot be decoded</div>'
-    place = escape(" · ".join(part for part in (class_name, split) if part))
-    return (
-        f'<figure title="{escape(path)}">{drawn}<figcaption><b>{place}</b><br>{escape(Path(path).name)}</figcaption></figure>'
-    )
+    place = " · ".join(part for part in (class_name, split) if part)
+    shown = escape(f"{place}: {Path(path).name}")
+    drawn = f'<img src="{image}" alt="{shown}">' if image else '<div class="gone">cannot be decoded</div>'
+    return f'<figure title="{escape(path)}">{drawn}<figcaption><b>{escape(place)}</b><br>{escape(Path(path).name)}</figcaption></figure>'
