@@ -110,7 +110,11 @@ def _page(
             yield "<ul>" + "".join(f"<li>{escape(f.detail)}; {escape(f.suggestion)}</li>" for f in shown[kind]) + "</ul>"
         else:
             alone = all(len(finding.paths) == 1 for finding in shown[kind])
-            yield f'<div class="cards{" single" if alone else ""}">' + "".join(_card(f, pictures, images) for f in shown[kind]) + "</div>"
+            yield (
+                f'<div class="cards{" single" if alone else ""}">'
+                + "".join(_card(f, pictures, images) for f in shown[kind])
+                + "</div>"
+            )
         yield "</details>"
     yield "</body></html>\n"
 
