@@ -5,7 +5,7 @@ the time of the suite.
 """
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -69,6 +69,12 @@ def trained(shapes: Path, trained_cache: Path, tmp_path_factory: pytest.TempPath
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("WARMSTART_CACHE", str(trained_cache))
         return train(str(shapes), SMALL, TrainSettings(runs=tmp_path_factory.mktemp("runs")))
+
+
+@pytest.fixture(scope="session")
+def warm_copy(trained: "Run", trained_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Path]:
+    """Makes a cache as it is after `trained`, for a fixture that lives longer than a test: no graph is converted again."""
+    return lambda: Path(shutil.copytree(trained_cache, tmp_path_factory.mktemp("warm") / "cache"))
 
 
 @pytest.fixture

@@ -31,11 +31,14 @@ def train(
     budget_s: float | None = None,
     fixes: str | Path | None = None,
     group_duplicates: bool | None = None,
+    heat_maps: bool = True,
+    findings: bool = True,
     quiet: bool = False,
 ) -> _outcome.Run:
     """Train on a folder, manifest, list of (path, class name) or DataFrame with path and label; see `workflows.train.train`.
 
     Without a plan: a head on the frozen network, then what the advice has that fits ``budget_s`` (120 if not given).
+    heat_maps, findings: whether the report shows where the model looked and what is wrong with the data; both take seconds.
     """
     settings = TrainSettings(
         exclude=exclude,
@@ -45,6 +48,8 @@ def train(
         budget_s=budget_s,
         fixes=None if fixes is None else Path(fixes),
         group_duplicates=group_duplicates,
+        heat_maps=heat_maps,
+        findings=findings,
     )
     with nullcontext(Nobody()) if quiet else Terminal() as watcher:
         return _train.train(data, plan or Plan(cut=_train.ADVISED), settings, watcher=watcher)
@@ -59,10 +64,23 @@ def compare(
     exclude: tuple[str, ...] = (),
     runs: str | Path = "runs",
     download: bool = False,
+    fixes: str | Path | None = None,
+    group_duplicates: bool | None = None,
+    heat_maps: bool = True,
+    findings: bool = True,
     quiet: bool = False,
 ) -> _compare.Comparison:
     """Several plans by short names ('frozen', 'stage5', 'full@128') or as name → Plan; see `workflows.compare.compare`."""
-    settings = TrainSettings(exclude=exclude, runs=Path(runs), download=download, budget_s=budget_s)
+    settings = TrainSettings(
+        exclude=exclude,
+        runs=Path(runs),
+        download=download,
+        budget_s=budget_s,
+        fixes=None if fixes is None else Path(fixes),
+        group_duplicates=group_duplicates,
+        heat_maps=heat_maps,
+        findings=findings,
+    )
     with nullcontext(Nobody()) if quiet else Terminal() as watcher:
         return _compare.compare(data, plans, plan, settings, watcher=watcher)
 
@@ -122,9 +140,9 @@ def doctor(
     return diagnosis
 
 
-def report(run: str | Path) -> _report.Report:
+def report(run: str | Path, *, heat_maps: bool = True) -> _report.Report:
     """Write a run's or a comparison's report.html again; see `workflows.report.report`."""
-    return _report.report(Path(run))
+    return _report.report(Path(run), heat_maps=heat_maps)
 
 
 def inspect(data: Any, *, exclude: tuple[str, ...] = (), quiet: bool = False) -> _inspect.Inspection:

@@ -89,6 +89,19 @@ GroupDuplicates = Annotated[
         help="Near copies of a picture stay on one side of the split. Default: where the data brings no split and some would not.",
     ),
 ]
+HeatMaps = Annotated[
+    bool,
+    typer.Option(
+        "--heat-maps/--no-heat-maps", help="Show in the report where the model looked, on a few test pictures: some 2 s."
+    ),
+]
+Findings = Annotated[
+    bool,
+    typer.Option(
+        "--findings/--no-findings",
+        help="Look for copies, doubtful labels and outliers when the run is done, for the report: at most some 10 s.",
+    ),
+]
 CacheSize = Annotated[
     float | None,
     typer.Option("--cache-gb", min=0, metavar="GB", help="Size budget of the store; default: a share of the free disk."),

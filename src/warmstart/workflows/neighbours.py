@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from warmstart import machine
+from warmstart.data.files import found_again
 from warmstart.data.hashing import digest, digest_file
 from warmstart.data.listing import read_listing
 from warmstart.data.memory import in_memory
@@ -109,8 +110,8 @@ def _as_the_run_found_it(folder: Path) -> Listing | str:
     if record is None:
         return f"there is no run.json in or beside {folder} to say where they are"
     try:
-        source = json.loads(record.read_text("utf-8", errors="surrogateescape"))["data"]["source"]
-        return read_listing(source, min_classes=1)
+        data = json.loads(record.read_text("utf-8", errors="surrogateescape"))["data"]
+        return read_listing(found_again(data["source"], data.get("working_folder")), min_classes=1)
     except (OSError, ValueError, KeyError, TypeError) as reason:
         return f"{record} does not say where they are ({type(reason).__name__})"
     except InputError as reason:

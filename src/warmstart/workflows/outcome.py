@@ -188,12 +188,17 @@ def finish(
     return Run(model=model, record=record, folder=folder)
 
 
-def reported(run: Run, settings: TrainSettings, watcher: Watcher) -> Run:
-    """The run, with its report.html written."""
+def reported(run: Run, seen: Probe, settings: TrainSettings, watcher: Watcher) -> Run:
+    """The run, with what is wrong with its data and its report.html written beside the record."""
+    if settings.findings:
+        from warmstart.workflows.run_findings import examine
+
+        examine(seen, run.folder, watcher)
     if settings.report:
         from warmstart.workflows.report import report
 
-        watcher.say(f"report: {report(run.folder).path}")
+        made = report(run.folder, model=run.model, heat_maps=settings.heat_maps)
+        watcher.say(f"report: {made.path}")
     return run
 
 
