@@ -50,6 +50,21 @@ def test_a_grey_array_is_one_picture_and_a_generator_is_several(model: Model) ->
     assert model.predict([]) == []
 
 
+@pytest.mark.parametrize("views", [("plain",), ("plain", "flip")])
+def test_pictures_prepared_one_by_one_and_predicted_together_get_the_answers_of_predict(model: Model, views: tuple[str, ...]) -> None:
+    seen = replace(model, preprocessing=replace(model.preprocessing, views=views), _engine=None)
+    pictures = [draw_shape("circle", seed) for seed in range(7)]
+    prepared = [seen.prepare(picture) for picture in pictures]
+    assert all(pixels.dtype == np.uint8 and pixels.shape == (3, 64, 64) for pixels in prepared)
+    expected = seen.predict(pictures)
+    found = seen.predict_prepared(prepared, [f"picture {i}" for i in range(7)])
+    assert [p.source for p in found] == [p.source for p in expected]
+    for ours, theirs in zip(found, expected, strict=True):
+        assert ours.probabilities == pytest.approx(theirs.probabilities, rel=1e-5)
+        assert ours.novelty == pytest.approx(theirs.novelty)
+    assert seen.predict_prepared([], []) == []
+
+
 def test_broken_pictures_are_problems_in_their_places(model: Model, tmp_path: Path) -> None:
     good = tmp_path / "good.png"
     draw_shape("circle", 1).save(good)

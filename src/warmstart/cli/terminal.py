@@ -1,12 +1,15 @@
 """What a person sees while a verb works: one progress bar and sentences, on stderr. Also in notebooks."""
 
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
+
+if TYPE_CHECKING:
+    from warmstart.workflows.history import HistoryRow
 
 stderr = Console(stderr=True, highlight=False)
 
@@ -46,6 +49,9 @@ class Terminal:
     def say(self, sentence: str) -> None:
         """See `Watcher.say`."""
         self._console.print(escape(printable(sentence)), soft_wrap=True)
+
+    def epoch(self, row: "HistoryRow") -> None:
+        """See `Watcher.epoch`: a terminal has the sentence, and the bar's note."""
 
     def __enter__(self) -> Self:
         self._bar.start()

@@ -92,9 +92,9 @@ def decode(
     return upright
 
 
-def read_header(path: Path | str, *, max_pixels: int = MAX_PIXELS) -> Header:
-    """Size, format and mode of a picture file; no pixel is decoded. Raises PictureError as `decode` does."""
-    with _opened(path, None) as (file, shown):
+def read_header(source: Path | str | bytes, *, max_pixels: int = MAX_PIXELS, name: str | None = None) -> Header:
+    """Size, format and mode of a picture; no pixel is decoded. ``name`` and what is raised: as for `decode`."""
+    with _opened(source, name) as (file, shown):
         format_name = _sniffed(file, shown)
         picture = _header(file, format_name, shown)
         _check_size(picture, max_pixels, shown)
@@ -109,7 +109,7 @@ def read_header(path: Path | str, *, max_pixels: int = MAX_PIXELS) -> Header:
             format=format_name,
             mode=picture.mode,
             orientation=orientation,
-            bytes=os.fstat(file.fileno()).st_size,
+            bytes=len(source) if isinstance(source, bytes) else os.fstat(file.fileno()).st_size,
         )
 
 

@@ -90,6 +90,25 @@ class Model:
                 else:
                     yield self._prediction(name, result, limit)
 
+    def prepare(self, source: Any) -> np.ndarray:
+        """uint8 (3, S, S) for `predict_prepared`: a picture as `predict` takes it, decoded and resized. Raises PictureError."""
+        return render(source, self.preprocessing)
+
+    def predict_prepared(
+        self, pixels: Sequence[np.ndarray], names: Sequence[str], *, coverage: float | None = None
+    ) -> list[Prediction]:
+        """A prediction for each picture that `prepare` made, in order. Raises UsageError for a coverage, as `predict` does.
+
+        For a server, which decodes as pictures come and runs together what is waiting.
+        """
+        limit = None if coverage is None else self.set_limit(coverage)
+        engine = self._open_engine()
+        size = self._pictures_per_batch(engine)
+        batches = ((first, self._in_views(pixels[first : first + size])) for first in range(0, len(pixels), size))
+        rows = dict(engine.map(batches))
+        answers = [answer for first in sorted(rows) for answer in self._answers(rows[first])]
+        return [self._prediction(name, answer, limit) for name, answer in zip(names, answers, strict=True)]
+
     def probabilities(self, rows: np.ndarray) -> np.ndarray:
         """float64 (N, K) for prefix rows (N, D over all taps), as extraction gives them."""
         shares: np.ndarray = softmax(self.head.logits(columns(rows, self.layout, self.taps)), self.temperature)
@@ -188,35 +207,41 @@ class Model:
     def _blocks(self, sources: Sequence[Any]) -> Iterator[tuple[int, list[_Answer | PictureError]]]:
         """(index of the first source, answer or problem of each) per batch, in the order of the sources."""
         engine = self._open_engine()
-        views = self.preprocessing.views
         decoded: dict[int, list[np.ndarray | PictureError]] = {}
 
         def decode_batch(task: list[tuple[int, Any]]) -> tuple[int, list[np.ndarray | PictureError]]:
             return task[0][0], [_render(source, self.preprocessing) for _, source in task]
 
         def batches() -> Iterator[tuple[int, np.ndarray]]:
-            per_task = max(1, engine.batch_size // len(views))
-            for first, pictures in map_ahead(decode_batch, chunks(enumerate(sources), per_task)):
+            for first, pictures in map_ahead(decode_batch, chunks(enumerate(sources), self._pictures_per_batch(engine))):
                 decoded[first] = pictures
                 good = [p for p in pictures if not isinstance(p, PictureError)]
                 order.append(first)
                 if good:
-                    yield first, np.stack([apply_view(p, view) for p in good for view in views])
+                    yield first, self._in_views(good)
                 else:
                     finished[first] = [p for p in pictures if isinstance(p, PictureError)]
 
         order: list[int] = []
         finished: dict[int, list[_Answer | PictureError]] = {}
         for first, rows in engine.map(batches()):
-            mean = rows.reshape(-1, len(views), rows.shape[1]).mean(axis=1)
-            answers = iter(self._answers(mean))
+            answers = iter(self._answers(rows))
             finished[first] = [p if isinstance(p, PictureError) else next(answers) for p in decoded.pop(first)]
             while order and order[0] in finished:
                 yield order[0], finished.pop(order.pop(0))
         for first in order:
             yield first, finished.pop(first)
 
-    def _answers(self, rows: np.ndarray) -> list[_Answer]:
+    def _pictures_per_batch(self, engine: Engine) -> int:
+        return max(1, engine.batch_size // len(self.preprocessing.views))
+
+    def _in_views(self, pictures: Sequence[np.ndarray]) -> np.ndarray:
+        """uint8 (B × views, 3, S, S): every picture in every view, one picture after the other."""
+        return np.stack([apply_view(picture, view) for picture in pictures for view in self.preprocessing.views])
+
+    def _answers(self, rows_in_views: np.ndarray) -> list[_Answer]:
+        """One for each picture of `_in_views`."""
+        rows = rows_in_views.reshape(-1, len(self.preprocessing.views), rows_in_views.shape[1]).mean(axis=1)
         novelty = self.novelty(rows)
         shares = self.probabilities(rows)
         return [(p, None if novelty is None else float(novelty[i])) for i, p in enumerate(shares)]

@@ -26,6 +26,11 @@ def thumbnail(path: str | Path, *, height_px: int = HEIGHT_PX) -> str | None:
     return None if encoded is None else f"data:image/jpeg;base64,{encoded}"
 
 
+def jpeg(path: str | Path, *, side_px: int, max_pixels: int) -> bytes:
+    """A JPEG whose longer side has at most ``side_px``, upright, without metadata. Raises PictureError."""
+    return _jpeg(decode(Path(path), shorter_side_px=side_px // 2, max_pixels=max_pixels), side_px, side_px)
+
+
 @dataclass(kw_only=True)
 class Thumbnails:
     """Fills up as pictures are asked for; what no longer fits and what cannot be read has none, and is counted."""
@@ -75,6 +80,10 @@ def _encoded(path: str | Path, *, width_px: int, height_px: int) -> str | None:
         picture = decode(Path(path), shorter_side_px=height_px // 2)
     except PictureError:
         return None
+    return base64.b64encode(_jpeg(picture, width_px, height_px)).decode("ascii")
+
+
+def _jpeg(picture: Image.Image, width_px: int, height_px: int) -> bytes:
     picture.thumbnail((width_px, height_px), Image.Resampling.BICUBIC)
     return as_jpeg(picture)
 
@@ -83,4 +92,4 @@ def as_jpeg(picture: Image.Image) -> str:
     """As base64."""
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG", quality=QUALITY, optimize=True)
-    return base64.b64encode(buffer.getvalue()).decode("ascii")
+    return buffer.getvalue()

@@ -254,6 +254,7 @@ def _follow(
                 accuracy = f" · val accuracy {event.val_accuracy:.3f}"
                 row = HistoryRow.of(event, cut=cut, step=step, learning_rate=rate, elapsed_seconds=clock.elapsed())
                 history.write(row)
+                watcher.epoch(row)
                 watcher.say(_line(row))
             case Resumed():
                 how = "exactly" if event.exact else f"not exactly ({'; '.join(event.differences)})"

@@ -1,6 +1,9 @@
 """What a verb tells whoever watches it, while it works: progress by phase, and sentences worth reading at once."""
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from warmstart.workflows.history import HistoryRow
 
 
 class Watcher(Protocol):
@@ -12,6 +15,9 @@ class Watcher(Protocol):
     def say(self, sentence: str) -> None:
         """Something that the user should know now: a download, a fallback, a problem."""
 
+    def epoch(self, row: "HistoryRow") -> None:
+        """A point of the curves: the network was evaluated on val. What it is in words is said as well."""
+
 
 class Nobody:
     """The watcher of a call that nobody watches."""
@@ -21,3 +27,6 @@ class Nobody:
 
     def say(self, sentence: str) -> None:
         """Unheard."""
+
+    def epoch(self, row: "HistoryRow") -> None:
+        """Undrawn."""

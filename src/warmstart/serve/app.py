@@ -1,0 +1,74 @@
+"""The app: everything of `State` behind routes. `make_app` makes one that a server or a test runs."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from typing import Any
+
+from fastapi import FastAPI, Response
+from fastapi.responses import JSONResponse
+from fastapi.staticfiles import StaticFiles
+
+from warmstart.serve import data_routes, metrics, pages, pile_routes, predicting, problems, run_routes
+from warmstart.serve.guard import Guard
+from warmstart.serve.settings import ServeSettings
+from warmstart.serve.state import Server, State
+
+ABOUT = """Predict with models, and train them. Errors are `{"error": {"kind", "message", "found", "expected", "fix"}}`."""
+
+
+def make_app(settings: ServeSettings) -> FastAPI:
+    """Opens models, database and jobs at once: what is wrong with them is raised here (UsageError, ModelFileError …)."""
+    state = State(settings)
+
+    @asynccontextmanager
+    async def life(_: FastAPI) -> AsyncIterator[None]:
+        pile_routes.go_on(state)
+        yield
+        for task in list(state.tasks):
+            task.cancel()
+        state.close()
+
+    # No pages of documentation: FastAPI's load their script from elsewhere. The document itself is at /api/openapi.json.
+    app = FastAPI(
+        title="warmstart",
+        version=version("warmstart"),
+        description=ABOUT,
+        lifespan=life,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/api/openapi.json",
+    )
+    app.state.server = state
+    problems.install(app)
+    for router in (
+        predicting.router,
+        data_routes.router,
+        run_routes.router,
+        run_routes.pages,
+        pile_routes.router,
+        pages.router,
+    ):
+        app.include_router(router)
+    app.mount("/static", StaticFiles(directory=pages.STATIC), name="static")
+
+    @app.get("/api/health", tags=["server"])
+    @app.get("/api/health/live", tags=["server"])
+    def live(server: Server) -> dict[str, Any]:
+        """Whether the process answers."""
+        return {"status": "stopping" if server.stopping else "live"}
+
+    @app.get("/api/health/ready", tags=["server"], responses={503: {"description": "Not yet, or not any more."}})
+    def ready(server: Server) -> JSONResponse:
+        """Whether requests should be sent here."""
+        good = server.models.ready() and not server.stopping
+        return JSONResponse({"status": "ready" if good else "not ready"}, 200 if good else 503)
+
+    @app.get("/metrics", tags=["server"], response_class=Response)
+    def measured(server: Server) -> Response:
+        """For Prometheus."""
+        return Response(server.metrics.text(), media_type=metrics.TYPE)
+
+    app.add_middleware(Guard, settings=settings)
+    app.add_middleware(metrics.Timing, metrics=state.metrics)
+    return app

@@ -1,0 +1,124 @@
+"""Who may ask: the name under which the server is asked, where a page that asks comes from, and the key.
+
+A server on the loopback address is reached by every page in this machine's browser: by DNS rebinding (the page's own name suddenly
+means 127.0.0.1; told by the Host header) and by forms and fetches to it (told by Origin and Sec-Fetch-Site, which a page cannot
+forge). Both are refused. Programs send neither header and are let through.
+"""
+
+import hashlib
+import hmac
+from http.cookies import CookieError, SimpleCookie
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import RedirectResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from warmstart.serve.problems import ApiError
+from warmstart.serve.settings import ServeSettings
+
+COOKIE = "warmstart_key"
+OPEN = ("/api/health", "/login")  # without a key
+OPEN_BELOW = ("/api/health/", "/static/")
+_LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Content-Security-Policy": "default-src 'self'; img-src 'self' data: blob:; object-src 'none'; base-uri 'none'; "
+    "form-action 'self'; frame-ancestors 'none'",
+}
+
+
+def cookie_value(api_key: str) -> str:
+    """What a browser keeps instead of the key."""
+    return hmac.new(api_key.encode(), b"warmstart page", hashlib.sha256).hexdigest()
+
+
+class Guard:
+    """ASGI middleware; see the top of this file."""
+
+    def __init__(self, app: ASGIApp, settings: ServeSettings) -> None:
+        self._app, self._settings = app, settings
+        names = {settings.host.lower(), *(name.lower() for name in settings.allowed_hosts)}
+        self._hosts = (names | _LOCAL) if settings.loopback else None if settings.host in ("0.0.0.0", "::") else names
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Refuse, or pass on."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        headers = Headers(scope=scope)
+        try:
+            self._check(scope["method"], scope["path"], headers)
+        except ApiError as refusal:
+            for_people = refusal.kind == "api-key" and scope["method"] == "GET" and "text/html" in headers.get("accept", "")
+            answer = RedirectResponse("/login", 303) if for_people else refusal.answer()
+            await answer(scope, receive, with_headers)
+            return
+        await self._app(scope, receive, with_headers)
+
+    def _check(self, method: str, path: str, headers: Headers) -> None:
+        host = headers.get("host", "")
+        if self._hosts is not None and _name(f"//{host}") not in self._hosts:
+            raise ApiError(
+                403,
+                "wrong-host",
+                found=f"the server was asked as {host!r}",
+                expected=f"one of {', '.join(sorted(self._hosts))}",
+                fix="start it with --allowed-host NAME if it is to answer under that name",
+            )
+        if method not in _SAFE:
+            origin = headers.get("origin")
+            elsewhere = urlsplit(origin).netloc != host if origin is not None else False
+            if elsewhere or (origin is None and headers.get("sec-fetch-site", "none") in ("cross-site", "same-site")):
+                raise ApiError(
+                    403,
+                    "wrong-origin",
+                    found=f"a page of {origin or 'another site'} asked for a change",
+                    expected="this server's own page or a program",
+                    fix=f"open http://{host}/ instead",
+                )
+        key = self._settings.api_key
+        if key is not None and path not in OPEN and not path.startswith(OPEN_BELOW):
+            self._check_key(key, headers)
+
+    def _check_key(self, key: str, headers: Headers) -> None:
+        scheme, _, bearer = headers.get("authorization", "").partition(" ")
+        given = [headers.get("x-api-key", ""), bearer.strip() if scheme.lower() == "bearer" else ""]
+        if any(hmac.compare_digest(one.encode(), key.encode()) for one in given):
+            return
+        if hmac.compare_digest(_cookie(headers.get("cookie", "")).encode(), cookie_value(key).encode()):
+            return
+        raise ApiError(
+            401,
+            "api-key",
+            found="no valid API key" if any(given) else "no API key",
+            expected="the header 'Authorization: Bearer KEY' or 'X-API-Key: KEY'",
+            fix="use the key that the server was started with (--api-key or WARMSTART_API_KEY)",
+        )
+
+
+def _name(url: str) -> str:
+    try:
+        return (urlsplit(url).hostname or "").lower()
+    except ValueError:
+        return ""
+
+
+def _cookie(text: str) -> str:
+    try:
+        cookie = SimpleCookie(text)
+    except CookieError:
+        return ""
+    return cookie[COOKIE].value if COOKIE in cookie else ""

@@ -1,0 +1,307 @@
+"""Jobs: training, and looking at data, one after the other, each in a process of its own; remembered across restarts.
+
+    asked for → queued → running → done │ failed │ cancelled
+                  ↑          └── the server died: queued again, and gone on with ──┐
+                  └────────────────────────────────────────────────────────────────┘
+
+There are two lanes, so that a look at new pictures need not wait for a training: in each, one job runs and the others wait in order.
+"""
+
+import json
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from warmstart.records import Plan, to_json
+from warmstart.serve.database import Database
+from warmstart.serve.datasets import StoredDataset
+from warmstart.serve.job_events import read_events, tell
+from warmstart.serve.problems import ApiError, not_found
+from warmstart.serve.registry import slug
+from warmstart.serve.settings import Limits
+
+LANES: dict[str, tuple[str, ...]] = {"train": ("train",), "look": ("doctor", "advise")}
+ACTIVE = ("queued", "running", "cancelling")
+MOST_ATTEMPTS = 5
+_IS_ACTIVE = f"state IN ({', '.join(repr(state) for state in ACTIVE)})"
+
+
+class Jobs:
+    """All jobs of a server. Use from any thread; `close` interrupts what runs, to be gone on with by the next server."""
+
+    def __init__(self, home: Path, database: Database, limits: Limits, *, download: bool = False) -> None:
+        self._database, self._limits, self._download = database, limits, download
+        self._home, self.runs = home / "jobs", home / "runs"
+        self._home.mkdir(parents=True, exist_ok=True)
+        self.runs.mkdir(parents=True, exist_ok=True)
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._changed = threading.Condition()
+        self._stopping = False
+        self._take_up()
+        self._threads = [threading.Thread(target=self._work, args=(kinds,), daemon=True) for kinds in LANES.values()]
+        for thread in self._threads:
+            thread.start()
+
+    def start(
+        self,
+        kind: str,
+        dataset: StoredDataset,
+        additions: list[dict[str, Any]],
+        *,
+        plan: Plan,
+        budget_s: float | None = None,
+        exclude: tuple[str, ...] = (),
+        strict: bool = False,
+        group_duplicates: bool | None = None,
+        name: str | None = None,
+    ) -> dict[str, Any]:
+        """Ask for a job. Raises ApiError 409 for a second training on one data set, 429 where too many wait."""
+        with self._changed:
+            if kind == "train" and (other := self._active(kind, dataset.id)):
+                raise ApiError(
+                    409,
+                    "already-training",
+                    found=f"run {other['id']!r} is {other['state']} on this data set",
+                    expected="one training at a time on one data set",
+                    fix=f"wait for it, or cancel it: DELETE /api/runs/{other['id']}",
+                )
+            waiting = self._database.row("SELECT COUNT(*) AS n FROM jobs WHERE state = 'queued'")
+            if waiting and waiting["n"] >= self._limits.jobs_waiting:
+                raise ApiError(
+                    429,
+                    "too-many-jobs",
+                    found=f"{waiting['n']} jobs are waiting",
+                    expected=f"at most {self._limits.jobs_waiting}",
+                    fix="wait until some are done, or cancel some",
+                    retry_after_s=60,
+                )
+            identifier = self._new_id(name or (dataset.name if kind == "train" else f"{kind}-{dataset.name}"))
+            folder = self.folder(identifier)
+            folder.mkdir()
+            fixes = None
+            if dataset.fixes.is_file() and kind != "doctor":  # the doctor looks at everything, also at what is to be dropped
+                fixes = str(shutil.copy(dataset.fixes, folder / "fixes.csv"))
+            spec = {
+                "kind": kind,
+                "source": str(dataset.source),
+                "additions": [{"file": a["file"], "label": a["label"]} for a in additions],
+                "fixes": fixes,
+                "plan": plan.to_dict(),
+                "budget_s": budget_s,
+                "exclude": list(exclude),
+                "strict": strict,
+                "group_duplicates": group_duplicates,
+                "download": self._download,
+                "run": str(self.runs / identifier) if kind == "train" else None,
+            }
+            (folder / "spec.json").write_text(to_json(spec), "utf-8", errors="surrogateescape")
+            tell(folder, "state", state="queued")
+            self._database.write(
+                "INSERT INTO jobs (id, kind, dataset, state, spec, created) VALUES (?, ?, ?, 'queued', ?, ?)",
+                (identifier, kind, dataset.id, json.dumps(spec), time.time()),
+            )
+            self._changed.notify_all()
+        return self.get(identifier)
+
+    def all(self, *kinds: str) -> list[dict[str, Any]]:
+        """Of these kinds, the newest first."""
+        marks = ", ".join("?" * len(kinds))
+        rows = self._database.rows(f"SELECT * FROM jobs WHERE kind IN ({marks}) ORDER BY number DESC", kinds)
+        return [self._described(row) for row in rows]
+
+    def get(self, identifier: str, *kinds: str) -> dict[str, Any]:
+        """Raises ApiError 404."""
+        row = self._database.row("SELECT * FROM jobs WHERE id = ?", (identifier,))
+        if row is None or (kinds and row["kind"] not in kinds):
+            raise not_found("run", identifier, [job["id"] for job in self.all(*(kinds or WORK_KINDS))])
+        return self._described(row)
+
+    def latest(self, kind: str, dataset: str) -> dict[str, Any] | None:
+        """The last one that was asked for."""
+        row = self._database.row(
+            "SELECT * FROM jobs WHERE kind = ? AND dataset = ? ORDER BY number DESC LIMIT 1", (kind, dataset)
+        )
+        return row and self._described(row)
+
+    def spec(self, identifier: str) -> dict[str, Any]:
+        """What was asked for."""
+        row = self._database.row("SELECT spec FROM jobs WHERE id = ?", (identifier,))
+        return json.loads(row["spec"]) if row else {}
+
+    def is_over(self, identifier: str) -> bool:
+        """Whether nothing more will come of it."""
+        row = self._database.row("SELECT state FROM jobs WHERE id = ?", (identifier,))
+        return row is None or row["state"] not in ACTIVE
+
+    def folder(self, identifier: str) -> Path:
+        """Where its process writes."""
+        return self._home / identifier
+
+    def result(self, identifier: str) -> dict[str, Any] | None:
+        """Of a look at data, once it is done."""
+        path = self.folder(identifier) / "result.json"
+        return json.loads(path.read_text("utf-8", errors="surrogateescape")) if path.is_file() else None
+
+    def cancel(self, identifier: str) -> dict[str, Any]:
+        """As Ctrl-C: what is the best so far is kept. Asked a second time, the process is ended at once."""
+        with self._changed:
+            job = self.get(identifier)
+            if job["state"] == "queued":
+                self._end(identifier, "cancelled", "cancelled before it began")
+            elif job["state"] == "running":
+                self._database.write("UPDATE jobs SET state = 'cancelling' WHERE id = ?", (identifier,))
+                tell(self.folder(identifier), "state", state="cancelling")
+                self._send(identifier, b"cancel\n")
+            elif job["state"] == "cancelling" and identifier in self._processes:
+                self._processes[identifier].kill()
+        return self.get(identifier)
+
+    def remove(self, identifier: str) -> None:
+        """A job that is over, with everything it made. Raises ApiError 409."""
+        if not self.is_over(identifier):
+            raise ApiError(409, "still-running", found=f"run {identifier!r} is not over", fix="cancel it first")
+        self._database.write("DELETE FROM jobs WHERE id = ?", (identifier,))
+        for folder in (self.folder(identifier), self.runs / identifier):
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def active_on(self, dataset: str) -> list[str]:
+        """Jobs on a data set that are not over."""
+        rows = self._database.rows(f"SELECT id FROM jobs WHERE dataset = ? AND {_IS_ACTIVE}", (dataset,))
+        return [row["id"] for row in rows]
+
+    def counts(self) -> Mapping[str, int]:
+        """Jobs by state."""
+        return {row["state"]: row["n"] for row in self._database.rows("SELECT state, COUNT(*) AS n FROM jobs GROUP BY state")}
+
+    def close(self) -> None:
+        """End the processes; their jobs stay as they are, and are gone on with at the next start."""
+        with self._changed:
+            self._stopping = True
+            for process in self._processes.values():
+                if process.stdin:
+                    process.stdin.close()  # see job_process: its server is gone
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join(10)
+
+    def _active(self, kind: str, dataset: str) -> dict[str, Any] | None:
+        return self._database.row(f"SELECT * FROM jobs WHERE kind = ? AND dataset = ? AND {_IS_ACTIVE}", (kind, dataset))
+
+    def _new_id(self, name: str) -> str:
+        base = slug(name)[:40]
+        taken = {row["id"] for row in self._database.rows("SELECT id FROM jobs WHERE id LIKE ?", (f"{base}-%",))}
+        number = 1
+        while (
+            f"{base}-{number}" in taken or self.folder(f"{base}-{number}").exists() or (self.runs / f"{base}-{number}").exists()
+        ):
+            number += 1
+        return f"{base}-{number}"
+
+    def _take_up(self) -> None:
+        """What a server before this one left under way."""
+        for row in self._database.rows(f"SELECT * FROM jobs WHERE state != 'queued' AND {_IS_ACTIVE}"):
+            if row["state"] == "cancelling":
+                self._end(row["id"], "cancelled", "the server stopped while it was being cancelled")
+            elif row["attempts"] >= MOST_ATTEMPTS:
+                self._end(row["id"], "failed", f"the server stopped {row['attempts']} times while this ran; not tried again")
+            else:
+                self._database.write("UPDATE jobs SET state = 'queued' WHERE id = ?", (row["id"],))
+                tell(self.folder(row["id"]), "state", state="queued", resumed=True)
+
+    def _work(self, kinds: tuple[str, ...]) -> None:
+        """A lane."""
+        while True:
+            with self._changed:
+                row = self._await_next(kinds)
+                if row is None:
+                    return
+                identifier = row["id"]
+                process = self._spawn(identifier)
+            code = process.wait()
+            with self._changed:
+                del self._processes[identifier]
+                if self._stopping:
+                    return
+                self._conclude(identifier, code)
+
+    def _await_next(self, kinds: tuple[str, ...]) -> dict[str, Any] | None:
+        """The job whose turn it is; None when the server stops. Holds the lock, as whoever calls it does."""
+        marks = ", ".join("?" * len(kinds))
+        sql = f"SELECT * FROM jobs WHERE state = 'queued' AND kind IN ({marks}) ORDER BY number LIMIT 1"
+        while not self._stopping:
+            if row := self._database.row(sql, kinds):
+                return row
+            self._changed.wait()
+        return None
+
+    def _spawn(self, identifier: str) -> "subprocess.Popen[bytes]":
+        folder = self.folder(identifier)
+        (folder / "outcome.json").unlink(missing_ok=True)
+        self._database.write(
+            "UPDATE jobs SET state = 'running', started = COALESCE(started, ?), attempts = attempts + 1 WHERE id = ?",
+            (time.time(), identifier),
+        )
+        tell(folder, "state", state="running")
+        with (folder / "output.txt").open("ab") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "warmstart.serve.job_process", str(folder)],
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,  # Ctrl-C in the server's terminal is the server's
+            )
+        self._processes[identifier] = process
+        return process
+
+    def _conclude(self, identifier: str, code: int) -> None:
+        path = self.folder(identifier) / "outcome.json"
+        job = self.get(identifier)
+        if path.is_file():
+            outcome = json.loads(path.read_text("utf-8", errors="surrogateescape"))
+            self._end(identifier, outcome["state"], outcome["message"])
+        elif job["state"] == "cancelling":
+            self._end(identifier, "cancelled", "ended at once, as asked for")
+        else:
+            how = f"by signal {-code}; there may have been too little memory" if code < 0 else f"with code {code}"
+            self._end(identifier, "failed", f"its process ended {how}; see output.txt in the job's folder")
+
+    def _end(self, identifier: str, state: str, message: str) -> None:
+        self._database.write(
+            "UPDATE jobs SET state = ?, message = ?, ended = ? WHERE id = ?", (state, message, time.time(), identifier)
+        )
+        if self.folder(identifier).is_dir():
+            tell(self.folder(identifier), "state", state=state, message=message)
+
+    def _send(self, identifier: str, line: bytes) -> None:
+        process = self._processes.get(identifier)
+        if process is None or process.stdin is None:
+            return
+        try:
+            process.stdin.write(line)
+            process.stdin.flush()
+        except OSError:  # it has just ended
+            pass
+
+    def _described(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        keys = ("id", "kind", "dataset", "state", "message", "created", "started", "ended", "attempts")
+        return {key: row[key] for key in keys}
+
+
+WORK_KINDS = tuple(kind for kinds in LANES.values() for kind in kinds)
+
+
+def progress_of(folder: Path) -> dict[str, Any]:
+    """The last progress and sentence, and every epoch so far: what a page shows before it listens."""
+    events = read_events(folder)
+    last: dict[str, dict[str, Any]] = {event["type"]: event for event in events}
+    return {
+        "progress": last.get("progress"),
+        "said": [event["text"] for event in events if event["type"] == "say"],
+        "epochs": [event for event in events if event["type"] == "epoch"],
+        "events": len(events),
+    }

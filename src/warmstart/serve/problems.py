@@ -1,0 +1,118 @@
+"""Errors as answers: the one place where an error becomes an HTTP status.
+
+    {"error": {"kind": "unknown-model", "message": "…", "found": "…", "expected": "…", "fix": "…"}}
+
+``message`` is a whole sentence; the three parts stand beside it where they are known apart.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+
+from warmstart.errors import (
+    BackboneError,
+    DataError,
+    InputError,
+    ModelFileError,
+    PictureError,
+    StoreError,
+    UnknownNameError,
+    UsageError,
+    WarmstartError,
+)
+
+# The first that fits counts. 422: understood, and cannot be done with what was given.
+STATUS: tuple[tuple[type[WarmstartError], int, str], ...] = (
+    (UnknownNameError, 422, "unknown-name"),
+    (UsageError, 422, "usage"),
+    (PictureError, 422, "picture"),
+    (DataError, 422, "data"),
+    (BackboneError, 422, "backbone"),
+    (ModelFileError, 422, "model"),
+    (StoreError, 507, "store"),
+    (InputError, 422, "input"),
+    (WarmstartError, 500, "fault"),
+)
+PICTURE_STATUS = {"too-large": 413, "not-a-picture": 415, "unsupported": 415}
+
+
+class ApiError(Exception):
+    """A refusal that only makes sense over HTTP: what was found, what was expected, how to put it right."""
+
+    def __init__(
+        self, status: int, kind: str, *, found: str, expected: str = "", fix: str = "", retry_after_s: int | None = None
+    ) -> None:
+        message = found + (f"; expected {expected}" if expected else "") + (f": {fix}" if fix else "")
+        super().__init__(message)
+        self.status, self.kind, self.retry_after_s = status, kind, retry_after_s
+        self.found, self.expected, self.fix = found, expected, fix
+
+    def answer(self) -> JSONResponse:
+        """As HTTP has it."""
+        parts = {"found": self.found, "expected": self.expected, "fix": self.fix}
+        headers = {} if self.retry_after_s is None else {"Retry-After": str(self.retry_after_s)}
+        return _answer(self.status, self.kind, str(self), {k: v for k, v in parts.items() if v}, headers)
+
+
+def not_found(what: str, name: str, known: list[str]) -> ApiError:
+    """404 with the nearest names."""
+    hint = UnknownNameError(what, name, known)
+    return ApiError(
+        404,
+        f"unknown-{what.replace(' ', '-')}",
+        found=f"there is no {what} {name!r}",
+        expected=("one of " + ", ".join(known[:20])) if known else "",
+        fix=f"did you mean {hint.nearest[0]!r}?" if hint.nearest else "",
+    )
+
+
+def of_error(error: WarmstartError) -> JSONResponse:
+    """The answer for an error of the tree."""
+    status, kind = next((status, kind) for cls, status, kind in STATUS if isinstance(error, cls))
+    if isinstance(error, PictureError):
+        status, kind = PICTURE_STATUS.get(error.kind, status), error.kind
+    extra = {"nearest": error.nearest} if isinstance(error, UnknownNameError) else {}
+    return _answer(status, kind, str(error), extra)
+
+
+def install(app: FastAPI) -> None:
+    """Every error of this app is answered here."""
+
+    @app.exception_handler(ApiError)
+    async def refused(_: Request, error: ApiError) -> Response:
+        return error.answer()
+
+    @app.exception_handler(WarmstartError)
+    async def known(_: Request, error: WarmstartError) -> Response:
+        return of_error(error)
+
+    @app.exception_handler(ClientDisconnect)
+    async def gone(_: Request, error: ClientDisconnect) -> Response:
+        return _answer(400, "truncated-upload", "the connection ended before the request did: send it again", {})
+
+    @app.exception_handler(RequestValidationError)
+    async def malformed(_: Request, error: RequestValidationError) -> Response:
+        problems = [f"{'.'.join(map(str, p['loc']))}: {p['msg']}" for p in error.errors()]
+        return _answer(422, "request", f"the request does not fit: {'; '.join(problems)}", {})
+
+    @app.exception_handler(HTTPException)
+    async def ordinary(_: Request, error: HTTPException) -> Response:
+        kinds = {404: "unknown-address", 405: "method"}
+        kind = kinds.get(error.status_code, "http")
+        return _answer(error.status_code, kind, f"{error.detail}: see /api/openapi.json", {}, error.headers or {})
+
+    @app.exception_handler(Exception)
+    async def fault(_: Request, error: Exception) -> Response:
+        return _answer(500, "fault", f"a fault of warmstart's own ({type(error).__name__}); the server's log says more", {})
+
+
+def _answer(
+    status: int, kind: str, message: str, extra: Mapping[str, Any], headers: Mapping[str, str] | None = None
+) -> JSONResponse:
+    text = message.encode("utf-8", "backslashreplace").decode("utf-8")  # a name that is not UTF-8
+    return JSONResponse({"error": {"kind": kind, "message": text, **extra}}, status, dict(headers or {}))

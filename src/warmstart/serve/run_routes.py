@@ -1,0 +1,166 @@
+"""Routes about training runs: start, watch, cancel, read."""
+
+import json
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Query
+from fastapi.responses import HTMLResponse, Response, StreamingResponse
+from pydantic import BaseModel, Field
+
+from warmstart.serve.data_routes import page_of
+from warmstart.serve.datasets import without_folder
+from warmstart.serve.job_events import stream
+from warmstart.serve.jobs import WORK_KINDS, progress_of
+from warmstart.serve.plans import checked_plan
+from warmstart.serve.problems import ApiError
+from warmstart.serve.state import Server, State
+
+router = APIRouter(prefix="/api/runs", tags=["runs"])
+pages = APIRouter(tags=["runs"])
+
+
+class RunRequest(BaseModel):
+    """What to train on, how long, and, where it is not left to the advice, how."""
+
+    dataset: str | None = None  # its id
+    folder: str | None = None  # instead: a folder of the server inside an allowed root
+    name: str | None = Field(default=None, max_length=80)
+    budget_s: float | None = Field(
+        default=None, gt=0, le=7 * 86400
+    )  # seconds in which training is to end; 120 if the plan is left open
+    plan: dict[str, Any] = {}  # keys of plan.json; cut 'auto' if none is given: advice decides
+    exclude: list[str] = Field(default=[], max_length=1000)
+    strict: bool = False
+    group_duplicates: bool | None = None
+
+
+@router.get("")
+def runs(server: Server) -> dict[str, Any]:
+    """All of them, the newest first."""
+    return {"runs": [_brief(server, job) for job in server.jobs.all("train")]}
+
+
+@router.post("", status_code=202)
+def start(server: Server, wanted: RunRequest) -> dict[str, Any]:
+    """Train; waits behind trainings that were asked for before. 409 where one on this data set is not over."""
+    if (wanted.dataset is None) == (wanted.folder is None):
+        raise ApiError(422, "usage", found="both or neither of dataset and folder", expected="one of the two")
+    plan = checked_plan(wanted.plan, cut="auto")
+    if wanted.dataset is not None:
+        dataset = server.datasets.get(wanted.dataset)
+    else:
+        assert wanted.folder is not None
+        dataset = server.datasets.folder(wanted.folder)
+    job = server.jobs.start(
+        "train",
+        dataset,
+        server.datasets.additions(dataset),
+        plan=plan,
+        budget_s=wanted.budget_s,
+        exclude=tuple(wanted.exclude),
+        strict=wanted.strict,
+        group_duplicates=wanted.group_duplicates,
+        name=wanted.name,
+    )
+    return _brief(server, job)
+
+
+@router.get("/{run}")
+def run(server: Server, run: str) -> dict[str, Any]:
+    """How far it is; scores, once there are some; every epoch of its curves."""
+    job = server.jobs.get(run, "train")
+    return {**_brief(server, job), **progress_of(server.jobs.folder(run))}
+
+
+@router.get("/{run}/record")
+def record(server: Server, run: str) -> dict[str, Any]:
+    """The whole run.json."""
+    server.jobs.get(run, "train")
+    found = _record(server, run)
+    if found is None:
+        raise ApiError(404, "no-record", found="no record yet", fix="it is written when the run is done")
+    return found
+
+
+@router.get("/{run}/events", response_class=StreamingResponse)
+async def events(
+    server: Server,
+    run: str,
+    after: Annotated[int, Query(ge=0)] = 0,
+    last_event_id: Annotated[str | None, Header()] = None,
+) -> StreamingResponse:
+    """Server-sent events: state, progress, say, epoch, and end. Also of a doctor's or an advice's job, by its id."""
+    server.jobs.get(run, *WORK_KINDS)
+    if server.streams >= server.limits.event_streams or server.stopping:
+        raise ApiError(
+            503, "overloaded", found=f"{server.streams} streams of events are open", fix="close one", retry_after_s=10
+        )
+    seen = int(last_event_id) if last_event_id and last_event_id.isdigit() and len(last_event_id) < 12 else after
+
+    async def counted() -> Any:
+        server.streams += 1
+        try:
+            async for event in stream(
+                server.jobs.folder(run), after=seen, ended=lambda: server.jobs.is_over(run), stopping=lambda: server.stopping
+            ):
+                yield event
+        finally:
+            server.streams -= 1
+
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    return StreamingResponse(counted(), media_type="text/event-stream", headers=headers)
+
+
+@router.post("/{run}/cancel")
+def cancel(server: Server, run: str) -> dict[str, Any]:
+    """As Ctrl-C: the best so far is tested and kept. A second time: at once."""
+    server.jobs.get(run, *WORK_KINDS)
+    return _brief(server, server.jobs.cancel(run))
+
+
+@router.delete("/{run}")
+def remove(server: Server, run: str) -> dict[str, Any]:
+    """Cancel it; or, when it is over, remove it with its model."""
+    job = server.jobs.get(run, *WORK_KINDS)
+    if not server.jobs.is_over(run):
+        return _brief(server, server.jobs.cancel(run))
+    server.jobs.remove(run)
+    server.models.look(settled=False)
+    return {**job, "state": "removed"}
+
+
+@pages.get("/runs/{run}/report", response_class=HTMLResponse)
+def report(server: Server, run: str) -> Response:
+    """The run's report."""
+    server.jobs.get(run, "train")
+    return page_of(server.jobs.runs / run / "report.html")
+
+
+def _brief(server: State, job: dict[str, Any]) -> dict[str, Any]:
+    found = _record(server, job["id"]) if job["kind"] == "train" else None
+    document = {**job, "model": None, "scores": None, "report": None}
+    try:
+        dataset = server.datasets.get(job["dataset"])
+        document["dataset_name"] = dataset.name
+        document["message"] = without_folder(job["message"], dataset.source, dataset.name)
+    except ApiError:
+        document["dataset_name"] = None  # removed since
+    if found is not None:
+        document["model"] = job["id"]
+        document["scores"] = {
+            split: scores and {key: scores[key] for key in ("n", "accuracy", "accuracy_ci95", "macro_f1", "majority_accuracy")}
+            for split, scores in found["scores"].items()
+        }
+        document["seconds"] = found["seconds"].get("total")
+        if (server.jobs.runs / job["id"] / "report.html").is_file():
+            document["report"] = f"/runs/{job['id']}/report"
+    return document
+
+
+def _record(server: State, run: str) -> dict[str, Any] | None:
+    path = server.jobs.runs / run / "run.json"
+    try:
+        document: dict[str, Any] = json.loads(path.read_text("utf-8", errors="surrogateescape"))
+    except (OSError, ValueError):
+        return None
+    return document

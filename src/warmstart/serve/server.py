@@ -1,0 +1,51 @@
+"""Serve until told to stop: uvicorn, with a stop that answers what is under way."""
+
+from collections.abc import Callable
+from types import FrameType
+
+import uvicorn
+
+from warmstart.errors import UsageError
+from warmstart.serve.app import make_app
+from warmstart.serve.settings import ServeSettings
+
+GRACE_S = 30
+
+
+class _Server(uvicorn.Server):
+    """Streams of events end as soon as a stop is asked for; otherwise they would hold it up."""
+
+    def __init__(self, config: uvicorn.Config, stop: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._stop = stop
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._stop()
+        super().handle_exit(sig, frame)
+
+
+def serve(settings: ServeSettings, *, say: Callable[[str], None]) -> None:
+    """Blocks until SIGINT or SIGTERM. Raises UsageError for an address that cannot be used."""
+    app = make_app(settings)
+    config = uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        log_level="warning",
+        timeout_graceful_shutdown=GRACE_S,
+        timeout_keep_alive=30,
+        server_header=False,
+        date_header=False,
+        h11_max_incomplete_event_size=64_000,
+    )
+    try:
+        socket = config.bind_socket()
+    except SystemExit as reason:  # uvicorn says why in its log
+        app.state.server.close()
+        raise UsageError(f"{settings.host}:{settings.port} cannot be listened on; choose another --port or --host") from reason
+    host, port = socket.getsockname()[:2]
+    shown = f"[{host}]" if ":" in host else host
+    say(f"serving on http://{shown}:{port}/ (home {settings.home}); Ctrl-C stops")
+    if not settings.loopback and settings.api_key is None:
+        say("warning: whoever reaches this address may train and predict here; give --api-key or bind to 127.0.0.1")
+    _Server(config, app.state.server.stop).run([socket])
