@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from warmstart.cli import advice, doctor, explain, tables, training, training_tables
+from warmstart.cli import advice, doctor, explain, export, tables, training, training_tables
 from warmstart.cli.options import Data, Download, Exclude, Json, ModelFolder, Runs, Views, give, names, seconds, size_bytes
 from warmstart.cli.terminal import Terminal, printable, stderr
 from warmstart.errors import InputError, UsageError
@@ -59,6 +59,7 @@ app.command()(advice.advise)
 app.command()(explain.explain)
 app.command()(explain.filters)
 app.command()(doctor.doctor)
+app.command()(export.export)
 
 
 @app.command()
