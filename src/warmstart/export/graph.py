@@ -73,13 +73,13 @@ class InBfloat16(nn.Module):
 
     def __init__(self, graph: WholeModel) -> None:
         super().__init__()
-        self.graph = copy.deepcopy(graph)
-        self.graph.network.to(torch.bfloat16)
-        self.graph.head = nn.Sequential(_Widen(), self.graph.head)
+        self.whole = copy.deepcopy(graph)
+        self.whole.network.to(torch.bfloat16)
+        self.whole.head = nn.Sequential(_Widen(), self.whole.head)
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
         """As the graph."""
-        result: tuple[Tensor, Tensor] = self.graph(pictures)
+        result: tuple[Tensor, Tensor] = self.whole(pictures)
         return result
 
 

@@ -1,10 +1,6 @@
 """The whole model as ONNX: model.onnx, with its document in metadata_props."""
 
-import logging
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from io import StringIO
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +8,7 @@ import torch
 
 from warmstart.export.graph import StoredInHalf, WholeModel, example, exported_program
 from warmstart.export.quantise import quantise_onnx
+from warmstart.export.quiet import quiet
 from warmstart.runtime.document import INPUT, KEY, OUTPUTS
 
 OPSET = 20  # the newest that PyTorch's exporter writes by itself, and that browsers' ONNX Runtime reads
@@ -24,7 +21,7 @@ def write(graph: WholeModel, precision: str, size_px: int, calibration: Sequence
     """
     resizes = graph.resize is not None
     module = StoredInHalf(graph) if precision == "fp16" else graph
-    with _quiet():
+    with quiet():
         program = exported_program(module, example(graph, size_px), resizes=resizes)
         written = torch.onnx.export(
             program, dynamo=True, opset_version=OPSET, input_names=[INPUT], output_names=list(OUTPUTS), verbose=False
@@ -47,16 +44,3 @@ def stamp(path: Path, document: str) -> None:
     entry.key, entry.value = KEY, document
     model.producer_name, model.producer_version = "warmstart", ""
     onnx.save(model, path)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """The exporter speaks of its own steps on stdout, stderr and by warnings; what it cannot do it raises."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings(), redirect_stdout(StringIO()), redirect_stderr(StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)

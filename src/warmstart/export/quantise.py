@@ -4,23 +4,21 @@ Two quantisers, each the one that its engine runs fastest: NNCF for OpenVINO, ON
 Head and resize stay float32: they are a thousandth of the work, and the last place to round.
 """
 
-import logging
 import sys
 from collections.abc import Sequence
-from contextlib import redirect_stdout
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from warmstart.export.quiet import quiet
 from warmstart.runtime.document import INPUT
 
 
 def quantise_openvino(model: Any, calibration: Sequence[np.ndarray]) -> Any:
     """An OpenVINO graph in int8, by NNCF. calibration: arrays of the graph's input."""
-    nncf = _import_nncf()
-    with redirect_stdout(StringIO()):  # progress bars; stdout is for results
+    with quiet():
+        nncf = _import_nncf()
         return nncf.quantize(
             model,
             nncf.Dataset(list(calibration)),
@@ -65,9 +63,7 @@ def quantise_onnx(path: Path, calibration: Sequence[np.ndarray]) -> None:
 
     whole = path.with_name("float32.onnx")
     path.rename(whole)
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
+    with quiet():
         quantize_static(
             whole,
             path,
@@ -80,6 +76,4 @@ def quantise_onnx(path: Path, calibration: Sequence[np.ndarray]) -> None:
             # 7 bits for weights: without VNNI products of 8 and 8 bits are summed in 16, which overflow.
             reduce_range=True,
         )
-    finally:
-        logging.disable(before)
-        whole.unlink()
+    whole.unlink()

@@ -4,8 +4,8 @@ Nothing is shared with the exported graph but the backbone: views are numpy's, c
 """
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,9 +23,9 @@ BATCH = 8
 
 @dataclass(frozen=True, kw_only=True)
 class Reference:
-    """Probabilities (K,) of each picture; None for one that cannot be read."""
+    """What PyTorch says of each picture; None for one that cannot be read."""
 
-    rows: list[np.ndarray | None]
+    rows: list[np.ndarray | None]  # probabilities (K,), or taps (D,)
     problems: list[str]
     seconds: float
 
@@ -33,7 +33,16 @@ class Reference:
 def eager_probabilities(
     model: Model, sources: Sequence[Any], *, progress: Callable[[int, int], None] = lambda done, total: None
 ) -> Reference:
-    """Decode, resize, backbone in PyTorch on the CPU, the model's own head and temperature."""
+    """Probabilities (K,): taps in PyTorch, then the model's own head and temperature."""
+    taps = eager_taps(model, sources, progress=progress)
+    rows = [None if row is None else model.probabilities(row[None])[0] for row in taps.rows]
+    return replace(taps, rows=rows)
+
+
+def eager_taps(
+    model: Model, sources: Sequence[Any], *, progress: Callable[[int, int], None] = lambda done, total: None
+) -> Reference:
+    """All taps (D,) by the backbone in PyTorch on the CPU, averaged over views."""
     network = tapped(model.network())
     views = model.preprocessing.views
     rows: list[np.ndarray | None] = []
@@ -46,13 +55,13 @@ def eager_probabilities(
     for pictures in map_ahead(read, chunks(sources, BATCH)):
         good = [p for p in pictures if not isinstance(p, PictureError)]
         problems += [str(p) for p in pictures if isinstance(p, PictureError)]
-        shares = iter(())
+        taps: Iterator[np.ndarray] = iter(())
         if good:
             pixels = np.stack([apply_view(p, view) for p in good for view in views])
             with torch.inference_mode():
-                taps = network(torch.from_numpy(pixels)).numpy()
-            shares = iter(model.probabilities(taps.reshape(len(good), len(views), -1).mean(axis=1)))
-        rows += [None if isinstance(p, PictureError) else next(shares) for p in pictures]
+                computed = network(torch.from_numpy(pixels)).numpy()
+            taps = iter(computed.reshape(len(good), len(views), -1).mean(axis=1))
+        rows += [None if isinstance(p, PictureError) else next(taps) for p in pictures]
         progress(len(rows), len(sources))
     return Reference(rows=rows, problems=problems, seconds=time.perf_counter() - begin)
 

@@ -13,6 +13,7 @@ import torch
 
 from warmstart.engines.protocol import Token
 from warmstart.export.graph import InBfloat16, StoredInHalf, WholeModel, example, exported_program
+from warmstart.export.quiet import quiet
 from warmstart.runtime.document import KEY
 from warmstart.runtime.engines import Runner
 
@@ -21,7 +22,8 @@ def write(graph: WholeModel, precision: str, size_px: int, calibration: Sequence
     """Write model.pt2. fp16 stores weights in half precision; bf16 computes the backbone in bfloat16, natively or not."""
     wrapped: dict[str, type[torch.nn.Module]] = {"fp16": StoredInHalf, "bf16": InBfloat16}
     module = wrapped[precision](graph) if precision in wrapped else graph
-    program = exported_program(module, example(graph, size_px), resizes=graph.resize is not None)
+    with quiet():
+        program = exported_program(module, example(graph, size_px), resizes=graph.resize is not None)
     _save(program, path)
 
 

@@ -19,7 +19,7 @@ from warmstart.errors import DataError, ParityError, PictureError
 from warmstart.export.formats import Format, find_format
 from warmstart.export.metadata import describe, writer_versions
 from warmstart.export.parity import Parity, compare
-from warmstart.export.reference import eager_probabilities
+from warmstart.export.reference import Reference, eager_probabilities
 from warmstart.model.files import DESCRIPTION
 from warmstart.model.predictor import Model
 from warmstart.records import to_json
@@ -76,10 +76,16 @@ class Export:
 
 
 def export(
-    name: str, settings: ExportSettings | None = None, *, download: bool = False, watcher: Watcher | None = None
+    name: str,
+    settings: ExportSettings | None = None,
+    *,
+    download: bool = False,
+    reference: Reference | None = None,
+    watcher: Watcher | None = None,
 ) -> Export:
     """Write a model or run folder, or 'imagenet:NAME', as one file of a format. Whole or not at all.
 
+    reference: what PyTorch says of the pictures it is proved on, where an export of the same model found that out before.
     Raises ParityError when the file does not say what PyTorch says (or there is no picture to show it on), unless ``force``: then it is
     written, marked unproven. Raises UsageError for a format or precision that cannot be had, DataError for a folder that holds
     something already, or when int8 finds no training pictures.
@@ -106,7 +112,7 @@ def export(
         fresh.mkdir()
         watcher.say(f"writing {settings.format} {settings.precision}")
         _write(writer, model, settings, calibration, fresh)
-        parity = _prove(writer, model, settings, proof, fresh, watcher) if proof.paths else None
+        parity = _prove(writer, model, settings, proof, fresh, reference, watcher) if proof.paths else None
         if parity and not parity.proven and not settings.force:
             raise ParityError(_refusal(parity))
         _finish(writer, model, settings, parity, proof, fresh)
@@ -135,12 +141,20 @@ def _write(writer: Format, model: Model, settings: ExportSettings, calibration: 
     writer.stamp(path, _document(writer, model, settings, None))
 
 
-def _prove(writer: Format, model: Model, settings: ExportSettings, proof: HeldOut, folder: Path, watcher: Watcher) -> Parity:
+def _prove(
+    writer: Format,
+    model: Model,
+    settings: ExportSettings,
+    proof: HeldOut,
+    folder: Path,
+    reference: Reference | None,
+    watcher: Watcher,
+) -> Parity:
     """Every held-out picture through float32 PyTorch and through the file."""
     path = folder / writer.file_name
     document = Document.from_json(_document(writer, model, settings, None), path)
     exported = Exported(document, writer.open_for_proof(path))
-    reference = eager_probabilities(model, proof.paths, progress=partial(watcher.progress, "PyTorch"))
+    reference = reference or eager_probabilities(model, proof.paths, progress=partial(watcher.progress, "PyTorch"))
     good = [i for i, row in enumerate(reference.rows) if row is not None]
     if not good:
         raise ParityError(
