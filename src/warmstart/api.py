@@ -11,6 +11,7 @@ from warmstart.workflows import compare as _compare
 from warmstart.workflows import doctor as _doctor
 from warmstart.workflows import evaluate as _evaluate
 from warmstart.workflows import explain as _explain
+from warmstart.workflows import export as _export
 from warmstart.workflows import filters as _filters
 from warmstart.workflows import inspect as _inspect
 from warmstart.workflows import outcome as _outcome
@@ -138,6 +139,35 @@ def doctor(
             diagnosis, fix_list=Path(fix_list) if fix_list else None, page=Path(page) if page else None, watcher=watcher
         )
     return diagnosis
+
+
+def export(
+    model: str | Path,
+    to: str = "onnx",
+    precision: str = "fp32",
+    *,
+    resize_inside: bool = False,
+    out: str | Path | None = None,
+    pictures: str | Path | None = None,
+    data: str | Path | None = None,
+    proof_pictures: int = 1000,
+    force: bool = False,
+    download: bool = False,
+    quiet: bool = False,
+) -> _export.Export:
+    """Write a model as one file for other programs, proved on held-out pictures; see `workflows.export.export`."""
+    settings = _export.ExportSettings(
+        format=to,
+        precision=precision,
+        resize_inside=resize_inside,
+        out=None if out is None else Path(out),
+        pictures=None if pictures is None else str(pictures),
+        data=None if data is None else str(data),
+        proof_pictures=proof_pictures,
+        force=force,
+    )
+    with nullcontext(Nobody()) if quiet else Terminal() as watcher:
+        return _export.export(str(model), settings, download=download, watcher=watcher)
 
 
 def report(run: str | Path, *, heat_maps: bool = True) -> _report.Report:

@@ -51,7 +51,9 @@ def test_a_grey_array_is_one_picture_and_a_generator_is_several(model: Model) ->
 
 
 @pytest.mark.parametrize("views", [("plain",), ("plain", "flip")])
-def test_pictures_prepared_one_by_one_and_predicted_together_get_the_answers_of_predict(model: Model, views: tuple[str, ...]) -> None:
+def test_pictures_prepared_one_by_one_and_predicted_together_get_the_answers_of_predict(
+    model: Model, views: tuple[str, ...]
+) -> None:
     seen = replace(model, preprocessing=replace(model.preprocessing, views=views), _engine=None)
     pictures = [draw_shape("circle", seed) for seed in range(7)]
     prepared = [seen.prepare(picture) for picture in pictures]

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from warmstart.cli import advice, doctor, explain, serving, tables, training, training_tables
+from warmstart.cli import advice, doctor, explain, export, serving, tables, training, training_tables
 from warmstart.cli.options import (
     Data,
     Download,
@@ -72,6 +72,7 @@ app.command()(advice.advise)
 app.command()(explain.explain)
 app.command()(explain.filters)
 app.command()(doctor.doctor)
+app.command()(export.export)
 app.command()(serving.serve)
 
 

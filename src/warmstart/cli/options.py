@@ -29,7 +29,7 @@ Data = Annotated[
 DataOrNot = Annotated[
     str | None, typer.Argument(metavar="DATA", help="Folder of class folders, or a CSV/TSV manifest with path and label.")
 ]
-ModelFolder = Annotated[str, typer.Argument(metavar="MODEL", help="Model or run folder, or imagenet:BACKBONE.")]
+ModelFolder = Annotated[str, typer.Argument(metavar="MODEL", help="Model or run folder, exported file, or imagenet:BACKBONE.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Exclude = Annotated[
     list[str] | None, typer.Option("--exclude", metavar="PATTERN", help="Leave out class folders or paths; repeatable.")

@@ -83,13 +83,17 @@ def _encoded(path: str | Path, *, width_px: int, height_px: int) -> str | None:
     return base64.b64encode(_jpeg(picture, width_px, height_px)).decode("ascii")
 
 
-def _jpeg(picture: Image.Image, width_px: int, height_px: int) -> bytes:
-    picture.thumbnail((width_px, height_px), Image.Resampling.BICUBIC)
-    return as_jpeg(picture)
-
-
 def as_jpeg(picture: Image.Image) -> str:
     """As base64."""
+    return base64.b64encode(_saved(picture)).decode("ascii")
+
+
+def _jpeg(picture: Image.Image, width_px: int, height_px: int) -> bytes:
+    picture.thumbnail((width_px, height_px), Image.Resampling.BICUBIC)
+    return _saved(picture)
+
+
+def _saved(picture: Image.Image) -> bytes:
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG", quality=QUALITY, optimize=True)
     return buffer.getvalue()

@@ -46,7 +46,7 @@ def neighbours(model: Model, folder: str, source: Any, *, count: int, data: str 
     learnt = set(model.about.get("trained_on", ()))
     if not learnt:
         return _none("no training pictures: this model was not trained here")
-    listing = read_listing(data, min_classes=1) if data is not None else _as_the_run_found_it(Path(folder))
+    listing = read_listing(data, min_classes=1) if data is not None else listing_of_run(Path(folder))
     if isinstance(listing, str):
         return _none(f"no training pictures: {listing}. Name the folder or manifest they are in with --data")
     notes = []
@@ -104,7 +104,7 @@ def _features(model: Model, pictures: list[Picture], store: Store, watcher: Watc
         yield columns(extraction.rows, extraction.layout, model.taps), usable
 
 
-def _as_the_run_found_it(folder: Path) -> Listing | str:
+def listing_of_run(folder: Path) -> Listing | str:
     """The listing that the run beside the model was made from, or why there is none."""
     record = next((path for path in (folder / "run.json", folder.parent / "run.json") if path.is_file()), None)
     if record is None:

@@ -26,6 +26,7 @@ from warmstart.report.pictures import write_pictures
 from warmstart.store.cache import Store
 from warmstart.strategy.forecast import Forecast
 from warmstart.workflows.dataset import Dataset
+from warmstart.workflows.engine_parity import engine_parity
 from warmstart.workflows.portrait import count_parameters, see_pictures
 from warmstart.workflows.probe import Probe, preprocessing_of, prove, see
 from warmstart.workflows.run_folder import PredictionRow, write_run
@@ -161,6 +162,7 @@ def finish(
         write_pictures(folder, see_pictures(seen, model, shares, trained.rows))
     evaluate_seconds = time.perf_counter() - evaluate_begin
     model.save(folder / "model")
+    parity = engine_parity(model, dataset, trained.rows)
     record = RunRecord(
         data=dataset.summary(),
         plan=plan,
@@ -178,6 +180,7 @@ def finish(
         choice=seen.choice.to_dict(),
         trust=trust,
         training=trained.training,
+        parity=parity,
         parameters=count_parameters(seen.backbone, plan),
         forecast=expected.to_dict() if expected else {},
         advice=advice or {},

@@ -1,0 +1,30 @@
+"""A run small enough to be exported many times: random weights, and a head on the first stages."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from warmstart.records import Plan
+from warmstart.workflows.outcome import Run
+from warmstart.workflows.settings import TrainSettings
+from warmstart.workflows.train import train
+
+TINY = Plan(backbone="timm:test_efficientnet", weights="random", image_size_px=64, taps="middle", views="flip")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def tiny(shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Its run folder is not to be changed: exports go elsewhere."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WARMSTART_CACHE", str(tmp_path_factory.mktemp("tiny-cache")))
+        return train(str(shapes), TINY, TrainSettings(runs=tmp_path_factory.mktemp("tiny-runs"), report=False))
