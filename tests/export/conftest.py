@@ -1,12 +1,15 @@
 """A run small enough to be exported many times: random weights, and a head on the first stages."""
 
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 import torch
+from export_examples import Exporting
 
 from warmstart.records import Plan
+from warmstart.workflows.export import Export, ExportSettings, export
 from warmstart.workflows.outcome import Run
 from warmstart.workflows.settings import TrainSettings
 from warmstart.workflows.train import train
@@ -28,3 +31,19 @@ def tiny(shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("WARMSTART_CACHE", str(tmp_path_factory.mktemp("tiny-cache")))
         return train(str(shapes), TINY, TrainSettings(runs=tmp_path_factory.mktemp("tiny-runs"), report=False))
+
+
+@pytest.fixture(scope="session")
+def exporting(tiny: Run, tmp_path_factory: pytest.TempPathFactory) -> Exporting:
+    """Exports of `tiny`, each made once. int8 with --force: on five pictures one flip is more than the limit."""
+    home = tmp_path_factory.mktemp("exports")
+
+    @cache
+    def made(name: str, precision: str, *, resize_inside: bool = False) -> Export:
+        out = home / f"{name}-{precision}-{resize_inside}"
+        settings = ExportSettings(
+            format=name, precision=precision, resize_inside=resize_inside, out=out, force=precision == "int8"
+        )
+        return export(str(tiny.folder), settings)
+
+    return made

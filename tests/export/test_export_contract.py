@@ -2,14 +2,13 @@
 
 import json
 import shutil
-from collections.abc import Callable
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from export_examples import Exporting
 
 from drawn_shapes import draw_folder, draw_shape
 from warmstart.engines import openvino
@@ -17,11 +16,9 @@ from warmstart.errors import DataError, ModelFileError, ParityError, UnknownName
 from warmstart.export.formats import FORMATS
 from warmstart.model.predictor import Model
 from warmstart.runtime.predictor import open_exported
-from warmstart.workflows.export import Export, ExportSettings, export
+from warmstart.workflows.export import ExportSettings, export
 from warmstart.workflows.outcome import Run
 from warmstart.workflows.predict import load, open_trained, predict
-
-Exporting = Callable[..., Export]
 
 HERE = [
     (name, precision)
@@ -30,22 +27,6 @@ HERE = [
     if (name, precision) != ("openvino", "bf16") or "bf16" in openvino.precisions()
 ]
 NEAR = {"fp32": 1e-3, "fp16": 5e-3, "bf16": 0.05, "int8": 0.2}  # of probabilities
-
-
-@pytest.fixture(scope="session")
-def exporting(tiny: Run, tmp_path_factory: pytest.TempPathFactory) -> Exporting:
-    """Exports of `tiny`, each made once. int8 with --force: on five pictures one flip is more than the limit."""
-    home = tmp_path_factory.mktemp("exports")
-
-    @cache
-    def made(name: str, precision: str, *, resize_inside: bool = False) -> Export:
-        out = home / f"{name}-{precision}-{resize_inside}"
-        settings = ExportSettings(
-            format=name, precision=precision, resize_inside=resize_inside, out=out, force=precision == "int8"
-        )
-        return export(str(tiny.folder), settings)
-
-    return made
 
 
 @pytest.mark.parametrize(("name", "precision"), HERE)
