@@ -39,11 +39,14 @@ def exporting(tiny: Run, tmp_path_factory: pytest.TempPathFactory) -> Exporting:
     home = tmp_path_factory.mktemp("exports")
 
     @cache
-    def made(name: str, precision: str, *, resize_inside: bool = False) -> Export:
+    def made(name: str, precision: str, resize_inside: bool) -> Export:
         out = home / f"{name}-{precision}-{resize_inside}"
         settings = ExportSettings(
             format=name, precision=precision, resize_inside=resize_inside, out=out, force=precision == "int8"
         )
         return export(str(tiny.folder), settings)
 
-    return made
+    def asked(name: str, precision: str, *, resize_inside: bool = False) -> Export:
+        return made(name, precision, resize_inside)
+
+    return asked
