@@ -202,30 +202,43 @@ def speed(options: argparse.Namespace, console: Console) -> dict[str, Any]:
         }
         servers = {name: (port, "/predict" if name == "plain" else path) for name, port in zip(commands, ports, strict=True)}
         with ExitStack() as stack:
+            pids = {}
             for name, command in commands.items():  # one after the other: the first to come converts the graph
-                stack.enter_context(running(command))
+                pids[name] = stack.enter_context(running(command)).pid
                 wait_for(servers[name][0])
             for port, where in servers.values():
                 measured(port, where, options.pictures, max(clients), seconds=2)
             for _ in range(options.rounds):
                 for count in clients:
                     for name, (port, where) in servers.items():
+                        before = processor_seconds(pids[name])
                         result = measured(port, where, options.pictures, count, seconds=options.seconds)
-                        rows.setdefault((name, count), []).append({**result, "load": os.getloadavg()[0]})
+                        cpu_ms = 1000 * (processor_seconds(pids[name]) - before) / result["requests"]
+                        rows.setdefault((name, count), []).append({**result, "cpu_ms": cpu_ms, "load": os.getloadavg()[0]})
     table = Table(title=f"{machine.cores()} cores; {options.rounds} rounds of {options.seconds:g} s, medians")
-    for column in ("clients", "server", "requests/s", "p50 ms", "p99 ms", "failed", "× plain", "load average"):
+    for column in ("clients", "server", "requests/s", "p50 ms", "p99 ms", "CPU ms", "failed", "× plain", "load average"):
         table.add_column(column, justify="left" if column == "server" else "right")
     summary = []
     for count in clients:
         plain = statistics.median(r["per_second"] for r in rows["plain", count])
         for name in ("batched", "one by one", "plain"):
             runs = rows[name, count]
-            middle = {key: statistics.median(r[key] for r in runs) for key in ("per_second", "p50_ms", "p99_ms", "load")}
+            middle = {
+                key: statistics.median(r[key] for r in runs) for key in ("per_second", "p50_ms", "p99_ms", "cpu_ms", "load")
+            }
             failed = sum(r["failed"] for r in runs)
             summary.append(
                 {"clients": count, "server": name, **middle, "failed": failed, "times_plain": middle["per_second"] / plain}
             )
-            cells = (count, name, f"{middle['per_second']:.1f}", f"{middle['p50_ms']:.0f}", f"{middle['p99_ms']:.0f}", failed)
+            cells = (
+                count,
+                name,
+                f"{middle['per_second']:.1f}",
+                f"{middle['p50_ms']:.0f}",
+                f"{middle['p99_ms']:.0f}",
+                f"{middle['cpu_ms']:.1f}",
+                failed,
+            )
             table.add_row(*map(str, cells), f"{middle['per_second'] / plain:.2f}", f"{middle['load']:.1f}")
     console.print(table)
     return {"plain": best, "rows": summary, "machine": machine.describe()}
@@ -247,6 +260,12 @@ def memory(options: argparse.Namespace, console: Console) -> dict[str, Any]:
     console.print("resident MB after 1,000 requests and then after every tenth: " + ", ".join(f"{p / 1e6:.1f}" for p in points))
     console.print(f"{options.requests:,} requests, {failed} failed, {seconds:.0f} s, load average {os.getloadavg()[0]:.1f}")
     return {"resident_bytes": points, "requests": options.requests, "failed": failed, "seconds": seconds}
+
+
+def processor_seconds(pid: int) -> float:
+    """That a process has used (Linux): on a machine with other work a fairer measure than requests a second."""
+    fields = Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def resident_bytes(pid: int) -> int:

@@ -82,13 +82,15 @@ def evidence_folder() -> Path:
 
 
 @contextmanager
-def calm_blas() -> Iterator[None]:
-    """Half the cores for numpy's matrix products.
+def calm_blas(threads: int | None = None) -> Iterator[None]:
+    """Half the cores, or so many threads, for numpy's matrix products.
 
     OpenBLAS's threads wait for each other by spinning: on two cores that also did something else,
     choosing a head took 17 s with two threads and 7 s with one (seen in different runs). On an idle machine two threads took 3 to 4 s.
+    Beside an engine one thread is right: after each small product of a prediction the other one spins for about 30 ms, which took
+    8 to 29 ms of processor time a picture, where the network takes 15 (EfficientNet-Lite0, 1,000 classes).
     """
     from threadpoolctl import threadpool_limits
 
-    with threadpool_limits(max(1, cores() // 2), user_api="blas"):
+    with threadpool_limits(threads or max(1, cores() // 2), user_api="blas"):
         yield

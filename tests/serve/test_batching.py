@@ -55,7 +55,7 @@ async def until_waiting(batcher: Batcher, pictures: int) -> None:
 
 def test_an_idle_engine_takes_the_first_at_once_and_then_all_that_came_meanwhile(decoders: ThreadPoolExecutor) -> None:
     model = Slow()
-    batcher = Batcher(model, Limits(batch=4), decoders)
+    batcher = Batcher(model, Limits(batch=4), decoders, calls=1)
 
     async def requests() -> list[list[Prediction | PictureError]]:
         first = asyncio.create_task(batcher.predict([("first", b"1")]))

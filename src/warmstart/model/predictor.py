@@ -106,7 +106,7 @@ class Model:
         size = self._pictures_per_batch(engine)
         batches = ((first, self._in_views(pixels[first : first + size])) for first in range(0, len(pixels), size))
         rows = dict(engine.map(batches))
-        answers = [answer for first in sorted(rows) for answer in self._answers(rows[first])]
+        answers = self._answers(np.concatenate([rows[first] for first in sorted(rows)])) if rows else []
         return [self._prediction(name, answer, limit) for name, answer in zip(names, answers, strict=True)]
 
     def probabilities(self, rows: np.ndarray) -> np.ndarray:

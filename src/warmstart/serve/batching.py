@@ -25,6 +25,9 @@ from warmstart.records import Prediction
 from warmstart.serve.problems import ApiError
 from warmstart.serve.settings import Limits
 
+# Calls of an engine at once: while one waits for its last picture, the next already has the cores that are free.
+CALLS = 2
+
 
 class Predictor(Protocol):
     """What the server needs of a model."""
@@ -65,6 +68,7 @@ class Batcher:
         decoders: ThreadPoolExecutor,
         *,
         on_batch: Callable[[int, float], None] = lambda pictures, seconds: None,
+        calls: int = CALLS,
     ) -> None:
         self.model = model
         self._limits, self._decoders, self._on_batch = limits, decoders, on_batch
@@ -73,8 +77,9 @@ class Batcher:
         self._under_way = 0
         self._closed = False
         self._per_second = 0.0
-        self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
-        self._thread.start()
+        self._threads = [threading.Thread(target=self._run, name="engine", daemon=True) for _ in range(calls)]
+        for thread in self._threads:
+            thread.start()
 
     @property
     def under_way(self) -> int:
@@ -110,7 +115,8 @@ class Batcher:
         with self._changed:
             self._closed = True
             self._changed.notify_all()
-        self._thread.join(timeout_s)
+        for thread in self._threads:
+            thread.join(timeout_s)
 
     def _take(self, pictures: Sequence[tuple[str, bytes]], coverage: float | None) -> list[Future[Prediction]]:
         waiting = [_Waiting(name, coverage) for name, _ in pictures]

@@ -1,11 +1,13 @@
 """Everything that a server holds between requests, put together in one place and taken apart in order."""
 
 import asyncio
+from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Annotated
 
 from fastapi import Depends, Request
 
+from warmstart import machine
 from warmstart.errors import UsageError
 from warmstart.serve.database import Database
 from warmstart.serve.datasets import Datasets
@@ -28,6 +30,8 @@ class State:
         self.tasks: set[asyncio.Task[None]] = set()
         home = settings.home
         self._lock = _own(home)
+        self._calm = ExitStack()
+        self._calm.enter_context(machine.calm_blas(1))  # the engine has the cores
         self.metrics = Metrics()
         self.models = Models(settings, runs=home / "runs", on_batch=self.metrics.on_batch)
         self.database = Database(home)
@@ -48,6 +52,7 @@ class State:
         self.explainer.close()
         self.models.close()
         self.database.close()
+        self._calm.close()
         unlock(self._lock)
 
 

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from warmstart import machine
 from warmstart.data.listing import find_pictures
 from warmstart.errors import DataError, ModelFileError
 from warmstart.evaluation.trust import Coverage
@@ -61,12 +62,13 @@ def predict(
     if not found and not problems:
         raise DataError(f"no picture found in {', '.join(pictures)}; expected files, folders with pictures, or globs")
     predictions = []
-    for done, result in enumerate(predictor.predict_each(found, coverage=coverage), 1):
-        if isinstance(result, Problem):
-            problems.append(result)
-        else:
-            predictions.append(result)
-        watcher.progress("predicting", done, len(found))
+    with machine.calm_blas(1):
+        for done, result in enumerate(predictor.predict_each(found, coverage=coverage), 1):
+            if isinstance(result, Problem):
+                problems.append(result)
+            else:
+                predictions.append(result)
+            watcher.progress("predicting", done, len(found))
     return Predictions(
         class_names=predictor.class_names,
         predictions=tuple(predictions),
