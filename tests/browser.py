@@ -113,7 +113,8 @@ class Browser:
         deadline = time.monotonic() + timeout_s
         while True:
             answer = self.send("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
-            if value := answer["result"].get("value") if "exceptionDetails" not in answer else None:
+            value = answer["result"].get("value") if "exceptionDetails" not in answer else None
+            if value or value == {}:  # which is all that comes of an element
                 return value
             assert time.monotonic() < deadline, (script, self.run("document.body.innerText"))
             time.sleep(0.1)

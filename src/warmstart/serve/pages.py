@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from fastapi import APIRouter, Request
-from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Response
 from fastapi.routing import APIRoute
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
@@ -84,6 +84,12 @@ def home(server: Server) -> HTMLResponse:
         piles=server.piles.all(),
         roots=[str(root) for root in server.settings.roots],
     )
+
+
+@router.get("/favicon.ico")
+def icon() -> FileResponse:
+    """For pages that name none, such as reports."""
+    return FileResponse(STATIC / "icon.svg", media_type="image/svg+xml")
 
 
 @router.get("/datasets/{dataset}")
