@@ -11,7 +11,7 @@ setup: $(STAMP)
 $(STAMP): pyproject.toml
 	@echo "Setting up $(VENV): downloads about 3 GB and takes about 6 GB on disk (PyTorch's ordinary build brings CUDA libraries along)."
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[demo,serve,dev]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[demo,export,serve,dev]"
 	@touch $@
 
 check: $(STAMP)
@@ -25,7 +25,7 @@ format: $(STAMP)
 	$(BIN)/ruff check --fix src tests benchmarks
 
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 demo: $(STAMP)
 	$(BIN)/warmstart demo

@@ -1,6 +1,11 @@
-"""Every test has a cache folder of its own, so none sees what another (or the user) has stored."""
+"""Every test has a cache folder of its own, so none sees what another (or the user) has stored.
+
+Compiled graphs and engine proofs, functions of what they are named after, are shared by all tests of a process: making them took half of
+the time of the suite.
+"""
 
 import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,6 +13,7 @@ import pytest
 from hypothesis import settings as hypothesis_settings
 
 from drawn_shapes import draw_folder
+from warmstart import machine
 from warmstart.records import Plan
 
 if TYPE_CHECKING:
@@ -23,6 +29,14 @@ hypothesis_settings.load_profile("patient")
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WARMSTART_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _shared_graphs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    graphs = tmp_path_factory.mktemp("graphs")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(machine, "graphs_folder", lambda: graphs)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -55,6 +69,12 @@ def trained(shapes: Path, trained_cache: Path, tmp_path_factory: pytest.TempPath
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("WARMSTART_CACHE", str(trained_cache))
         return train(str(shapes), SMALL, TrainSettings(runs=tmp_path_factory.mktemp("runs")))
+
+
+@pytest.fixture(scope="session")
+def warm_copy(trained: "Run", trained_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Path]:
+    """Makes a cache as it is after `trained`, for a fixture that lives longer than a test: no graph is converted again."""
+    return lambda: Path(shutil.copytree(trained_cache, tmp_path_factory.mktemp("warm") / "cache"))
 
 
 @pytest.fixture

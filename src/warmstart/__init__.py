@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from warmstart.api import doctor as doctor
     from warmstart.api import evaluate as evaluate
     from warmstart.api import explain as explain
+    from warmstart.api import export as export
     from warmstart.api import filters as filters
     from warmstart.api import inspect as inspect
     from warmstart.api import report as report
@@ -39,9 +40,9 @@ if TYPE_CHECKING:
     from warmstart.errors import WarmstartError as WarmstartError
     from warmstart.model.features import FeatureExtractor as FeatureExtractor
     from warmstart.model.predictor import Model as Model
-    from warmstart.model.predictor import load as load
     from warmstart.records import Plan as Plan
     from warmstart.records import Prediction as Prediction
+    from warmstart.workflows.predict import load as load
 
 _HOME = {
     "Backbone": "backbones.chain",
@@ -54,11 +55,12 @@ _HOME = {
     "doctor": "api",
     "evaluate": "api",
     "explain": "api",
+    "export": "api",
     "filters": "api",
     "freeze": "backbones.freezing",
     "frozen_table": "backbones.freezing",
     "inspect": "api",
-    "load": "model.predictor",
+    "load": "workflows.predict",
     "load_backbone": "backbones.weights",
     "replace_classifier": "backbones.freezing",
     "report": "api",

@@ -11,6 +11,7 @@ from warmstart.workflows import compare as _compare
 from warmstart.workflows import doctor as _doctor
 from warmstart.workflows import evaluate as _evaluate
 from warmstart.workflows import explain as _explain
+from warmstart.workflows import export as _export
 from warmstart.workflows import filters as _filters
 from warmstart.workflows import inspect as _inspect
 from warmstart.workflows import outcome as _outcome
@@ -31,11 +32,14 @@ def train(
     budget_s: float | None = None,
     fixes: str | Path | None = None,
     group_duplicates: bool | None = None,
+    heat_maps: bool = True,
+    findings: bool = True,
     quiet: bool = False,
 ) -> _outcome.Run:
     """Train on a folder, manifest, list of (path, class name) or DataFrame with path and label; see `workflows.train.train`.
 
     Without a plan: a head on the frozen network, then what the advice has that fits ``budget_s`` (120 if not given).
+    heat_maps, findings: whether the report shows where the model looked and what is wrong with the data; both take seconds.
     """
     settings = TrainSettings(
         exclude=exclude,
@@ -45,6 +49,8 @@ def train(
         budget_s=budget_s,
         fixes=None if fixes is None else Path(fixes),
         group_duplicates=group_duplicates,
+        heat_maps=heat_maps,
+        findings=findings,
     )
     with nullcontext(Nobody()) if quiet else Terminal() as watcher:
         return _train.train(data, plan or Plan(cut=_train.ADVISED), settings, watcher=watcher)
@@ -59,10 +65,23 @@ def compare(
     exclude: tuple[str, ...] = (),
     runs: str | Path = "runs",
     download: bool = False,
+    fixes: str | Path | None = None,
+    group_duplicates: bool | None = None,
+    heat_maps: bool = True,
+    findings: bool = True,
     quiet: bool = False,
 ) -> _compare.Comparison:
     """Several plans by short names ('frozen', 'stage5', 'full@128') or as name → Plan; see `workflows.compare.compare`."""
-    settings = TrainSettings(exclude=exclude, runs=Path(runs), download=download, budget_s=budget_s)
+    settings = TrainSettings(
+        exclude=exclude,
+        runs=Path(runs),
+        download=download,
+        budget_s=budget_s,
+        fixes=None if fixes is None else Path(fixes),
+        group_duplicates=group_duplicates,
+        heat_maps=heat_maps,
+        findings=findings,
+    )
     with nullcontext(Nobody()) if quiet else Terminal() as watcher:
         return _compare.compare(data, plans, plan, settings, watcher=watcher)
 
@@ -122,9 +141,38 @@ def doctor(
     return diagnosis
 
 
-def report(run: str | Path) -> _report.Report:
+def export(
+    model: str | Path,
+    to: str = "onnx",
+    precision: str = "fp32",
+    *,
+    resize_inside: bool = False,
+    out: str | Path | None = None,
+    pictures: str | Path | None = None,
+    data: str | Path | None = None,
+    proof_pictures: int = 1000,
+    force: bool = False,
+    download: bool = False,
+    quiet: bool = False,
+) -> _export.Export:
+    """Write a model as one file for other programs, proved on held-out pictures; see `workflows.export.export`."""
+    settings = _export.ExportSettings(
+        format=to,
+        precision=precision,
+        resize_inside=resize_inside,
+        out=None if out is None else Path(out),
+        pictures=None if pictures is None else str(pictures),
+        data=None if data is None else str(data),
+        proof_pictures=proof_pictures,
+        force=force,
+    )
+    with nullcontext(Nobody()) if quiet else Terminal() as watcher:
+        return _export.export(str(model), settings, download=download, watcher=watcher)
+
+
+def report(run: str | Path, *, heat_maps: bool = True) -> _report.Report:
     """Write a run's or a comparison's report.html again; see `workflows.report.report`."""
-    return _report.report(Path(run))
+    return _report.report(Path(run), heat_maps=heat_maps)
 
 
 def inspect(data: Any, *, exclude: tuple[str, ...] = (), quiet: bool = False) -> _inspect.Inspection:

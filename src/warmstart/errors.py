@@ -7,7 +7,8 @@
         ├── DataError              a folder, manifest or label
         ├── PictureError           one picture; ``kind`` says in which way
         ├── BackboneError          a backbone, its weights or a cut
-        ├── ModelFileError         a saved model: damaged, foreign, or too new
+        ├── ModelFileError         a saved model or exported file: damaged, foreign, or too new
+        ├── ParityError            an export that does not say what the model says
         └── StoreError             the cache on disk: full, damaged, on a network drive
 
 A message says what was found, what was expected and how to put it right. The edges (`cli`, `serve`) turn the class into an
@@ -64,6 +65,10 @@ class BackboneError(InputError):
 
 class ModelFileError(InputError):
     """A model folder that is damaged, not ours, or of a newer format."""
+
+
+class ParityError(InputError):
+    """An exported file that does not say what the model says, or that no picture could be shown on."""
 
 
 class StoreError(InputError):

@@ -225,6 +225,7 @@ class RunRecord:
     trust: Mapping[str, Any] = field(
         default_factory=dict
     )  # what calibrated the model, and what its sets and novelty did on test
+    parity: Mapping[str, Any] = field(default_factory=dict)  # what the engine says of held-out files against float32 PyTorch
     parameters: Mapping[str, Any] = field(default_factory=dict)  # how many the network has, and how many of them were trained
     versions: Mapping[str, str] = field(default_factory=dict)
     machine: Mapping[str, Any] = field(default_factory=dict)

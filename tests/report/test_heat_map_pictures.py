@@ -9,7 +9,8 @@ from PIL import Image
 from warmstart.explain.feature_maps import FeatureMaps
 from warmstart.explain.filters import Filters
 from warmstart.report.feature_maps import draw_depth, draw_feature_maps, draw_filters
-from warmstart.report.heat_maps import draw_heat_map, draw_neighbours, overlay
+from warmstart.report.heat_maps import draw_heat_map, draw_neighbours
+from warmstart.report.overlay import colours, overlay
 
 WINDOW = (10.0, 0.0, 50.0, 40.0)
 
@@ -77,3 +78,11 @@ def test_filters_and_maps_are_tiles_with_their_channels_named(picture: np.ndarra
     assert ("channel 19" in text, "channel 4<" in text, "channel 3<" in text) == (True, True, False)
     _, svg = draw_depth(picture, [maps] * 10, folder=tmp_path)
     assert svg.read_text("utf-8").count("20×4×4") == 10
+
+
+def test_colours_are_the_upper_three_quarters_of_inferno() -> None:
+    import matplotlib
+
+    share = np.linspace(0, 1, 256)
+    theirs = matplotlib.colormaps["inferno"](0.25 + 0.75 * share)[:, :3] * 255
+    assert np.abs(colours(share) - theirs).max() < 5

@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 from dataclasses import replace
+from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,12 @@ from warmstart.records import Plan
 from warmstart.report import page as page_module
 from warmstart.report.pictures import NAMES, NUMBERS, read_pictures, write_pictures
 from warmstart.workflows.compare import compare
-from warmstart.workflows.report import report
+from warmstart.workflows.explain import explain
+from warmstart.workflows.report import report as report_with_heat_maps
 from warmstart.workflows.settings import TrainSettings
-from warmstart.workflows.train import Run
+from warmstart.workflows.train import Run, train
+
+report = partial(report_with_heat_maps, heat_maps=False)  # they have tests of their own
 
 
 @pytest.fixture
@@ -166,9 +170,34 @@ def test_pictures_that_are_gone_are_counted_and_have_placeholders(
     assert sorted(without) == ["circle/0.png", "circle/1.jpg"]
 
 
+def test_pictures_are_found_from_another_working_folder(
+    shapes: Path, warm_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(shapes.parent)
+    run = train(shapes.name, Plan(image_size_px=64), TrainSettings(runs=tmp_path / "runs", report=False))
+    assert run.record.data["source"] == shapes.name
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    made = report_with_heat_maps(run.folder)
+    assert (made.unreadable, made.thumbnails) == (0, 24)
+    html = (run.folder / "report.html").read_text("utf-8")
+    assert "Grad-CAM at stage" in html
+    assert f"warmstart doctor {shapes}" in html
+    found = explain(str(run.folder), shapes / "circle" / "0.png")
+    assert len(found.neighbours) == 5
+    # A run from before warmstart noted the folder, and one whose folder is gone, are read as they were named.
+    for change_folder in (lambda data: data.pop("working_folder", None), lambda data: data.update(working_folder="/nowhere")):
+        change(run.folder, lambda record, edit=change_folder: edit(record["data"]))
+        assert report(run.folder).unreadable == 24
+        monkeypatch.chdir(shapes.parent)
+        assert report(run.folder).unreadable == 0
+        monkeypatch.chdir(elsewhere)
+
+
 def test_what_does_not_fit_is_left_out_and_counted(run_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     full = page_module.Thumbnails
-    monkeypatch.setattr(page_module, "Thumbnails", lambda: full(budget_bytes=12_000))
+    monkeypatch.setattr(page_module, "Thumbnails", lambda **more: full(budget_bytes=12_000, **more))
     made = report(run_folder)
     assert 0 < made.thumbnails < 24
     assert made.thumbnails + made.without_room == 24
@@ -187,14 +216,52 @@ def test_advice_forecast_findings_and_problems_are_shown_where_they_are(run_fold
         record["data"]["problems"] = [{"path": "x", "kind": "truncated", "message": "x.jpg <b>ends early</b>"}]
 
     change(run_folder, add)
-    findings = [{"kind": "near-duplicate", "message": "a & b", "paths": ["a.png", "b.png"]}, "no finding"]
+    findings = [{"kind": "near-duplicate", "message": "a & <u>b", "paths": ["a.png", "b.png"]}, "no finding"]
     (run_folder / "doctor.json").write_text(json.dumps({"findings": findings}), "utf-8")
     report(run_folder)
     text = page(run_folder).text
-    for shown in ("What can be read at each stage", "forecast", "12.2", "x.jpg <b>ends early</b>", "near-duplicate", "a & b"):
+    for shown in (
+        "What can be read at each stage",
+        "forecast",
+        "12.2",
+        "x.jpg <b>ends early</b>",
+        "near-duplicate",
+        "a & <u>b",
+    ):
         assert shown in text
-    assert "b" in page(run_folder).tags  # our own
+    assert "u" not in page(run_folder).tags
     assert "warmstart advise" not in text.split("What should I do next")[1]
+
+
+def test_findings_stand_by_kind_with_their_pictures_and_the_way_to_a_list_of_fixes(run_folder: Path, shapes: Path) -> None:
+    paths = sorted(str(path) for path in shapes.rglob("*.*"))
+    labels = [{"kind": "label", "message": f"called circle {i}", "paths": [path]} for i, path in enumerate(paths[:20])]
+    copies = {"kind": "copy", "message": "the same bytes", "paths": paths[:6]}
+    of_class = {"kind": "class", "message": "circle has few", "suggestion": "collect more", "paths": []}
+    document = {"findings": [*labels, of_class, copies], "notes": ["odd shapes were not looked for"]}
+    (run_folder / "doctor.json").write_text(json.dumps(document), "utf-8")
+    report(run_folder)
+    text = page(run_folder).text
+    assert text.index("Exact copies 1") < text.index("Labels to check 20") < text.index("Classes 1")
+    assert "The first 12 are shown" in text
+    assert "2 more not shown" in text
+    assert "circle has few; collect more" in text
+    assert "Odd shapes were not looked for." in text
+    assert f"warmstart doctor {shapes} --fix-list fixes.csv" in text
+    html = (run_folder / "report.html").read_text("utf-8")
+    shown = re.findall(r'<figure data-picture="(\d+)" data-name><figcaption>called circle (\d+)', html)
+    names = [name for name, *_ in table(run_folder)["pictures"]]
+    assert [(shapes / names[int(number)], int(i)) for number, i in shown] == [(Path(paths[i]), i) for i in range(12)]
+
+
+def test_a_run_that_looked_for_nothing_says_so_and_one_that_found_nothing_too(run_folder: Path) -> None:
+    (run_folder / "doctor.json").write_text(json.dumps({"findings": []}), "utf-8")
+    report(run_folder)
+    assert "Nothing among what was looked for" in page(run_folder).text
+    for content in ("", "[]", "{}", '{"findings": 3}'):
+        (run_folder / "doctor.json").write_text(content, "utf-8")
+        report(run_folder)
+        assert "were not looked for in this run" in page(run_folder).text
 
 
 def test_names_are_text_wherever_they_stand(run_folder: Path) -> None:

@@ -3,14 +3,16 @@
 import itertools
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from browser import Browser, find_browser
+from browser import Browser
 
 from drawn_shapes import draw_folder
-from warmstart.records import Plan
+from warmstart.data.listing import read_listing
+from warmstart.records import Listing, Plan
 from warmstart.workflows.report import report
 from warmstart.workflows.run_folder import new_run_folder
 from warmstart.workflows.settings import TrainSettings
@@ -18,19 +20,10 @@ from warmstart.workflows.train import train
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    program = find_browser()
-    if program is None:
-        pytest.skip("no Chromium is installed here; get one with: apt-get install chromium")
-    with Browser(program, tmp_path_factory.mktemp("profile")) as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
-def shapes_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def shapes_report(warm_copy: Callable[[], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Of a model that makes mistakes: half of the circles are called squares."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("WARMSTART_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("WARMSTART_CACHE", str(warm_copy()))
         folder = tmp_path_factory.mktemp("mixed") / "shapes"
         draw_folder(folder, per_class=24)
         for path in (folder / "circle").iterdir():
@@ -43,27 +36,33 @@ def shapes_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def clothing_report(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def clothing_report(shared_data: Path, warm_copy: Callable[[], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of a tenth of the photographs, with their own splits and classes: every page has them all, only fewer of each."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("WARMSTART_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("WARMSTART_CACHE", str(warm_copy()))
         plan = Plan(image_size_px=64, taps="pooled")  # small and with one set of taps, so that it takes seconds
-        return train(str(shared_data), plan, TrainSettings(runs=tmp_path_factory.mktemp("runs"))).folder / "report.html"
+        return (
+            train(every_tenth(read_listing(str(shared_data))), plan, TrainSettings(runs=tmp_path_factory.mktemp("runs"))).folder
+            / "report.html"
+        )
+
+
+def every_tenth(listing: Listing) -> Listing:
+    return replace(listing, examples=listing.examples[::10])
 
 
 @pytest.fixture(scope="module")
-def demo_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def demo_report(warm_copy: Callable[[], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     from warmstart.workflows.demo import solar_cells
 
     pytest.importorskip("elpv_dataset", reason="the demo's pictures are not installed")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("WARMSTART_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("WARMSTART_CACHE", str(warm_copy()))
         listing, strata = solar_cells()
         plan = Plan(image_size_px=64, resize="squash", taps="pooled", positive="defective", fractions=(0.75, 0.0, 0.25))
         runs = tmp_path_factory.mktemp("runs")
-        return (
-            train(listing, plan, TrainSettings(runs=runs), strata=strata, folder=new_run_folder(runs, "demo")).folder
-            / "report.html"
-        )
+        folder = new_run_folder(runs, "demo")
+        return train(every_tenth(listing), plan, TrainSettings(runs=runs), strata=strata, folder=folder).folder / "report.html"
 
 
 PAGES = ["shapes_report", "clothing_report", "demo_report"]
@@ -129,6 +128,21 @@ def test_the_map_tells_the_picture_that_is_pointed_at_and_the_arrow_keys_walk(pa
     )
 
 
+def test_heat_maps_and_findings_are_shown_and_large_enough_to_be_judged_by(page: Path, browser: Browser) -> None:
+    for width in (390, 1280):
+        browser.open(page, width=width)
+        maps = browser.run(
+            "[...document.querySelectorAll('.look img')].map(i => [i.complete && i.naturalWidth, i.clientWidth])"
+        )
+        assert len(maps) >= 2  # on a busy machine the time lasts for one picture
+        assert all(loaded and shown >= 80 for loaded, shown in maps)
+        found = browser.run(
+            "[...document.querySelectorAll('#data figure[data-picture] img')].map(i => i.complete && i.naturalWidth)"
+        )
+        assert found
+        assert all(found)
+
+
 def test_what_can_be_seen_can_also_be_read_aloud(page: Path, browser: Browser) -> None:
     browser.open(page, width=1280)
     assert browser.run("document.documentElement.lang") == "en"
@@ -183,7 +197,7 @@ def test_text_has_the_contrast_that_wcag_asks_for(shapes_report: Path, browser: 
     assert browser.run(CONTRAST) == []
 
 
-def test_a_class_named_like_a_script_runs_nothing(browser: Browser, tmp_path: Path) -> None:
+def test_a_class_named_like_a_script_runs_nothing(browser: Browser, warm_cache: Path, tmp_path: Path) -> None:
     folder = tmp_path / "<b>data"
     name = "<script>window.bad=1<∕script>"  # a slash proper cannot stand in a folder's name
     draw_folder(tmp_path / "plain", per_class=8)

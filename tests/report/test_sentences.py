@@ -32,7 +32,7 @@ def record(**changes: Any) -> dict[str, Any]:
 def said(of: dict[str, Any], **also: Any) -> str:
     return " | ".join(
         f"{step.text} {step.command or ''}"
-        for step in sentences.next_steps(of, **{"findings": 0, "compared": False, "source": "my pets"} | also)
+        for step in sentences.next_steps(of, **{"findings": None, "compared": False, "source": "my pets"} | also)
     )
 
 
@@ -98,10 +98,17 @@ def test_next_steps_begin_with_the_data_and_end_with_the_use_of_the_model() -> N
 
 
 def test_what_was_done_is_not_advised_and_commands_need_a_place() -> None:
-    done = said(record(advice={"case": "x"}), findings=3, compared=True)
+    done = said(record(advice={"case": "x"}), findings=(), compared=True)
     assert not [verb for verb in ("doctor", "advise", "compare") if f"warmstart {verb}" in done]
     assert "warmstart doctor" not in said(record(), source=None)
     assert "Look for wrong labels" in said(record(), source=None)
+
+
+def test_findings_lead_to_a_list_of_fixes() -> None:
+    text = said(record(), findings=({}, {}, {}))
+    assert "(here 3)" in text
+    assert "warmstart doctor 'my pets' --fix-list fixes.csv" in text
+    assert "--fix-list" not in said(record(), findings=({},), source=None)
 
 
 def test_a_small_test_is_called_so() -> None:

@@ -7,17 +7,22 @@ from contextlib import contextmanager
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
 
-from drawn_shapes import draw_folder
+from drawn_shapes import draw_folder, set_back
+from photograph import photograph
 from warmstart.cli import advice_tables
 from warmstart.errors import BackboneError, DataError, UnknownNameError, UsageError
 from warmstart.records import Plan, to_json
+from warmstart.workflows import advise as advise_module
 from warmstart.workflows import dataset as dataset_module
+from warmstart.workflows import train as train_module
 from warmstart.workflows.advise import Advised, advise
 from warmstart.workflows.dataset import Dataset
+from warmstart.workflows.probe import Extracted
 from warmstart.workflows.run_folder import read_plan
 from warmstart.workflows.settings import TrainSettings
 from warmstart.workflows.train import train
@@ -52,6 +57,32 @@ def test_the_plan_file_is_the_plan_and_runs_without_computing_a_picture_again(
     monkeypatch.setenv("WARMSTART_CACHE", str(tmp_path / "cache"))
     run = train(str(shapes), plan, TrainSettings(runs=tmp_path / "runs"))
     assert run.record.cache.misses == 0
+
+
+def test_pictures_are_split_as_train_splits_them_also_where_near_copies_stay_together(
+    tmp_path: Path, warm_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = draw_folder(tmp_path / "data", 8)
+    for number in range(6):  # the split would divide some of these pairs
+        scene = photograph(number)
+        scene.save(folder / "circle" / f"scene-{number}.png")
+        scene.resize((180, 234)).save(folder / "circle" / f"smaller-{number}.jpg", quality=92)
+    set_back(folder)
+    seen: list[dict[str, Any]] = []
+
+    def note(_ready: object, extracted: Extracted, *_: object, **_more: object) -> None:
+        """Instead of what comes after the split."""
+        seen.append(extracted.dataset.summary())
+        raise InterruptedError
+
+    monkeypatch.setattr(advise_module, "advised", note)
+    monkeypatch.setattr(train_module, "probed", note)
+    for verb in (advise, train):
+        with pytest.raises(InterruptedError):
+            verb(str(folder), SMALL, TrainSettings(runs=tmp_path / "runs"))
+    of_advice, of_train = seen
+    assert of_advice["kept_together"] > 0
+    assert of_advice == of_train  # with the fingerprint, over the split of every picture
 
 
 def test_two_dozen_pictures_get_a_frozen_plan(advised: tuple[Advised, Path, Path]) -> None:

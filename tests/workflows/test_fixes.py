@@ -1,7 +1,9 @@
 """Lists of fixes: what the doctor writes, what a person may change in it, and what is said when it does not fit."""
 
 import csv
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -9,8 +11,13 @@ from drawn_shapes import draw_folder
 from warmstart.data.listing import read_listing
 from warmstart.errors import DataError, UsageError
 from warmstart.inspection.findings import Finding
-from warmstart.records import Listing
+from warmstart.records import Listing, Plan
+from warmstart.workflows import advise as advise_module
+from warmstart.workflows import compare as compare_module
+from warmstart.workflows import lr_find as lr_find_module
+from warmstart.workflows import train as train_module
 from warmstart.workflows.fixes import COLUMNS, apply_fixes, write_fix_list
+from warmstart.workflows.settings import TrainSettings
 
 
 @pytest.fixture
@@ -132,3 +139,54 @@ def test_an_empty_file_no_file_and_a_list_that_leaves_one_class(listing: Listing
     with pytest.raises(UsageError, match="cannot be written"):
         write_fix_list(tmp_path / "no" / "folder.csv", (), {})
     assert apply_fixes(listing, fixes(tmp_path)).examples == listing.examples
+
+
+class Reached(Exception):  # noqa: N818 - no error
+    """A verb has come as far as the test wants it to."""
+
+
+@pytest.mark.parametrize(
+    ("module", "begin", "verb"),
+    [
+        (compare_module, "_run", lambda data, of: compare_module.compare(data, ("frozen",), settings=replace(of, budget_s=60))),
+        (lr_find_module, "probe", lambda data, of: lr_find_module.lr_find(data, Plan(cut="stage6"), of)),
+        (advise_module, "prepare", lambda data, of: advise_module.advise(data, settings=of)),
+        (train_module, "prepare", lambda data, of: train_module.train(data, settings=of)),
+    ],
+    ids=["compare", "lr-find", "advise", "train"],
+)
+def test_every_verb_that_learns_takes_the_list_before_anything_else(
+    module: Any, begin: str, verb: Any, listing: Listing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b, *_ = (example.path for example in listing.examples)
+    file = fixes(tmp_path, f"{a},drop,", f"{b},relabel,square")
+    met: list[Listing] = []
+
+    def met_with(*arguments: Any, **_more: Any) -> None:
+        met.extend(each for each in arguments if isinstance(each, Listing))
+        raise Reached
+
+    monkeypatch.setattr(module, begin, met_with)
+    with pytest.raises(Reached):
+        verb(listing.source, TrainSettings(fixes=file, runs=tmp_path / "runs"))
+    assert met == [apply_fixes(listing, file)]
+
+
+def test_a_comparison_that_goes_on_takes_the_same_list(
+    listing: Listing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = fixes(tmp_path, f"{listing.examples[0].path},drop,")
+    met: list[Listing] = []
+
+    def stop(_folder: Path, met_with: Listing, *_: Any) -> None:
+        met.append(met_with)
+        raise Reached
+
+    monkeypatch.setattr(compare_module, "_run", stop)
+    runs = tmp_path / "runs"
+    with pytest.raises(Reached):
+        compare_module.compare(listing.source, ("frozen",), settings=TrainSettings(fixes=file, runs=runs, budget_s=60))
+    (folder,) = runs.iterdir()
+    with pytest.raises(Reached):
+        compare_module.resume(folder)
+    assert met[0].examples == met[1].examples == listing.examples[1:]

@@ -56,10 +56,16 @@ def run(tmp_path: Path) -> Callable[..., Run]:
 
 def test_a_run_folder_holds_plan_record_predictions_report_and_model(trained: Run, shapes: Path) -> None:
     folder = trained.folder
-    parts = ["model", "pictures.json", "pictures.safetensors", "plan.json", "predictions.csv", "report.html", "run.json"]
+    parts = ["doctor.json", "model", "pictures.json", "pictures.safetensors", "plan.json", "predictions.csv", "report.html", "run.json"]
     assert sorted(path.name for path in folder.iterdir()) == parts
     assert sorted(path.name for path in (folder / "model").iterdir()) == ["model.json", "model.safetensors"]
     record = json.loads((folder / "run.json").read_text("utf-8"))
+    parity = record["parity"]
+    assert (parity["format"], parity["proven"], parity["pictures"]) == (
+        record["engine"]["name"],
+        True,
+        record["scores"]["test"]["n"],
+    )
     assert record == json.loads(json.dumps(trained.record.to_dict()))
     assert json.loads((folder / "plan.json").read_text("utf-8")) == record["plan"] | {"forecast": record["forecast"]}
     assert record["forecast"]["seconds"].keys() == {"extract", "fit", "train", "total"}

@@ -11,7 +11,7 @@ B batch, C channels, H, W.
 
 from collections.abc import Iterable, Sequence
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import cast
 
 import torch
@@ -62,6 +62,7 @@ class Backbone:
     stages: tuple[Stage, ...]  # stem, stage1 … stageN, pooled; only pooled where nothing finer is proven
     dropout: tuple[Link, ...]  # between pooled and the classifier
     classifier: Classifier
+    _shapes: dict[int, dict[str, tuple[int, ...]]] = field(init=False, repr=False, compare=False, default_factory=dict)
 
     @property
     def cuts(self) -> tuple[str, ...]:
@@ -98,11 +99,16 @@ class Backbone:
         return tuple((name, widths[name]) for name in self.tap_names)
 
     def shapes(self, size_px: int | None = None) -> dict[str, tuple[int, ...]]:
-        """Cut → shape of one picture's activations there, (C, H, W) or (C,). Computed without touching a weight.
+        """Cut → shape of one picture's activations there, (C, H, W) or (C,). Computed once a size, without touching a weight.
 
         Raises BackboneError when the network does not work at that size.
         """
         size_px = size_px or self.spec.input_size_px
+        if size_px not in self._shapes:
+            self._shapes[size_px] = self._traced_shapes(size_px)
+        return dict(self._shapes[size_px])
+
+    def _traced_shapes(self, size_px: int) -> dict[str, tuple[int, ...]]:
         x = torch.empty(2, 3, size_px, size_px, device="meta")  # two: batch norm in train mode refuses one
         shapes: dict[str, tuple[int, ...]] = {"pixels": tuple(x.shape[1:])}
         for stage in self.stages:

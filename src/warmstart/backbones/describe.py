@@ -4,6 +4,7 @@
 norms, activations and pooling are not counted.
 """
 
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,27 +32,33 @@ def describe(backbone: Backbone, size_px: int | None = None) -> list[CutRow]:
     Raises BackboneError for a size at which the network does not work.
     """
     size_px = size_px or backbone.spec.input_size_px
-    shapes = backbone.shapes(size_px)
-    total = sum(_params(link) for link in backbone.links)
+    shapes, right = backbone.shapes(size_px), parameters_right(backbone)
+    total = right["pixels"]
     x = torch.empty(1, 3, size_px, size_px, device="meta")
-    left, flops = 0, 0
+    flops = 0
     rows = [CutRow(cut="pixels", alias="", shape=shapes["pixels"], params_left=0, params_right=total, gflops_left=0.0)]
     for stage in backbone.stages:
         for link in backbone.links[stage.start : stage.stop]:
             x, added = _run_counting(link.module, x)
             flops += added
-            left += _params(link)
         rows.append(
             CutRow(
                 cut=stage.name,
                 alias=stage.alias,
                 shape=shapes[stage.name],
-                params_left=left,
-                params_right=total - left,
+                params_left=total - right[stage.name],
+                params_right=right[stage.name],
                 gflops_left=flops / 1e9,
             )
         )
     return rows
+
+
+def parameters_right(backbone: Backbone) -> dict[str, int]:
+    """Cut → parameters of the links right of it, left to right; the classifier's are not counted."""
+    left = list(itertools.accumulate((_params(link) for link in backbone.links), initial=0))
+    stops = {"pixels": 0} | {stage.name: stage.stop for stage in backbone.stages}
+    return {cut: left[-1] - left[stop] for cut, stop in stops.items()}
 
 
 def _params(link: Link) -> int:

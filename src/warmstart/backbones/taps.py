@@ -87,6 +87,15 @@ def tapped(backbone: Backbone, *, mean: Sequence[float] | None = None, std: Sequ
     return TappedPrefix(_normalise(backbone, mean, std), stages, backbone.tap_names).eval()
 
 
+def tapped_only(backbone: Backbone, taps: Sequence[str]) -> TappedPrefix:
+    """The backbone up to the last of ``taps``, with these taps in this order, in eval mode: what a head that reads them needs."""
+    names = [stage.name for stage in backbone.stages]
+    # The maximum of the last map is taken before 'pooled', or after the last stage where there is no such stage.
+    last = max(names.index(tap) if tap in names else len(names) - 1 for tap in taps)
+    stages = [(stage.name, sequence(backbone.links[stage.start : stage.stop])) for stage in backbone.stages[: last + 1]]
+    return TappedPrefix(_normalise(backbone, None, None), stages, tuple(taps)).eval()
+
+
 def tapped_up_to(backbone: Backbone, cut: str, tap_names: tuple[str, ...]) -> nn.Module:
     """uint8 (B, 3, H, W) → float32 (B, P + C·H·W): ``tap_names`` of the prefix, then its activations at the cut, flattened.
 

@@ -32,6 +32,8 @@ def advise(
     seed: o.Seed = 0,
     exclude: o.Exclude = None,
     download: o.Download = False,
+    fixes: o.Fixes = None,
+    group_duplicates: o.GroupDuplicates = None,
     as_json: o.Json = False,
 ) -> None:
     """Measure how much data there is and how much of the network it uses, then say where to cut, why, and how long it takes.
@@ -43,7 +45,11 @@ def advise(
 
     plan = Plan(backbone=backbone, image_size_px=image_size, resize=resize.value, fractions=o.shares(split), seed=seed)
     settings = TrainSettings(
-        exclude=tuple(exclude or ()), download=download, budget_s=o.seconds(budget) if budget is not None else None
+        exclude=tuple(exclude or ()),
+        download=download,
+        fixes=fixes,
+        group_duplicates=group_duplicates,
+        budget_s=o.seconds(budget) if budget is not None else None,
     )
     with Terminal() as terminal:
         result = advise_workflow(

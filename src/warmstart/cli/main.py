@@ -13,8 +13,21 @@ from typing import Annotated, Any
 
 import typer
 
-from warmstart.cli import advice, doctor, explain, serving, tables, training, training_tables
-from warmstart.cli.options import Data, Download, Exclude, Json, ModelFolder, Runs, Views, give, names, seconds, size_bytes
+from warmstart.cli import advice, doctor, explain, export, serving, tables, training, training_tables
+from warmstart.cli.options import (
+    Data,
+    Download,
+    Exclude,
+    HeatMaps,
+    Json,
+    ModelFolder,
+    Runs,
+    Views,
+    give,
+    names,
+    seconds,
+    size_bytes,
+)
 from warmstart.cli.terminal import Terminal, printable, stderr
 from warmstart.errors import InputError, UsageError
 from warmstart.machine import process_seconds
@@ -59,6 +72,7 @@ app.command()(advice.advise)
 app.command()(explain.explain)
 app.command()(explain.filters)
 app.command()(doctor.doctor)
+app.command()(export.export)
 app.command()(serving.serve)
 
 
@@ -113,12 +127,13 @@ def evaluate(
 @app.command()
 def report(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder, or the folder of a comparison.")],
+    heat_maps: HeatMaps = True,
     as_json: Json = False,
 ) -> None:
     """Write a run's report.html again, for example after a change to its pictures."""
     from warmstart.workflows.report import report as report_workflow
 
-    result = report_workflow(run)
+    result = report_workflow(run, heat_maps=heat_maps)
     give(result.to_dict(), as_json, lambda: tables.report(result))
 
 

@@ -29,7 +29,7 @@ Data = Annotated[
 DataOrNot = Annotated[
     str | None, typer.Argument(metavar="DATA", help="Folder of class folders, or a CSV/TSV manifest with path and label.")
 ]
-ModelFolder = Annotated[str, typer.Argument(metavar="MODEL", help="Model or run folder, or imagenet:BACKBONE.")]
+ModelFolder = Annotated[str, typer.Argument(metavar="MODEL", help="Model or run folder, exported file, or imagenet:BACKBONE.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Exclude = Annotated[
     list[str] | None, typer.Option("--exclude", metavar="PATTERN", help="Leave out class folders or paths; repeatable.")
@@ -87,6 +87,19 @@ GroupDuplicates = Annotated[
     typer.Option(
         "--group-duplicates/--no-group-duplicates",
         help="Near copies of a picture stay on one side of the split. Default: where the data brings no split and some would not.",
+    ),
+]
+HeatMaps = Annotated[
+    bool,
+    typer.Option(
+        "--heat-maps/--no-heat-maps", help="Show in the report where the model looked, on a few test pictures: some 2 s."
+    ),
+]
+Findings = Annotated[
+    bool,
+    typer.Option(
+        "--findings/--no-findings",
+        help="Look for copies, doubtful labels and outliers when the run is done, for the report: at most some 10 s.",
     ),
 ]
 CacheSize = Annotated[

@@ -20,7 +20,7 @@ from warmstart.errors import UsageError
 from warmstart.evaluation.novelty import UNLIKE
 
 if TYPE_CHECKING:
-    from warmstart.model.trust import Coverage
+    from warmstart.evaluation.trust import Coverage
     from warmstart.records import RunRecord, Scores
     from warmstart.workflows.demo import Demo
     from warmstart.workflows.evaluate import Evaluation

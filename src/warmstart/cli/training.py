@@ -71,6 +71,8 @@ def train(
     cache_gb: o.CacheSize = None,
     fixes: o.Fixes = None,
     group_duplicates: o.GroupDuplicates = None,
+    heat_maps: o.HeatMaps = True,
+    findings: o.Findings = True,
     resume: Annotated[
         Path | None, typer.Option(metavar="RUN", help="Instead of DATA: go on with a run whose training was interrupted.")
     ] = None,
@@ -123,6 +125,8 @@ def train(
         store_bytes=o.size_bytes(cache_gb),
         fixes=fixes,
         group_duplicates=group_duplicates,
+        heat_maps=heat_maps,
+        findings=findings,
         budget_s=o.seconds(budget) if budget else None,
     )
     if cut is None:
@@ -164,6 +168,10 @@ def compare(
     runs: o.Runs = Path("runs"),
     strict: o.Strict = False,
     download: o.Download = False,
+    fixes: o.Fixes = None,
+    group_duplicates: o.GroupDuplicates = None,
+    heat_maps: o.HeatMaps = True,
+    findings: o.Findings = True,
     resume: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Instead of DATA: go on with a comparison that was interrupted.")
     ] = None,
@@ -196,7 +204,15 @@ def compare(
                 training=o.training_given(epochs, learning_rate, training),
             )
             settings = TrainSettings(
-                exclude=tuple(exclude or ()), runs=runs, strict=strict, download=download, budget_s=o.seconds(budget)
+                exclude=tuple(exclude or ()),
+                runs=runs,
+                strict=strict,
+                download=download,
+                fixes=fixes,
+                group_duplicates=group_duplicates,
+                heat_maps=heat_maps,
+                findings=findings,
+                budget_s=o.seconds(budget),
             )
             result = compare_workflow(data, o.names(plans), plan, settings, watcher=terminal)
     o.give(result.to_dict(), as_json, lambda: training_tables.compare(result))
@@ -223,6 +239,8 @@ def lr_find(
     exclude: o.Exclude = None,
     runs: o.Runs = Path("runs"),
     download: o.Download = False,
+    fixes: o.Fixes = None,
+    group_duplicates: o.GroupDuplicates = None,
     as_json: o.Json = False,
 ) -> None:
     """Find a learning rate: train a copy for a few steps under a growing rate, draw the curve, suggest one."""
@@ -244,7 +262,9 @@ def lr_find(
         batch_size=batch_size,
         training=o.training_given(None, None, training),
     )
-    settings = TrainSettings(exclude=tuple(exclude or ()), runs=runs, download=download)
+    settings = TrainSettings(
+        exclude=tuple(exclude or ()), runs=runs, download=download, fixes=fixes, group_duplicates=group_duplicates
+    )
     with Terminal() as terminal:
         result = workflow(data, plan, settings, lowest=lowest, highest=highest, steps=steps, watcher=terminal)
     o.give(result.to_dict(), as_json, lambda: training_tables.learning_rate(result))

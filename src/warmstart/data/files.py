@@ -54,3 +54,9 @@ def _unreachable(name: str, error: OSError | ValueError) -> PictureError:
         return PictureError("missing", f"{name!r} is a link that leads back to itself: remove it")
     reason = error.strerror if isinstance(error, OSError) else str(error)
     return PictureError("missing", f"{name!r} cannot be read ({reason}), expected a picture file: check the path and the disk")
+
+
+def found_again(path: str, working_folder: str | None) -> str:
+    """Where a file or folder is that was named while the process ran in ``working_folder``: there, or, if it is not, as it was named."""
+    there = os.path.join(working_folder or "", path)  # noqa: PTH118 - for every picture of a report
+    return there if os.path.exists(there) else path  # noqa: PTH110

@@ -17,9 +17,9 @@ from torch import Tensor
 
 from warmstart.data.views import undo_view
 from warmstart.errors import UsageError
-from warmstart.explain.head_in_torch import logits
 from warmstart.explain.heat_map import HeatMap, signed
 from warmstart.explain.subject import Pass, Subject, column_indices
+from warmstart.heads_in_torch import logits
 
 METHOD = "grad-cam"
 

@@ -23,6 +23,7 @@ from warmstart.engines.protocol import Engine
 from warmstart.errors import ModelFileError, PictureError, UnknownNameError, UsageError
 from warmstart.evaluation.calibration import softmax
 from warmstart.evaluation.conformal import prediction_sets
+from warmstart.evaluation.trust import Coverage, Trust
 from warmstart.extraction.ahead import chunks, map_ahead
 from warmstart.extraction.features import columns
 from warmstart.extraction.prefixes import prefix_key
@@ -30,7 +31,6 @@ from warmstart.extraction.rendering import render
 from warmstart.heads.catalog import head_spec
 from warmstart.heads.protocol import Head
 from warmstart.model import files
-from warmstart.model.trust import Coverage, Trust
 from warmstart.records import Prediction, Preprocessing, Problem
 
 if TYPE_CHECKING:

@@ -32,9 +32,12 @@ nav a {{ color: inherit; text-decoration: none; border: 1px solid var(--line); b
 details {{ border-top: 1px solid var(--line); padding: .75rem 0; }}
 summary {{ cursor: pointer; }}
 .cards {{ display: grid; gap: .75rem; margin-top: .75rem; grid-template-columns: repeat(auto-fill, minmax(min(100%, 16.5rem), 1fr)); }}
+.cards.single {{ grid-template-columns: repeat(auto-fill, minmax(min(100%, 9.5rem), 1fr)); }}
+.single img {{ margin: 0 auto; }}
 article {{ background: var(--card); border: 1px solid var(--line); border-radius: .5rem; padding: .6rem; }}
 .pictures {{ display: flex; flex-wrap: wrap; gap: .5rem; }}
 figure {{ margin: 0; max-width: 100%; }}
+.single figure {{ width: 100%; }}
 .group figure {{ max-width: calc(50% - .25rem); }}
 img, .gone {{ height: {HEIGHT_PX}px; max-width: 100%; display: block; border-radius: .25rem; object-fit: contain; }}
 .gone {{ width: 6rem; border: 1px dashed var(--line); padding: .5rem; font-size: .8rem; color: var(--pale); }}
@@ -106,7 +109,12 @@ def _page(
         if kind in ("broken", "class"):
             yield "<ul>" + "".join(f"<li>{escape(f.detail)}; {escape(f.suggestion)}</li>" for f in shown[kind]) + "</ul>"
         else:
-            yield '<div class="cards">' + "".join(_card(f, pictures, images) for f in shown[kind]) + "</div>"
+            alone = all(len(finding.paths) == 1 for finding in shown[kind])
+            yield (
+                f'<div class="cards{" single" if alone else ""}">'
+                + "".join(_card(f, pictures, images) for f in shown[kind])
+                + "</div>"
+            )
         yield "</details>"
     yield "</body></html>\n"
 
@@ -124,8 +132,7 @@ def _card(finding: Finding, pictures: Mapping[str, tuple[str, str | None]], imag
 def _figure(path: str, pictures: Mapping[str, tuple[str, str | None]], images: Mapping[str, str | None]) -> str:
     class_name, split = pictures.get(path, ("", None))
     image = images.get(path)
-    drawn = f'<img src="{image}" alt="">' if image else '<div class="gone">cannot be decoded</div>'
-    place = escape(" · ".join(part for part in (class_name, split) if part))
-    return (
-        f'<figure title="{escape(path)}">{drawn}<figcaption><b>{place}</b><br>{escape(Path(path).name)}</figcaption></figure>'
-    )
+    place = " · ".join(part for part in (class_name, split) if part)
+    shown = escape(f"{place}: {Path(path).name}")
+    drawn = f'<img src="{image}" alt="{shown}">' if image else '<div class="gone">cannot be decoded</div>'
+    return f'<figure title="{escape(path)}">{drawn}<figcaption><b>{escape(place)}</b><br>{escape(Path(path).name)}</figcaption></figure>'

@@ -1,39 +1,20 @@
-"""A heat-map over its picture, and the training pictures most like it.
-
-Colours are matplotlib's 'inferno': perceptually even, so that twice the heat looks twice as hot, the same order for
-every kind of colour blindness and in black and white (S. van der Walt, N. Smith, 2015). They lie over the picture without its own
-colours, which would mix with them, the more opaque the hotter.
-"""
+"""A heat-map over its picture, and the training pictures most like it."""
 
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.patches import Rectangle
 
 from warmstart.report.canvas import INK, PALE, WIDTH_PX, new_page, save, style, tile, write
+from warmstart.report.overlay import Window, colours, overlay
 
-COLOURS = "inferno"
 MARGIN_PX, HEAD_PX, GAP_PX = 30.0, 70.0, 24.0
 BAR_PX = 90.0
 HIGHEST_PX, NARROWEST_PX = 640.0, 700.0
-
-Window = tuple[float, float, float, float]  # left, top, right, bottom
-
-
-def overlay(picture: np.ndarray, heat: np.ndarray, window: Window) -> np.ndarray:
-    """uint8 (H, W, 3): heat (H, W) over a picture (H, W, 3), both as in `workflows.explain.Explanation`."""
-    grey = picture.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601 luma
-    ground = (60 + 0.75 * grey)[:, :, None]  # paler, so that the hot colours stand out
-    share = heat / max(float(heat.max()), np.finfo(np.float32).tiny)
-    colour = _colours()(share)[:, :, :3] * 255
-    alpha = (0.7 * np.sqrt(share))[:, :, None]
-    mixed = ground * (1 - alpha) + colour * alpha
-    return np.round(np.where(_inside(picture, window)[:, :, None], mixed, 255 - 0.35 * (255 - ground))).astype(np.uint8)
 
 
 def draw_heat_map(picture: np.ndarray, heat: np.ndarray, window: Window, *, title: str, folder: Path) -> tuple[Path, Path]:
@@ -90,16 +71,7 @@ def draw_neighbours(
 
 
 def _colours() -> ListedColormap:
-    return ListedColormap(
-        matplotlib.colormaps[COLOURS](np.linspace(0.25, 1, 256))
-    )  # the darkest quarter would look like shadow
-
-
-def _inside(picture: np.ndarray, window: Window) -> np.ndarray:
-    left, top, right, bottom = (round(side) for side in window)
-    inside = np.zeros(picture.shape[:2], bool)
-    inside[top:bottom, left:right] = True
-    return inside
+    return ListedColormap(colours(np.linspace(0, 1, 256)) / 255)
 
 
 def _frame(axes: Axes, window: Window, size: tuple[int, int]) -> None:

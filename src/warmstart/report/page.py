@@ -12,13 +12,15 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from markupsafe import Markup
 
 from warmstart.evaluation.calibration import Bin, reliability_bins, softmax
+from warmstart.inspection.findings import KINDS, About
 from warmstart.report import charts, confusion, sentences
+from warmstart.report.looks import Looks
 from warmstart.report.printable import percent, printable
 from warmstart.report.run_files import LATER, Judged, RunFiles
 from warmstart.report.thumbnails import Thumbnails
@@ -27,7 +29,8 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 MISTAKES = 24
-FINDINGS_SHOWN = 60
+FINDINGS_SHOWN = 12  # of each kind
+GROUP_SHOWN = 4  # pictures of a group of copies
 PROBLEMS_SHOWN = 200
 
 
@@ -41,18 +44,19 @@ class Page:
     without_room: int  # pictures that should have one, and did not fit
 
 
-def run_page(run: RunFiles, created: str) -> Page:
-    """The report of a run. ``created``: when, for its foot."""
+def run_page(run: RunFiles, created: str, looks: Looks) -> Page:
+    """The report of a run. ``created``: when, for its foot. ``looks``: heat-maps of some test pictures."""
     record, names = run.record, run.class_names
     mistakes = sorted((p for p in run.judged if not p.right), key=lambda p: -p.probability)
     test = record["scores"].get("test")
     matrix = confusion.cells(test["confusion"]) if test else []
     behind = confusion.behind(run.judged, names)
     pictures = _Pictures(record["data"].get("source", ""))
-    shown_findings = run.findings[:FINDINGS_SHOWN]
+    findings = _by_kind(run.findings or ())
+    shown_findings = [finding for _, _, shown in findings for finding in shown]
     on_map = _on_map(run)
 
-    thumbnails = Thumbnails()
+    thumbnails = Thumbnails(locate=run.located)
     thumbnails.add(p.path for p in mistakes[:MISTAKES])
     thumbnails.add(path for finding in shown_findings for path in _paths(finding))
     thumbnails.add(p.path for key, cell in behind.items() for p in cell if _off_diagonal(key))
@@ -65,7 +69,11 @@ def run_page(run: RunFiles, created: str) -> Page:
         "map": [pictures.number(path, judged.get(path), names[label]) for path, label in on_map],
     }
     of_mistakes = [(p, pictures.number(p.path, p)) for p in mistakes[:MISTAKES]]
-    of_findings = [(f, [pictures.number(path, judged.get(path)) for path in _paths(f)]) for f in shown_findings]
+    class_of = _classes(run)
+    of_findings = [
+        (about, count, [_Found.of(f, [pictures.number(p, judged.get(p), class_of.get(p)) for p in _paths(f)]) for f in shown])
+        for about, count, shown in findings
+    ]
     data |= {"pictures": pictures.rows, "images": [thumbnails.images.get(path, "") for path in pictures.paths]}
     html = _environment().get_template("run.html").render(
         title=Path(str(record["data"].get("source", run.folder.name))).name,
@@ -77,7 +85,7 @@ def run_page(run: RunFiles, created: str) -> Page:
         verdict=sentences.verdict(record),
         calibration=sentences.calibration_in_words(record),
         novelty=sentences.novelty_in_words(record),
-        steps=sentences.next_steps(record, findings=len(run.findings), compared=run.compared, source=run.source),
+        steps=sentences.next_steps(record, findings=run.findings, compared=run.compared, source=run.source),
         accuracies=charts.accuracies(_bars(run)) if test else "",
         curves=_curves(record),
         reliabilities=_reliabilities(run),
@@ -92,6 +100,8 @@ def run_page(run: RunFiles, created: str) -> Page:
         mapped=len(on_map),
         marks=[charts.mark(label) for label in range(len(names))],
         findings=of_findings,
+        look_for=sentences.looking_further(run.source),
+        looks=looks,
         problems=record["data"].get("problems", [])[:PROBLEMS_SHOWN],
         seconds=_seconds(record),
         thumbnails=thumbnails,
@@ -170,10 +180,49 @@ def _off_diagonal(key: str) -> bool:
     return true != predicted
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Found:
+    """A finding as the page shows it."""
+
+    message: str
+    suggestion: str
+    pictures: list[int]  # their numbers
+    more: int  # pictures of it that are not shown
+
+    @classmethod
+    def of(cls, finding: Mapping[str, Any], numbers: list[int]) -> Self:
+        return cls(
+            message=str(finding.get("message", "")),
+            suggestion=str(finding.get("suggestion", "")),
+            pictures=numbers,
+            more=len(finding.get("paths") or ()) - len(numbers),
+        )
+
+
+def _by_kind(findings: Sequence[Mapping[str, Any]]) -> list[tuple[About, int, list[Mapping[str, Any]]]]:
+    """(what the kind means, how many there are, the first of them), in the doctor's order; kinds unknown here come last."""
+    kinds: dict[str, list[Mapping[str, Any]]] = {kind: [] for kind in KINDS}
+    for finding in findings:
+        kinds.setdefault(str(finding.get("kind", "finding")), []).append(finding)
+    known: Mapping[str, About] = {str(kind): about for kind, about in KINDS.items()}
+    return [
+        (known.get(kind, About(title=kind, explanation="")), len(found), found[:FINDINGS_SHOWN])
+        for kind, found in kinds.items()
+        if found
+    ]
+
+
 def _paths(finding: Mapping[str, Any]) -> list[str]:
-    """The pictures that a finding is about, at most four."""
+    """The pictures that a finding is about, the first few."""
     found = finding.get("paths") or [finding.get("path")]
-    return [path for path in found if isinstance(path, str)][:4]
+    return [path for path in found if isinstance(path, str)][:GROUP_SHOWN]
+
+
+def _classes(run: RunFiles) -> dict[str, str]:
+    """Path → class, of every picture of the run."""
+    if run.pictures is None:
+        return {}
+    return {path: run.pictures.class_names[label] for path, label in zip(run.pictures.paths, run.pictures.labels, strict=True)}
 
 
 def _on_map(run: RunFiles) -> list[tuple[str, int]]:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from warmstart.data.files import found_again
 from warmstart.errors import InputError
 from warmstart.report.pictures import RunPictures, read_pictures
 
@@ -20,7 +21,7 @@ LATER: Mapping[str, Any] = {
     name: {}
     for name in ("seconds", "cache", "engine", "choice", "trust", "training", "parameters", "advice", "forecast", "machine")
 } | {"versions": {}, "images_per_second": None, "run_dir": "RUN"}
-FINDINGS = "doctor.json"  # what `warmstart doctor` found, where it was run on this data set
+FINDINGS = "doctor.json"  # what is wrong with the data, as far as the run could tell
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,7 +49,8 @@ class RunFiles:
     judged: tuple[Judged, ...]  # of test, in the order of predictions.csv
     pictures: RunPictures | None
     weights: Mapping[str, Any]  # tag and licence of what the network started from
-    findings: tuple[Mapping[str, Any], ...]
+    findings: tuple[Mapping[str, Any], ...] | None  # None where nothing was looked for
+    unlooked: tuple[str, ...]  # what of the data was not looked at, in words
     cold: Mapping[str, Any] | None  # run.json of the best run from random weights in the same comparison
     compared: bool  # whether the folder lies in that of a comparison
     missing: tuple[str, ...]  # what the report has to do without, and why
@@ -62,7 +64,12 @@ class RunFiles:
     def source(self) -> str | None:
         """Where the data lies; None where that is no path, or no longer there."""
         source = str(self.record["data"].get("source", ""))
-        return source if source and Path(source).exists() else None
+        found = self.located(source)
+        return found if source and Path(found).exists() else None
+
+    def located(self, path: str) -> str:
+        """Where a file is that the run has named, also when it is read from another working folder."""
+        return found_again(path, self.record["data"].get("working_folder"))
 
 
 def read_run(folder: Path) -> RunFiles:
@@ -75,6 +82,7 @@ def read_run(folder: Path) -> RunFiles:
     judged = _judged(folder / "predictions.csv", None if isinstance(pictures, str) else pictures)
     if judged is None:
         missing.append("pictures behind the confusion matrix, mistakes and calibration: there is no readable predictions.csv")
+    findings, unlooked = _findings(folder / FINDINGS)
     for key, what in (("trust", "sets of classes and calibration"), ("parameters", "how much of the network was trained")):
         if not record.get(key):
             missing.append(f"{what}: run.json has no {key!r}, the run is from before warmstart wrote it")
@@ -84,7 +92,8 @@ def read_run(folder: Path) -> RunFiles:
         judged=judged or (),
         pictures=None if isinstance(pictures, str) else pictures,
         weights=_weights(folder),
-        findings=_findings(folder / FINDINGS),
+        findings=findings,
+        unlooked=unlooked,
         cold=_best_cold(folder),
         compared=_in_comparison(folder),
         missing=tuple(missing),
@@ -137,12 +146,13 @@ def _weights(folder: Path) -> dict[str, Any]:
         return {}
 
 
-def _findings(path: Path) -> tuple[Mapping[str, Any], ...]:
+def _findings(path: Path) -> tuple[tuple[Mapping[str, Any], ...] | None, tuple[str, ...]]:
     try:
-        found = json.loads(path.read_text("utf-8", errors="surrogateescape"))["findings"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return ()
-    return tuple(finding for finding in found if isinstance(finding, dict)) if isinstance(found, list) else ()
+        document = json.loads(path.read_text("utf-8", errors="surrogateescape"))
+        found = [finding for finding in list(document["findings"]) if isinstance(finding, dict)]
+        return tuple(found), tuple(str(note) for note in document.get("notes", ()))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None, ()
 
 
 def _in_comparison(folder: Path) -> bool:

@@ -107,8 +107,11 @@ def novelty_in_words(record: Record) -> str | None:
     )
 
 
-def next_steps(record: Record, *, findings: int, compared: bool, source: str | None) -> list[Step]:
-    """In the order in which they are likely to help. ``source``: where the data lies, for commands; None where that is no path."""
+def next_steps(record: Record, *, findings: Sequence[object] | None, compared: bool, source: str | None) -> list[Step]:
+    """In the order in which they are likely to help. ``source``: where the data lies, for commands; None where that is no path.
+
+    findings: things about the data to look at; None where nothing was looked for.
+    """
     data, scores = record["data"], record["scores"]
     test, run = scores.get("test"), str(record.get("run_dir", "RUN"))
 
@@ -121,11 +124,19 @@ def next_steps(record: Record, *, findings: int, compared: bool, source: str | N
         steps.append(
             Step(text=f"Look at the {_count(problems, 'problem')} with the data that are listed above, and mend the files.")
         )
-    if not findings:
+    if findings is None:
         steps.append(
             Step(
                 text="Look for wrong labels, duplicates and strange pictures among your own.",
                 command=on_data("doctor"),
+            )
+        )
+    elif findings:
+        steps.append(
+            Step(
+                text=f"Settle what is wrong with the data: the doctor writes its findings (here {len(findings):,}) to a list; decide in it "
+                "what to keep, drop or relabel, and train with --fixes fixes.csv. No file is touched.",
+                command=looking_further(source) if source else None,
             )
         )
     if test:
@@ -154,6 +165,11 @@ def next_steps(record: Record, *, findings: int, compared: bool, source: str | N
         )
     )
     return steps
+
+
+def looking_further(source: str | None) -> str:
+    """The command that finds more than a run does by the way."""
+    return f"warmstart doctor {'DATA' if source is None else _quoted(source)} --fix-list fixes.csv"
 
 
 def _from_scores(test: Mapping[str, Any], names: Sequence[str]) -> list[Step]:

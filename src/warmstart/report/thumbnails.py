@@ -2,7 +2,7 @@
 
 import base64
 import io
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,6 +37,7 @@ class Thumbnails:
 
     budget_bytes: int = BUDGET_BYTES
     images: dict[str, str] = field(default_factory=dict)  # path → base64
+    locate: Callable[[str], str] = str  # path → where the file lies
     unreadable: set[str] = field(default_factory=set)  # asked for, and the file is gone or broken by now
     without_room: set[str] = field(default_factory=set)
 
@@ -51,7 +52,7 @@ class Thumbnails:
         with ThreadPoolExecutor(machine.cores()) as threads:
             for start in range(0, len(wanted), _AT_ONCE):
                 block = wanted[start : start + _AT_ONCE]
-                for path, encoded in zip(block, threads.map(_square, block), strict=True):
+                for path, encoded in zip(block, threads.map(_square, map(self.locate, block)), strict=True):
                     if encoded is None:
                         self.unreadable.add(path)
                     elif self._size + len(encoded) > self.budget_bytes:
@@ -82,8 +83,17 @@ def _encoded(path: str | Path, *, width_px: int, height_px: int) -> str | None:
     return base64.b64encode(_jpeg(picture, width_px, height_px)).decode("ascii")
 
 
+def as_jpeg(picture: Image.Image) -> str:
+    """As base64."""
+    return base64.b64encode(_saved(picture)).decode("ascii")
+
+
 def _jpeg(picture: Image.Image, width_px: int, height_px: int) -> bytes:
     picture.thumbnail((width_px, height_px), Image.Resampling.BICUBIC)
+    return _saved(picture)
+
+
+def _saved(picture: Image.Image) -> bytes:
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG", quality=QUALITY, optimize=True)
     return buffer.getvalue()

@@ -9,7 +9,7 @@ from fastapi import FastAPI, Response
 from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
 
-from warmstart.serve import data_routes, metrics, pages, pile_routes, predicting, problems, run_routes
+from warmstart.serve import data_routes, export_routes, metrics, pages, pile_routes, predicting, problems, run_routes
 from warmstart.serve.guard import Guard
 from warmstart.serve.settings import ServeSettings
 from warmstart.serve.state import Server, State
@@ -43,6 +43,7 @@ def make_app(settings: ServeSettings) -> FastAPI:
     problems.install(app)
     for router in (
         predicting.router,
+        export_routes.router,
         data_routes.router,
         run_routes.router,
         run_routes.pages,

@@ -201,7 +201,7 @@ def ask_doctor(server: Server, dataset: str, wanted: LookRequest | None = None) 
 @router.get("/{dataset}/doctor")
 def doctor(server: Server, dataset: str) -> dict[str, Any]:
     """How far the doctor is, and what was found."""
-    return _told(server, "doctor", dataset)
+    return told(server, "doctor", dataset)
 
 
 @router.get("/{dataset}/doctor/page", response_class=HTMLResponse)
@@ -220,7 +220,7 @@ def ask_advice(server: Server, dataset: str, wanted: LookRequest | None = None) 
 @router.get("/{dataset}/advise")
 def advice(server: Server, dataset: str) -> dict[str, Any]:
     """How far the advice is, and what it says."""
-    return _told(server, "advise", dataset)
+    return told(server, "advise", dataset)
 
 
 def small(server: State, path: Path, size: int) -> Response:
@@ -241,10 +241,10 @@ def _ask(server: State, kind: str, identifier: str, wanted: LookRequest) -> dict
     plan = checked_plan(wanted.plan, cut="pooled")
     before = server.jobs.latest(kind, identifier)
     if before and not wanted.again and _still_true(server, before, dataset, plan, wanted):
-        return _told(server, kind, identifier)
+        return told(server, kind, identifier)
     additions = server.datasets.additions(dataset)
     server.jobs.start(kind, dataset, additions, plan=plan, budget_s=wanted.budget_s)
-    return _told(server, kind, identifier)
+    return told(server, kind, identifier)
 
 
 def _still_true(server: State, job: dict[str, Any], dataset: StoredDataset, plan: Plan, wanted: LookRequest) -> bool:
@@ -261,7 +261,8 @@ def _still_true(server: State, job: dict[str, Any], dataset: StoredDataset, plan
     return added and fixed and spec["plan"] == plan.to_dict() and spec["budget_s"] == wanted.budget_s
 
 
-def _told(server: State, kind: str, identifier: str) -> dict[str, Any]:
+def told(server: State, kind: str, identifier: str) -> dict[str, Any]:
+    """The latest job of a kind, its progress and result. Raises ApiError 404 where nobody has asked for one."""
     dataset = server.datasets.get(identifier)
     job = server.jobs.latest(kind, identifier)
     if job is None:

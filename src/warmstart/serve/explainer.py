@@ -116,7 +116,7 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
     """The prediction, the heat-map over the picture as a PNG, and the nearest training pictures as thumbnails; data: URIs."""
     from PIL import Image
 
-    from warmstart.report.heat_maps import overlay
+    from warmstart.report.overlay import overlay
     from warmstart.report.thumbnails import thumbnail
     from warmstart.workflows.explain import ExplainSettings, explain
 

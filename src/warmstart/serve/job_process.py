@@ -8,11 +8,13 @@ under way is found and gone on with by the next server.
 import _thread
 import json
 import os
+import shutil
 import signal
 import sys
 import threading
 import time
 import traceback
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,7 @@ from warmstart.workflows.fixes import apply_fixes
 from warmstart.workflows.settings import TrainSettings
 
 ORPHANED = 4  # exit code
+EXPORT = "export.zip"
 
 
 def main(folder: Path) -> int:
@@ -90,7 +93,28 @@ def advise(spec: dict[str, Any], folder: Path, events: EventWriter) -> None:
     _write(folder / "result.json", result.to_dict())
 
 
-WORK = {"train": train, "doctor": doctor, "advise": advise}
+def export(spec: dict[str, Any], folder: Path, events: EventWriter) -> None:
+    """result.json, and export.zip with the model and its proof."""
+    from warmstart.workflows.export import ExportSettings
+    from warmstart.workflows.export import export as workflow
+
+    out = folder / "export"
+    shutil.rmtree(out, ignore_errors=True)  # of one that was interrupted
+    settings = ExportSettings(format=spec["format"], precision=spec["precision"], out=out)
+    found = workflow(spec["model"], settings, watcher=events)
+    fresh = folder / "export.fresh"
+    with zipfile.ZipFile(fresh, "w") as archive:  # weights hardly shrink
+        for path in sorted(out.iterdir()):
+            archive.write(path, path.name)
+    fresh.replace(folder / EXPORT)
+    shutil.rmtree(out)
+    document = found.to_dict()
+    _write(
+        folder / "result.json", {key: document[key] for key in ("format", "precision", "proven", "parity", "notes", "seconds")}
+    )
+
+
+WORK = {"train": train, "doctor": doctor, "advise": advise, "export": export}
 
 
 def _listing(spec: dict[str, Any]) -> Listing:

@@ -25,7 +25,7 @@ from warmstart.serve.problems import ApiError, not_found
 from warmstart.serve.registry import slug
 from warmstart.serve.settings import Limits
 
-LANES: dict[str, tuple[str, ...]] = {"train": ("train",), "look": ("doctor", "advise")}
+LANES: dict[str, tuple[str, ...]] = {"train": ("train",), "look": ("doctor", "advise", "export")}
 ACTIVE = ("queued", "running", "cancelling")
 MOST_ATTEMPTS = 5
 _IS_ACTIVE = f"state IN ({', '.join(repr(state) for state in ACTIVE)})"
@@ -70,19 +70,7 @@ class Jobs:
                     expected="one training at a time on one data set",
                     fix=f"wait for it, or cancel it: DELETE /api/runs/{other['id']}",
                 )
-            waiting = self._database.row("SELECT COUNT(*) AS n FROM jobs WHERE state = 'queued'")
-            if waiting and waiting["n"] >= self._limits.jobs_waiting:
-                raise ApiError(
-                    429,
-                    "too-many-jobs",
-                    found=f"{waiting['n']} jobs are waiting",
-                    expected=f"at most {self._limits.jobs_waiting}",
-                    fix="wait until some are done, or cancel some",
-                    retry_after_s=60,
-                )
-            identifier = self._new_id(name or (dataset.name if kind == "train" else f"{kind}-{dataset.name}"))
-            folder = self.folder(identifier)
-            folder.mkdir()
+            identifier, folder = self._begin(name or (dataset.name if kind == "train" else f"{kind}-{dataset.name}"))
             fixes = None
             if dataset.fixes.is_file() and kind != "doctor":  # the doctor looks at everything, also at what is to be dropped
                 fixes = str(shutil.copy(dataset.fixes, folder / "fixes.csv"))
@@ -99,14 +87,31 @@ class Jobs:
                 "download": self._download,
                 "run": str(self.runs / identifier) if kind == "train" else None,
             }
-            (folder / "spec.json").write_text(to_json(spec), "utf-8", errors="surrogateescape")
-            tell(folder, "state", state="queued")
-            self._database.write(
-                "INSERT INTO jobs (id, kind, dataset, state, spec, created) VALUES (?, ?, ?, 'queued', ?, ?)",
-                (identifier, kind, dataset.id, json.dumps(spec), time.time()),
-            )
-            self._changed.notify_all()
+            self._file(identifier, kind, dataset.id, spec)
         return self.get(identifier)
+
+    def start_export(self, model: str, source: str, *, format: str, precision: str, signature: list[Any]) -> dict[str, Any]:
+        """Ask for a model as one file; it takes the place of the export before. Raises ApiError 409, 429."""
+        with self._changed:
+            if other := self._active("export", of_model(model)):
+                raise ApiError(
+                    409,
+                    "already-exporting",
+                    found=f"{other['id']!r} is {other['state']}",
+                    expected="one export of a model at a time",
+                    fix="wait for it",
+                )
+            identifier, _ = self._begin(f"export-{model}")
+            self.remove_exports(model)
+            spec = {"kind": "export", "model": source, "format": format, "precision": precision, "signature": signature}
+            self._file(identifier, "export", of_model(model), spec)
+        return self.get(identifier)
+
+    def remove_exports(self, model: str) -> None:
+        """Those that are over, with their files."""
+        for row in self._database.rows("SELECT id FROM jobs WHERE kind = 'export' AND dataset = ?", (of_model(model),)):
+            if self.is_over(row["id"]):
+                self.remove(row["id"])
 
     def all(self, *kinds: str) -> list[dict[str, Any]]:
         """Of these kinds, the newest first."""
@@ -191,6 +196,34 @@ class Jobs:
 
     def _active(self, kind: str, dataset: str) -> dict[str, Any] | None:
         return self._database.row(f"SELECT * FROM jobs WHERE kind = ? AND dataset = ? AND {_IS_ACTIVE}", (kind, dataset))
+
+    def _begin(self, name: str) -> tuple[str, Path]:
+        """An id and its folder. Raises ApiError 429."""
+        waiting = self._database.row("SELECT COUNT(*) AS n FROM jobs WHERE state = 'queued'")
+        if waiting and waiting["n"] >= self._limits.jobs_waiting:
+            raise ApiError(
+                429,
+                "too-many-jobs",
+                found=f"{waiting['n']} jobs are waiting",
+                expected=f"at most {self._limits.jobs_waiting}",
+                fix="wait until some are done, or cancel some",
+                retry_after_s=60,
+            )
+        identifier = self._new_id(name)
+        folder = self.folder(identifier)
+        folder.mkdir()
+        return identifier, folder
+
+    def _file(self, identifier: str, kind: str, subject: str, spec: Mapping[str, Any]) -> None:
+        """Into the list, for a lane to find. ``subject``: the data set's id, or `of_model`."""
+        folder = self.folder(identifier)
+        (folder / "spec.json").write_text(to_json(spec), "utf-8", errors="surrogateescape")
+        tell(folder, "state", state="queued")
+        self._database.write(
+            "INSERT INTO jobs (id, kind, dataset, state, spec, created) VALUES (?, ?, ?, 'queued', ?, ?)",
+            (identifier, kind, subject, json.dumps(spec), time.time()),
+        )
+        self._changed.notify_all()
 
     def _new_id(self, name: str) -> str:
         base = slug(name)[:40]
@@ -290,6 +323,11 @@ class Jobs:
     def _described(self, row: Mapping[str, Any]) -> dict[str, Any]:
         keys = ("id", "kind", "dataset", "state", "message", "created", "started", "ended", "attempts")
         return {key: row[key] for key in keys}
+
+
+def of_model(name: str) -> str:
+    """What stands for the data set in a job about a model; no data set's id has a colon."""
+    return f"model:{name}"
 
 
 WORK_KINDS = tuple(kind for kinds in LANES.values() for kind in kinds)

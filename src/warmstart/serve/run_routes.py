@@ -37,7 +37,7 @@ class RunRequest(BaseModel):
 @router.get("")
 def runs(server: Server) -> dict[str, Any]:
     """All of them, the newest first."""
-    return {"runs": [_brief(server, job) for job in server.jobs.all("train")]}
+    return {"runs": [brief(server, job) for job in server.jobs.all("train")]}
 
 
 @router.post("", status_code=202)
@@ -62,21 +62,21 @@ def start(server: Server, wanted: RunRequest) -> dict[str, Any]:
         group_duplicates=wanted.group_duplicates,
         name=wanted.name,
     )
-    return _brief(server, job)
+    return brief(server, job)
 
 
 @router.get("/{run}")
 def run(server: Server, run: str) -> dict[str, Any]:
     """How far it is; scores, once there are some; every epoch of its curves."""
     job = server.jobs.get(run, "train")
-    return {**_brief(server, job), **progress_of(server.jobs.folder(run))}
+    return {**brief(server, job), **progress_of(server.jobs.folder(run))}
 
 
 @router.get("/{run}/record")
 def record(server: Server, run: str) -> dict[str, Any]:
     """The whole run.json."""
     server.jobs.get(run, "train")
-    found = _record(server, run)
+    found = run_record(server, run)
     if found is None:
         raise ApiError(404, "no-record", found="no record yet", fix="it is written when the run is done")
     return found
@@ -115,7 +115,7 @@ async def events(
 def cancel(server: Server, run: str) -> dict[str, Any]:
     """As Ctrl-C: the best so far is tested and kept. A second time: at once."""
     server.jobs.get(run, *WORK_KINDS)
-    return _brief(server, server.jobs.cancel(run))
+    return brief(server, server.jobs.cancel(run))
 
 
 @router.delete("/{run}")
@@ -123,8 +123,9 @@ def remove(server: Server, run: str) -> dict[str, Any]:
     """Cancel it; or, when it is over, remove it with its model."""
     job = server.jobs.get(run, *WORK_KINDS)
     if not server.jobs.is_over(run):
-        return _brief(server, server.jobs.cancel(run))
+        return brief(server, server.jobs.cancel(run))
     server.jobs.remove(run)
+    server.jobs.remove_exports(run)
     server.models.look(settled=False)
     return {**job, "state": "removed"}
 
@@ -136,8 +137,9 @@ def report(server: Server, run: str) -> Response:
     return page_of(server.jobs.runs / run / "report.html")
 
 
-def _brief(server: State, job: dict[str, Any]) -> dict[str, Any]:
-    found = _record(server, job["id"]) if job["kind"] == "train" else None
+def brief(server: State, job: dict[str, Any]) -> dict[str, Any]:
+    """A run with its scores, once it has some."""
+    found = run_record(server, job["id"]) if job["kind"] == "train" else None
     document = {**job, "model": None, "scores": None, "report": None}
     try:
         dataset = server.datasets.get(job["dataset"])
@@ -157,7 +159,8 @@ def _brief(server: State, job: dict[str, Any]) -> dict[str, Any]:
     return document
 
 
-def _record(server: State, run: str) -> dict[str, Any] | None:
+def run_record(server: State, run: str) -> dict[str, Any] | None:
+    """run.json, where there is one yet."""
     path = server.jobs.runs / run / "run.json"
     try:
         document: dict[str, Any] = json.loads(path.read_text("utf-8", errors="surrogateescape"))

@@ -17,7 +17,6 @@ import numpy as np
 
 from warmstart import machine
 from warmstart.backbones.catalog import find
-from warmstart.data.listing import read_listing
 from warmstart.errors import UsageError
 from warmstart.extraction.features import extract
 from warmstart.extraction.prefixes import tapped_prefix
@@ -31,6 +30,7 @@ from warmstart.strategy.advice import advise as advise_from
 from warmstart.strategy.forecast import Forecast, Speed, forecast
 from warmstart.workflows.backbone_competition import RANDOM, Competition, competition
 from warmstart.workflows.dataset import Dataset, prepare
+from warmstart.workflows.fixes import listed
 from warmstart.workflows.forecasting import counted_work, measured_speed
 from warmstart.workflows.probe import Extracted, Ready, extracted, make_ready, preprocessing_of
 from warmstart.workflows.run_folder import write_plan
@@ -101,7 +101,7 @@ def advise(
     _check_writable(plan_out)
     if plot is not None and not plot.is_dir():
         raise UsageError(f"--plot {str(plot)!r} is no folder: name one that is there, such as .")
-    listing = data if isinstance(data, Listing) else read_listing(data, exclude=settings.exclude)
+    listing = listed(data, settings)
     with Store(machine.store_folder(), settings.store_bytes) as store:
         dataset = prepare(listing, store, plan, watcher, strata=strata)
         contest = competition(backbones, dataset, plan, settings, store, watcher) if backbones else None

@@ -85,7 +85,7 @@ def train_advised(
         expected=expected,
         advice=_document(advice, first, tried),
     )
-    reported(run, settings, watcher)
+    reported(run, probe, settings, watcher)
     if stopped:
         raise KeyboardInterrupt
     return run

@@ -17,13 +17,15 @@ from typing import Any
 import numpy as np
 
 from warmstart.backbones.weights import load_backbone
-from warmstart.data.listing import read_listing
 from warmstart.errors import InputError, UsageError
 from warmstart.evaluation.intervals import paired_bootstrap
 from warmstart.evaluation.learning_curves import CurvePoint, LearningCurve, Shape, compare_shapes, overfitting, shape
 from warmstart.records import Listing, Plan, to_json
+from warmstart.report.run_files import FINDINGS
 from warmstart.strategy.comparison import default_names, plans_by_name
+from warmstart.workflows.fixes import listed
 from warmstart.workflows.history import read_history
+from warmstart.workflows.looks import LIMIT_S
 from warmstart.workflows.report import report
 from warmstart.workflows.run_folder import checkpoint_path, new_run_folder
 from warmstart.workflows.settings import TrainSettings
@@ -87,7 +89,7 @@ def compare(
     base, settings, watcher = plan or Plan(), settings or TrainSettings(), watcher or Nobody()
     if settings.budget_s is None:
         raise UsageError("a comparison needs a time for each plan: --budget 10m, or budget_s in the settings")
-    listing = data if isinstance(data, Listing) else read_listing(data, exclude=settings.exclude)
+    listing = listed(data, settings)
     if not isinstance(plans, Mapping):
         cuts = load_backbone(base.backbone, weights="random", announce=watcher.say).cuts
         plans = plans_by_name(plans or default_names(cuts), base, cuts)
@@ -120,7 +122,7 @@ def resume(
         raise InputError(f"{folder} holds no comparison to go on with: {done}.")
     start = json.loads(path.read_text("utf-8", errors="surrogateescape"))
     settings = TrainSettings.from_kept(start, runs=folder.parent, download=download)
-    listing = data or read_listing(start["data"], exclude=settings.exclude)
+    listing = listed(data or start["data"], settings)
     plans = {name: Plan.from_dict(values) for name, values in start["plans"].items()}
     return _run(folder, listing, plans, settings, watcher or Nobody(), strata)
 
@@ -134,6 +136,8 @@ def _run(
     strata: Mapping[str, Hashable] | None,
 ) -> Comparison:
     """Whatever is missing, then the result."""
+    # All learn from the same pictures: the first network that knows something looks at them, for every report.
+    examiner = next((name for name, plan in plans.items() if plan.weights != "random"), next(iter(plans)))
     for number, (name, plan) in enumerate(plans.items(), 1):
         run = folder / name
         if (run / "run.json").is_file():
@@ -146,13 +150,17 @@ def _run(
         shutil.rmtree(run, ignore_errors=True)  # what a run leaves that was stopped before its first checkpoint
         run.mkdir()
         # The reports come last: each shows its run beside the best one from random weights.
-        train(listing, plan, replace(settings, report=False), watcher=watcher, strata=strata, folder=run)
+        of_run = replace(settings, report=False, findings=settings.findings and name == examiner)
+        train(listing, plan, of_run, watcher=watcher, strata=strata, folder=run)
     comparison = _result(folder, tuple(plans), settings.budget_s or 0.0)
     (folder / RESULT).write_text(to_json(comparison.to_dict()), "utf-8", errors="surrogateescape")
     (folder / START).unlink()
     if settings.report:
-        for each in (*(folder / name for name in plans), folder):
-            path = report(each).path
+        for name in plans:
+            if name != examiner and (folder / examiner / FINDINGS).is_file():
+                shutil.copy(folder / examiner / FINDINGS, folder / name / FINDINGS)
+            report(folder / name, heat_maps=settings.heat_maps, limit_s=LIMIT_S)
+        path = report(folder).path
         watcher.say(f"report: {path}")
     return comparison
 

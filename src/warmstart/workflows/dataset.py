@@ -6,6 +6,7 @@ N pictures, K classes.
 import hashlib
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -52,6 +53,7 @@ class Dataset:
         """The `data` part of a run record."""
         return {
             "source": self.source,
+            "working_folder": str(Path.cwd()),  # that source and pictures are named from, where their paths are not absolute
             "images": len(self.pictures),
             "classes": {name: int(np.sum(self.labels == i)) for i, name in enumerate(self.class_names)},
             "splits": {split: self.splits.count(split) for split in SPLITS},

@@ -98,9 +98,9 @@ def doctor(
         textures = nearest(standardised(seen.features["middle"](seen.unique)), K)
         content = nearest(directions(standardised(seen.features["pooled"](seen.unique))), K)
         near = find_near_copies(textures, lambda positions: np.stack([pixels_of(looks[i]) for i in positions]))
-    copy_of = _copy_of(seen, near)
+    copy_of = copies_of(seen, near)
     with clock.phase("labels"), machine.calm_blas():
-        judged, why_not = _labels(seen, copy_of, plan.seed)
+        judged, why_not = judged_labels(seen, copy_of, plan.seed)
     notes = [why_not] if why_not else []
     notes += [problem.message for problem in listing.problems if problem.kind not in findings.BROKEN]
     notes += [
@@ -186,7 +186,7 @@ def _see(
     return seen, problems
 
 
-def _copy_of(seen: Seen, near: NearCopies) -> NDArray[np.int64]:
+def copies_of(seen: Seen, near: NearCopies) -> NDArray[np.int64]:
     """(N,): where the first picture of each one's group of copies stands, exact and near."""
     group_of = np.arange(len(seen.unique))
     for group in near.groups:
@@ -196,13 +196,16 @@ def _copy_of(seen: Seen, near: NearCopies) -> NDArray[np.int64]:
     return seen.unique[group_of[place[seen.original]]]
 
 
-def _labels(seen: Seen, copy_of: NDArray[np.int64], seed: int) -> tuple[LabelErrors | None, str]:
+def judged_labels(
+    seen: Seen, copy_of: NDArray[np.int64], seed: int, *, sets: Sequence[str] = ("all", "middle")
+) -> tuple[LabelErrors | None, str]:
+    """What is known of the labels, from these sets of taps; or None and why nothing is."""
     counts = np.bincount(seen.labels[np.unique(copy_of)], minlength=len(seen.class_names))
     if np.count_nonzero(counts >= FEWEST) < 2:
         return None, f"labels are not judged: that takes at least two classes with {FEWEST} different pictures each"
     every = np.arange(len(seen.labels))
     return label_errors(
-        [seen.features["all"](every), seen.features["middle"](every)],
+        [seen.features[name](every) for name in sets],
         seen.labels,
         n_classes=len(seen.class_names),
         seed=seed,

@@ -16,7 +16,7 @@ from warmstart.extraction.scanning import scan
 from warmstart.records import Cache, Picture, Problem, Scores
 from warmstart.store.cache import Store
 from warmstart.workflows.dataset import conflict_problems
-from warmstart.workflows.predict import open_model
+from warmstart.workflows.predict import open_trained
 from warmstart.workflows.watch import Nobody, Watcher
 
 
@@ -64,7 +64,7 @@ def evaluate(
     """
     watcher = watcher or Nobody()
     begin = time.perf_counter()
-    predictor = open_model(model, download=download)
+    predictor = open_trained(model, download=download)
     listing = read_listing(data, exclude=exclude, min_classes=1)
     problems = list(listing.problems)
     foreign = [name for name in listing.class_names if name not in predictor.class_names]

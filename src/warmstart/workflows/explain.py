@@ -22,7 +22,7 @@ from warmstart.extraction.rendering import render, upright
 from warmstart.model.predictor import Model
 from warmstart.records import Prediction
 from warmstart.workflows.neighbours import Neighbours, neighbours
-from warmstart.workflows.predict import open_model
+from warmstart.workflows.predict import open_trained
 from warmstart.workflows.run_folder import make_folder
 from warmstart.workflows.watch import Nobody, Watcher
 
@@ -104,7 +104,7 @@ def explain(
     """
     settings, watcher = settings or ExplainSettings(), watcher or Nobody()
     begin = time.perf_counter()
-    predictor = open_model(model, download=download)
+    predictor = open_trained(model, download=download)
     if settings.class_name is not None and settings.class_name not in predictor.class_names:
         raise UnknownNameError("class", settings.class_name, predictor.class_names)
     subject = subject_of(predictor)

@@ -15,11 +15,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
+from warmstart.data.listing import read_listing
 from warmstart.errors import DataError, UsageError
 from warmstart.inspection.findings import Action, Finding
 from warmstart.records import Listing
+from warmstart.workflows.settings import TrainSettings
 
 COLUMNS = ("path", "class", "finding", "detail", "suggestion", "action", "new_label")
 NEEDED = ("path", "action")
@@ -54,6 +56,14 @@ def write_fix_list(target: Path, findings: Sequence[Finding], pictures: Mapping[
     except OSError as reason:
         raise UsageError(f"--fix-list {str(target)!r} cannot be written ({reason.strerror}); name another file") from reason
     return len(rows)
+
+
+def listed(data: Any, settings: TrainSettings) -> Listing:
+    """What a verb is to learn from, with the fixes applied. A listing is taken as it is: it had them before. Raises DataError."""
+    if isinstance(data, Listing):
+        return data
+    listing = read_listing(data, exclude=settings.exclude)
+    return listing if settings.fixes is None else apply_fixes(listing, settings.fixes)
 
 
 def apply_fixes(listing: Listing, file: Path) -> Listing:

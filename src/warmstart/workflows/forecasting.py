@@ -3,6 +3,7 @@
 24 pictures → speed of decoding, engine, training │ rows that are not stored yet → forecast, before anything is computed
 """
 
+import math
 import resource
 import sys
 import time
@@ -12,7 +13,7 @@ import numpy as np
 
 from warmstart import machine
 from warmstart.backbones.chain import Backbone
-from warmstart.backbones.describe import describe
+from warmstart.backbones.describe import parameters_right
 from warmstart.data.augmentation import view_names
 from warmstart.engines.build import Proven, open_engine
 from warmstart.errors import PictureError
@@ -118,7 +119,6 @@ def counted_work(
     fit_s: float,
 ) -> Work:
     """What does not depend on speed."""
-    rows = describe(backbone, preprocessing.size_px)
     return Work(
         images={split: len(dataset.positions(split)) for split in SPLITS},
         start_s=start_s,
@@ -126,9 +126,9 @@ def counted_work(
         open_s=OPEN_S,
         missing_taps=missing_taps,
         missing_activations=missing_activations,
-        activations={row.cut: int(np.prod(row.shape)) for row in rows},
+        activations={cut: math.prod(shape) for cut, shape in backbone.shapes(preprocessing.size_px).items()},
         features=sum(width for _, width in backbone.tap_layout(preprocessing.size_px)),
-        params_right={row.cut: row.params_right for row in rows},
+        params_right=parameters_right(backbone),
         base_bytes=_peak_bytes(),
     )
 

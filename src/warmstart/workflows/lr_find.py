@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from warmstart import machine
-from warmstart.data.listing import read_listing
 from warmstart.errors import UsageError
-from warmstart.records import Listing, Plan, to_json
+from warmstart.records import Plan, to_json
 from warmstart.store.cache import Store
 from warmstart.training.execution import default_execution
 from warmstart.training.lr_find import LearningRateCurve, find_learning_rate
+from warmstart.workflows.fixes import listed
 from warmstart.workflows.probe import probe
 from warmstart.workflows.run_folder import new_run_folder
 from warmstart.workflows.settings import TrainSettings
@@ -52,7 +52,7 @@ def lr_find(
         raise UsageError(
             f"at --cut {plan.cut} nothing of the network is trained, so there is no rate to find; choose an earlier one"
         )
-    listing = data if isinstance(data, Listing) else read_listing(data, exclude=settings.exclude)
+    listing = listed(data, settings)
     with Store(machine.store_folder(), settings.store_bytes) as store:
         seen = probe(listing, plan, settings, store, watcher)
         with training_inputs(seen, store, watcher) as inputs:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from warmstart import machine
+from warmstart.data.files import found_again
 from warmstart.data.hashing import digest, digest_file
 from warmstart.data.listing import read_listing
 from warmstart.data.memory import in_memory
@@ -45,7 +46,7 @@ def neighbours(model: Model, folder: str, source: Any, *, count: int, data: str 
     learnt = set(model.about.get("trained_on", ()))
     if not learnt:
         return _none("no training pictures: this model was not trained here")
-    listing = read_listing(data, min_classes=1) if data is not None else _as_the_run_found_it(Path(folder))
+    listing = read_listing(data, min_classes=1) if data is not None else listing_of_run(Path(folder))
     if isinstance(listing, str):
         return _none(f"no training pictures: {listing}. Name the folder or manifest they are in with --data")
     notes = []
@@ -103,14 +104,14 @@ def _features(model: Model, pictures: list[Picture], store: Store, watcher: Watc
         yield columns(extraction.rows, extraction.layout, model.taps), usable
 
 
-def _as_the_run_found_it(folder: Path) -> Listing | str:
+def listing_of_run(folder: Path) -> Listing | str:
     """The listing that the run beside the model was made from, or why there is none."""
     record = next((path for path in (folder / "run.json", folder.parent / "run.json") if path.is_file()), None)
     if record is None:
         return f"there is no run.json in or beside {folder} to say where they are"
     try:
-        source = json.loads(record.read_text("utf-8", errors="surrogateescape"))["data"]["source"]
-        return read_listing(source, min_classes=1)
+        data = json.loads(record.read_text("utf-8", errors="surrogateescape"))["data"]
+        return read_listing(found_again(data["source"], data.get("working_folder")), min_classes=1)
     except (OSError, ValueError, KeyError, TypeError) as reason:
         return f"{record} does not say where they are ({type(reason).__name__})"
     except InputError as reason:

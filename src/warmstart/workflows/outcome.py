@@ -26,6 +26,7 @@ from warmstart.report.pictures import write_pictures
 from warmstart.store.cache import Store
 from warmstart.strategy.forecast import Forecast
 from warmstart.workflows.dataset import Dataset
+from warmstart.workflows.engine_parity import engine_parity
 from warmstart.workflows.portrait import count_parameters, see_pictures
 from warmstart.workflows.probe import Probe, preprocessing_of, prove, see
 from warmstart.workflows.run_folder import PredictionRow, write_run
@@ -161,6 +162,7 @@ def finish(
         write_pictures(folder, see_pictures(seen, model, shares, trained.rows))
     evaluate_seconds = time.perf_counter() - evaluate_begin
     model.save(folder / "model")
+    parity = engine_parity(model, dataset, trained.rows)
     record = RunRecord(
         data=dataset.summary(),
         plan=plan,
@@ -178,6 +180,7 @@ def finish(
         choice=seen.choice.to_dict(),
         trust=trust,
         training=trained.training,
+        parity=parity,
         parameters=count_parameters(seen.backbone, plan),
         forecast=expected.to_dict() if expected else {},
         advice=advice or {},
@@ -188,12 +191,17 @@ def finish(
     return Run(model=model, record=record, folder=folder)
 
 
-def reported(run: Run, settings: TrainSettings, watcher: Watcher) -> Run:
-    """The run, with its report.html written."""
+def reported(run: Run, seen: Probe, settings: TrainSettings, watcher: Watcher) -> Run:
+    """The run, with what is wrong with its data and its report.html written beside the record."""
+    if settings.findings:
+        from warmstart.workflows.run_findings import examine
+
+        examine(seen, run.folder, watcher)
     if settings.report:
         from warmstart.workflows.report import report
 
-        watcher.say(f"report: {report(run.folder).path}")
+        made = report(run.folder, model=run.model, heat_maps=settings.heat_maps)
+        watcher.say(f"report: {made.path}")
     return run
 
 

@@ -1,6 +1,6 @@
 """What a run folder says about every picture and about the network, for the report to draw. N pictures, D features."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -42,16 +42,17 @@ def see_pictures(seen: Probe, model: Model, shares: Mapping[Split, np.ndarray], 
 
 def count_parameters(backbone: Backbone, plan: Plan) -> dict[str, Any]:
     """How many parameters the network has, without its classifier, and how many of them were trained; a head is not counted."""
-    from warmstart.backbones.describe import describe
+    from warmstart.backbones.describe import parameters_right
 
-    rows = {row.cut: row for row in describe(backbone, plan.image_size_px)}
+    right = parameters_right(backbone)
+    stages = [cut for cut in backbone.cuts if cut not in ("pixels", "pooled")]
     return {
-        "network": rows["pixels"].params_right,
-        "trained": rows[plan.cut].params_right if plan.trains_network else 0,
-        "frozen_stages": [cut for cut in rows if cut not in ("pixels", "pooled") and _frozen(cut, plan, list(rows))],
-        "trained_stages": [cut for cut in rows if cut not in ("pixels", "pooled") and not _frozen(cut, plan, list(rows))],
+        "network": right["pixels"],
+        "trained": right[plan.cut] if plan.trains_network else 0,
+        "frozen_stages": [cut for cut in stages if _frozen(cut, plan, backbone.cuts)],
+        "trained_stages": [cut for cut in stages if not _frozen(cut, plan, backbone.cuts)],
     }
 
 
-def _frozen(stage: str, plan: Plan, cuts: list[str]) -> bool:
+def _frozen(stage: str, plan: Plan, cuts: Sequence[str]) -> bool:
     return not plan.trains_network or cuts.index(stage) <= cuts.index(plan.cut)

@@ -3,15 +3,20 @@
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from warmstart import machine
 from warmstart.data.listing import find_pictures
-from warmstart.errors import DataError
-from warmstart.model.predictor import Model, load
-from warmstart.model.trust import Coverage
+from warmstart.errors import DataError, ModelFileError
+from warmstart.evaluation.trust import Coverage
 from warmstart.records import Prediction, Problem
+from warmstart.runtime.document import exported_file
 from warmstart.workflows.watch import Nobody, Watcher
+
+if TYPE_CHECKING:
+    from warmstart.model.predictor import Model
+    from warmstart.runtime.predictor import Exported
 
 SOURCE_PREFIX = "imagenet:"
 
@@ -44,7 +49,7 @@ def predict(
     download: bool = False,
     watcher: Watcher | None = None,
 ) -> Predictions:
-    """Predict with a model folder, a run folder, or 'imagenet:BACKBONE'.
+    """Predict with a model folder, a run folder, an exported file or its folder, or 'imagenet:BACKBONE'.
 
     coverage: also the set of classes that holds the true one this often. A broken picture becomes a named problem. Raises DataError
     when nothing was found at all, ModelFileError for the model, UsageError for a coverage that it cannot offer.
@@ -73,10 +78,32 @@ def predict(
     )
 
 
-def open_model(name: str, *, download: bool = False) -> Model:
-    """The model in a model or run folder, or with 'imagenet:NAME' the pretrained network with the classes of its source."""
+def open_model(name: str, *, download: bool = False) -> "Model | Exported":
+    """What predicts: the model in a model or run folder, an exported file (or its folder), or with 'imagenet:NAME' the pretrained
+    network with the classes of its source. An exported file is opened without torch, and without what training needs.
+    """
+    if not name.startswith(SOURCE_PREFIX) and (file := exported_file(Path(name))) is not None:
+        from warmstart.runtime.predictor import open_exported
+
+        return open_exported(file)
+    return open_trained(name, download=download)
+
+
+def load(folder: str | Path) -> "Model | Exported":
+    """What predicts in a model or run folder, or in an exported file or its folder. Runs no code from it. Raises ModelFileError."""
+    return open_model(str(folder))
+
+
+def open_trained(name: str, *, download: bool = False) -> "Model":
+    """As `open_model`, for what can be looked into: raises ModelFileError for an exported file."""
     if name.startswith(SOURCE_PREFIX):
         from warmstart.model.build import source_model
 
         return source_model(name.removeprefix(SOURCE_PREFIX), download=download)
+    from warmstart.model.predictor import load
+
+    if (file := exported_file(Path(name))) is not None:
+        raise ModelFileError(
+            f"{file} is an exported file, which predicts and can do nothing else. Name the model or run folder that it was made from"
+        )
     return load(name)

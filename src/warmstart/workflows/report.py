@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from warmstart.errors import InputError
+from warmstart.model.predictor import Model
 
 REPORT = "report.html"
 
@@ -27,8 +28,13 @@ class Report:
         return asdict(self)
 
 
-def report(folder: Path) -> Report:
-    """Write FOLDER/report.html, replacing one that is there. Raises InputError where there is neither run nor comparison."""
+def report(folder: Path, *, model: Model | None = None, heat_maps: bool = True, limit_s: float | None = None) -> Report:
+    """Write FOLDER/report.html, replacing one that is there. Raises InputError where there is neither run nor comparison.
+
+    model: the run's, when it is in memory. heat_maps: of a few test pictures, as many as ``limit_s`` seconds last for (None: little at
+    the end of a run, whose model is in memory, and enough otherwise).
+    """
+    from warmstart.report.looks import Looks
     from warmstart.report.page import comparison_page, run_page
     from warmstart.report.run_files import read_run
 
@@ -38,7 +44,12 @@ def report(folder: Path) -> Report:
         page = comparison_page(_comparison(folder / "compare.json"), created)
     else:
         run = read_run(folder)
-        page, missing = run_page(run, created), run.missing
+        looks = Looks(notes=("heat-maps were not wanted (--no-heat-maps)",))
+        if heat_maps:
+            from warmstart.workflows.looks import LIMIT_AGAIN_S, LIMIT_S, look_again
+
+            looks = look_again(run, model, limit_s=limit_s or (LIMIT_AGAIN_S if model is None else LIMIT_S))
+        page, missing = run_page(run, created, looks), run.missing
     path = folder / REPORT
     content = page.html.encode("utf-8", "backslashreplace")
     try:

@@ -21,6 +21,8 @@ class TrainSettings:
     fixes: Path | None = None  # a list of fixes, applied before anything else; see workflows.fixes
     group_duplicates: bool | None = None  # near copies share a split; None: where splits are not given and would divide some
     report: bool = True  # write report.html when the run is done
+    heat_maps: bool = True  # of a few test pictures, in the report
+    findings: bool = True  # doctor.json, for the report: what is wrong with the data, as far as the run's rows tell
     budget_s: float | None = None  # wall-clock in which training is to end; the plan's epochs are cut down to what fits
 
     def __post_init__(self) -> None:
@@ -35,6 +37,8 @@ class TrainSettings:
             "budget_s": self.budget_s,
             "fixes": None if self.fixes is None else str(self.fixes.resolve()),
             "group_duplicates": self.group_duplicates,
+            "heat_maps": self.heat_maps,
+            "findings": self.findings,
         }
 
     @classmethod
@@ -47,6 +51,8 @@ class TrainSettings:
             budget_s=document["budget_s"],
             fixes=None if fixes is None else Path(fixes),
             group_duplicates=document.get("group_duplicates"),
+            heat_maps=document.get("heat_maps", True),
+            findings=document.get("findings", True),
             runs=runs,
             download=download,
         )

@@ -12,7 +12,6 @@ from typing import Any
 from warmstart import machine
 from warmstart.backbones.catalog import find
 from warmstart.data.augmentation import view_names
-from warmstart.data.listing import read_listing
 from warmstart.data.views import RESIZE_MODES, VIEW_POLICIES
 from warmstart.engines.build import ENGINES, PRECISIONS
 from warmstart.errors import UnknownNameError, UsageError
@@ -22,7 +21,7 @@ from warmstart.records import Listing, Plan
 from warmstart.store.cache import Store
 from warmstart.workflows.advised import train_advised
 from warmstart.workflows.dataset import prepare
-from warmstart.workflows.fixes import apply_fixes
+from warmstart.workflows.fixes import listed
 from warmstart.workflows.forecasting import foresee, in_words
 from warmstart.workflows.outcome import Run, finish, frozen, reported, tuned
 from warmstart.workflows.probe import extracted, make_ready, probe, probed
@@ -53,7 +52,7 @@ def train(
     plan, settings, watcher = plan or Plan(), settings or TrainSettings(), watcher or Nobody()
     begin = time.perf_counter() - seconds_before
     check_plan(plan)
-    listing = data if isinstance(data, Listing) else listed(data, settings)
+    listing = listed(data, settings)
     if plan.cut == ADVISED:
         return train_advised(listing, plan, settings, watcher, begin=begin, strata=strata, folder=folder)
     with Store(machine.store_folder(), settings.store_bytes) as store:
@@ -69,7 +68,7 @@ def train(
             trained = tuned(seen, store, watcher, folder, begin=begin, budget_s=settings.budget_s)
         else:
             trained = frozen(seen, watcher)
-    return reported(finish(seen, trained, folder, begin, expected=expected), settings, watcher)
+    return reported(finish(seen, trained, folder, begin, expected=expected), seen, settings, watcher)
 
 
 def resume(
@@ -90,19 +89,13 @@ def resume(
     begin = time.perf_counter() - seconds_before
     source, plan, settings = read_start(folder)
     settings = replace(settings, download=download)
-    listing = data or listed(source, settings)
+    listing = listed(data or source, settings)
     if plan.cut == ADVISED:
         return train_advised(listing, plan, settings, watcher, begin=begin, strata=strata, folder=folder, resume=True)
     with Store(machine.store_folder(), settings.store_bytes) as store:
         seen = probe(listing, plan, settings, store, watcher, strata=strata)
         trained = tuned(seen, store, watcher, folder, begin=begin, budget_s=settings.budget_s, resume=True)
-    return reported(finish(seen, trained, folder, begin), settings, watcher)
-
-
-def listed(data: Any, settings: TrainSettings) -> Listing:
-    """What to learn from, with the fixes applied. Raises DataError."""
-    listing = read_listing(data, exclude=settings.exclude)
-    return listing if settings.fixes is None else apply_fixes(listing, settings.fixes)
+    return reported(finish(seen, trained, folder, begin), seen, settings, watcher)
 
 
 def check_plan(plan: Plan) -> None:

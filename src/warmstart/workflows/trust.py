@@ -25,9 +25,9 @@ from warmstart.evaluation.calibration import (
 )
 from warmstart.evaluation.conformal import conformity, of_label, prediction_sets
 from warmstart.evaluation.novelty import UNLIKE, Novelty
+from warmstart.evaluation.trust import Trust
 from warmstart.extraction.features import columns
 from warmstart.model.predictor import Model
-from warmstart.model.trust import Trust
 from warmstart.workflows.dataset import halves_of_val
 from warmstart.workflows.probe import Probe
 

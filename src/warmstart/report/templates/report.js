@@ -38,7 +38,9 @@ function figure(number) {
 
 for (const waiting of document.querySelectorAll("figure[data-picture]")) {
   waiting.prepend(image(waiting.dataset.picture));
-  if (!waiting.querySelector("figcaption")) waiting.append(words(waiting.dataset.picture));
+  const caption = waiting.querySelector("figcaption");
+  if (!caption) waiting.append(words(waiting.dataset.picture));
+  else if ("name" in waiting.dataset) caption.append(element("br"), element("span", table.pictures[waiting.dataset.picture][0], "file"));
 }
 
 // The pictures behind a cell of the confusion matrix.

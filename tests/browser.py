@@ -71,13 +71,13 @@ class Browser:
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.send(f"{domain}.enable")
 
-    def open(self, page: Path, *, width: int, height: int = 900, dark: bool = False) -> None:
-        """Load a file and wait until it has."""
+    def open(self, page: Path | str, *, width: int, height: int = 900, dark: bool = False) -> None:
+        """Load a file or an address and wait until it has."""
         self.send("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.send("Emulation.setEmulatedMedia", features=[scheme])
         self.events.clear()
-        self.send("Page.navigate", url=page.as_uri())
+        self.send("Page.navigate", url=page.as_uri() if isinstance(page, Path) else page)
         while not any(event["method"] == "Page.loadEventFired" for event in self.events):
             self._receive()
 
@@ -91,7 +91,7 @@ class Browser:
         """A key, down and up."""
         text = {"text": "\r"} if key == "Enter" else {}
         for kind in ("keyDown", "keyUp"):
-            code = {"Enter": 13, "Escape": 27, "ArrowRight": 39, "Tab": 9}[key]
+            code = {"Enter": 13, "Escape": 27, "ArrowRight": 39, "Tab": 9, "Backspace": 8}.get(key) or ord(key.upper())
             self.send(
                 "Input.dispatchKeyEvent",
                 type=kind,
@@ -100,6 +100,24 @@ class Browser:
                 windowsVirtualKeyCode=code,
                 **(text if kind == "keyDown" else {}),
             )
+
+    def choose(self, selector: str, *files: Path) -> None:
+        """Files for an input, as if a person had chosen them."""
+        root = self.send("DOM.getDocument")["root"]["nodeId"]
+        node = self.send("DOM.querySelector", nodeId=root, selector=selector)["nodeId"]
+        assert node, f"no {selector} on the page"
+        self.send("DOM.setFileInputFiles", nodeId=node, files=[str(file) for file in files])
+
+    def wait_for(self, script: str, timeout_s: float = TIMEOUT_S) -> Any:
+        """The value of an expression, once it has one. The page may change meanwhile; an error in it counts as no value."""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            answer = self.send("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
+            value = answer["result"].get("value") if "exceptionDetails" not in answer else None
+            if value or value == {}:  # which is all that comes of an element
+                return value
+            assert time.monotonic() < deadline, (script, self.run("document.body.innerText"))
+            time.sleep(0.1)
 
     def complaints(self) -> list[str]:
         """Errors and warnings on the console, and what was thrown."""

@@ -1,0 +1,163 @@
+"""An exported file that predicts: the same calls and the same answers as `model.predictor.Model`, without torch.
+
+    decode → resize → engine(the exported graph) → probabilities → class
+                                                       └─ set of classes, for a coverage
+
+Novelty is not part of an exported file: it needs features of the training pictures, which are larger than a small network.
+
+B batch, N pictures, K classes, S side of the network's input, H, W of a picture.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from warmstart.data.decoding import decode
+from warmstart.data.memory import in_memory
+from warmstart.data.views import needed_shorter_side_px
+from warmstart.errors import ModelFileError, PictureError, UsageError
+from warmstart.evaluation.conformal import prediction_sets
+from warmstart.evaluation.trust import Coverage, Trust
+from warmstart.extraction.ahead import chunks, map_ahead
+from warmstart.extraction.rendering import render
+from warmstart.records import Prediction, Preprocessing, Problem
+from warmstart.runtime.document import Document, exported_file
+from warmstart.runtime.engines import Runner, open_file
+
+
+class Exported:
+    """An exported model, opened with `open_exported`."""
+
+    def __init__(self, document: Document, runner: Runner) -> None:
+        self.document, self._runner = document, runner
+        self.class_names, self.preprocessing = document.class_names, document.preprocessing
+        self.positive, self.threshold = document.positive, document.threshold
+
+    def predict(self, sources: Any, *, coverage: float | None = None) -> Prediction | list[Prediction]:
+        """The prediction for one picture, or a list for several; see `Model.predict`. Raises PictureError and UsageError as there."""
+        one = isinstance(sources, (str, Path, bytes)) or hasattr(sources, "convert") or getattr(sources, "ndim", 0) in (2, 3)
+        predictions = []
+        for result in self.predict_each([sources] if one else list(sources), coverage=coverage):
+            if isinstance(result, Problem):
+                raise PictureError(result.kind, result.message)
+            predictions.append(result)
+        return predictions[0] if one else predictions
+
+    def predict_each(self, sources: Sequence[Any], *, coverage: float | None = None) -> Iterator[Prediction | Problem]:
+        """A prediction or a named problem for each source, in order. Decoding and engine overlap; memory stays bounded."""
+        limit = None if coverage is None else self.set_limit(coverage)
+        for name, answer in self.probabilities_each(sources):
+            if isinstance(answer, PictureError):
+                yield Problem(path=name, kind=answer.kind, message=str(answer))
+            else:
+                yield self._prediction(name, answer, limit)
+
+    def prepare(self, source: Any) -> np.ndarray:
+        """What the graph takes of a picture: uint8 (3, S, S), or (H, W, 3) where it resizes itself. Raises PictureError."""
+        return prepared(source, self.preprocessing, resize_inside=self.document.resize_inside)
+
+    def predict_prepared(
+        self, pixels: Sequence[np.ndarray], names: Sequence[str], *, coverage: float | None = None
+    ) -> list[Prediction]:
+        """Predictions for arrays as `prepare` gives them. Raises UsageError for a coverage that cannot be offered."""
+        limit = None if coverage is None else self.set_limit(coverage)
+        size = 1 if self.document.resize_inside else self._runner.batch_size
+        batches = ((i, np.stack(pixels[i : i + size])) for i in range(0, len(pixels), size))
+        parts = dict(self._runner.map(batches))
+        shares = [row for first in sorted(parts) for row in parts[first]]
+        return [self._prediction(name, row, limit) for name, row in zip(names, shares, strict=True)]
+
+    def probabilities_each(self, sources: Sequence[Any]) -> Iterator[tuple[str, np.ndarray | PictureError]]:
+        """(name, float32 (K,) or what is wrong with the picture) for each source, in order."""
+        size = 1 if self.document.resize_inside else self._runner.batch_size
+        prepared: dict[int, list[np.ndarray | PictureError]] = {}
+        finished: dict[int, np.ndarray] = {}
+        order: list[int] = []
+
+        def prepare_batch(task: list[tuple[int, Any]]) -> tuple[int, list[np.ndarray | PictureError]]:
+            return task[0][0], [self._prepared(source) for _, source in task]
+
+        def batches() -> Iterator[tuple[int, np.ndarray]]:
+            for first, pictures in map_ahead(prepare_batch, chunks(enumerate(sources), size)):
+                prepared[first] = pictures
+                order.append(first)
+                good = [p for p in pictures if not isinstance(p, PictureError)]
+                if good:
+                    yield first, np.stack(good)
+                else:
+                    finished[first] = np.empty((0, len(self.class_names)), np.float32)
+
+        def in_order() -> Iterator[tuple[str, np.ndarray | PictureError]]:
+            while order and order[0] in finished:
+                first = order.pop(0)
+                rows = iter(finished.pop(first))
+                for offset, picture in enumerate(prepared.pop(first)):
+                    source = sources[first + offset]
+                    name = str(source) if isinstance(source, (str, Path)) else f"picture {first + offset}"
+                    yield name, picture if isinstance(picture, PictureError) else next(rows)
+
+        for first, rows in self._runner.map(batches()):
+            finished[first] = rows
+            yield from in_order()
+        yield from in_order()
+
+    def decide(self, probabilities: np.ndarray) -> np.ndarray:
+        """Labels int64 (N,) for probabilities (N, K): the most probable class, or by threshold where one is set."""
+        if self.threshold is None or self.positive is None:
+            return np.asarray(probabilities.argmax(axis=1))
+        positive = self.class_names.index(self.positive)
+        return np.where(probabilities[:, positive] >= self.threshold, positive, 1 - positive)
+
+    def set_limit(self, coverage: float) -> float:
+        """See `Model.set_limit`. Raises UsageError."""
+        return self._calibrated().limit(coverage)
+
+    def coverage(self, asked: float) -> Coverage:
+        """How often sets for this coverage held the true class of test pictures, when the model was trained. Raises UsageError."""
+        return self._calibrated().coverage(asked)
+
+    def _calibrated(self) -> Trust:
+        if self.document.trust is None:
+            raise UsageError(
+                "the model was not calibrated for sets of classes when it was exported. Train again, then export again, for one that is."
+            )
+        return self.document.trust
+
+    def _prepared(self, source: Any) -> np.ndarray | PictureError:
+        try:
+            return self.prepare(source)
+        except PictureError as reason:
+            return reason
+
+    def _prediction(self, name: str, shares: np.ndarray, limit: float | None) -> Prediction:
+        label = int(self.decide(shares[None])[0])
+        classes = None
+        if limit is not None:
+            (inside,) = prediction_sets(shares[None], limit)
+            classes = tuple(self.class_names[k] for k in np.argsort(-shares, kind="stable") if inside[k])
+        return Prediction(
+            source=name,
+            class_name=self.class_names[label],
+            probability=float(shares[label]),
+            probabilities={c: float(p) for c, p in zip(self.class_names, shares, strict=True)},
+            classes=classes,
+        )
+
+
+def prepared(source: Any, preprocessing: Preprocessing, *, resize_inside: bool) -> np.ndarray:
+    """What a graph takes of a picture: uint8 (3, S, S), or (H, W, 3) where it resizes itself. Raises PictureError."""
+    if not resize_inside:
+        return render(source, preprocessing)
+    side = needed_shorter_side_px(preprocessing.size_px, preprocessing.resize)
+    stored = isinstance(source, (str, Path, bytes))
+    return np.array(decode(source, shorter_side_px=side) if stored else in_memory(source))
+
+
+def open_exported(path: str | Path) -> Exported:
+    """The exported model in a file (.onnx, .xml) or a folder. Runs no code from it. Raises ModelFileError, UsageError."""
+    file = exported_file(Path(path))
+    if file is None:
+        raise ModelFileError(f"{path} is no exported model: expected a .onnx or .xml file, or a folder that holds one")
+    return Exported(*open_file(file))

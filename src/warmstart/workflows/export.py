@@ -1,0 +1,258 @@
+"""export: a model → a file that other programs run, proved on held-out pictures before it is kept.
+
+model → graph → file (beside its place) → proof on picture files → stamped and moved into place, or refused
+"""
+
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from warmstart import machine
+from warmstart.errors import DataError, ParityError, PictureError
+from warmstart.export.formats import Format, find_format
+from warmstart.export.metadata import describe, writer_versions
+from warmstart.export.parity import Parity, compare
+from warmstart.export.reference import Reference, eager_probabilities
+from warmstart.model.files import DESCRIPTION
+from warmstart.model.predictor import Model
+from warmstart.records import to_json
+from warmstart.runtime.document import Document
+from warmstart.runtime.predictor import Exported, prepared
+from warmstart.workflows.held_out import HeldOut, calibration_pictures, held_out_pictures
+from warmstart.workflows.predict import SOURCE_PREFIX, open_trained
+from warmstart.workflows.watch import Nobody, Watcher
+
+PARITY = "parity.json"
+PROOF_PICTURES = 1000  # at most; eager PyTorch sees 30 a second on two cores
+CALIBRATION_PICTURES = 300  # NNCF's own number
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportSettings:
+    """What is asked for."""
+
+    format: str = "onnx"
+    precision: str = "fp32"
+    resize_inside: bool = False
+    out: Path | None = None  # None: beside the run's model
+    pictures: str | None = None  # folder, manifest, files: held-out pictures to prove on; None: those of the run
+    data: str | None = None  # where the training pictures are now, for int8; None: where the run found them
+    proof_pictures: int = PROOF_PICTURES
+    force: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Export:
+    """What was written, and how it compares."""
+
+    folder: Path
+    file: Path
+    format: str
+    precision: str
+    proven: bool
+    parity: Parity | None  # None: forced without a picture
+    notes: tuple[str, ...]
+    seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return {
+            "folder": str(self.folder),
+            "file": str(self.file),
+            "format": self.format,
+            "precision": self.precision,
+            "proven": self.proven,
+            "parity": self.parity and self.parity.to_dict(),
+            "notes": list(self.notes),
+            "seconds": self.seconds,
+        }
+
+
+def export(
+    name: str,
+    settings: ExportSettings | None = None,
+    *,
+    download: bool = False,
+    reference: Reference | None = None,
+    watcher: Watcher | None = None,
+) -> Export:
+    """Write a model or run folder, or 'imagenet:NAME', as one file of a format. Whole or not at all.
+
+    reference: what PyTorch says of the pictures it is proved on, where an export of the same model found that out before.
+    Raises ParityError when the file does not say what PyTorch says (or there is no picture to show it on), unless ``force``: then it is
+    written, marked unproven. Raises UsageError for a format or precision that cannot be had, DataError for a folder that holds
+    something already, or when int8 finds no training pictures.
+    """
+    settings, watcher = settings or ExportSettings(), watcher or Nobody()
+    begin = time.perf_counter()
+    writer = find_format(settings.format, settings.precision)
+    model = open_trained(name, download=download)
+    folder = settings.out or _default_folder(name, settings)
+    _must_be_free(folder)
+    proof = held_out_pictures(model, name, settings.pictures, most=settings.proof_pictures, watcher=watcher)
+    if not proof.paths and not settings.force:
+        raise ParityError(
+            f"{name}: there is no picture to prove the export on ({proof.why_none}). Name held-out pictures with --pictures, or write "
+            "it unproven with --force"
+        )
+    calibration: Sequence[np.ndarray] = ()
+    if settings.precision == "int8":
+        files = calibration_pictures(model, name, settings.data, most=CALIBRATION_PICTURES, watcher=watcher)
+        watcher.say(f"int8: ranges are read off {len(files):,} training pictures")
+        calibration = _as_inputs(model, files, resize_inside=settings.resize_inside)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".export-") as temporary:
+        fresh = Path(temporary) / "export"
+        fresh.mkdir()
+        watcher.say(f"writing {settings.format} {settings.precision}")
+        _write(writer, model, settings, calibration, fresh)
+        parity = _prove(writer, model, settings, proof, fresh, reference, watcher) if proof.paths else None
+        if parity and not parity.proven and not settings.force:
+            raise ParityError(_refusal(parity))
+        _finish(writer, model, settings, parity, proof, fresh)
+        if folder.exists():
+            folder.rmdir()  # empty, or it would have been refused
+        fresh.rename(folder)
+    return Export(
+        folder=folder,
+        file=folder / writer.file_name,
+        format=settings.format,
+        precision=settings.precision,
+        proven=parity is not None and parity.proven,
+        parity=parity,
+        notes=proof.notes,
+        seconds=time.perf_counter() - begin,
+    )
+
+
+def _write(writer: Format, model: Model, settings: ExportSettings, calibration: Sequence[np.ndarray], folder: Path) -> None:
+    """The file with its document, not proven yet."""
+    from warmstart.export.graph import whole_model
+
+    graph = whole_model(model, resize_inside=settings.resize_inside)
+    path = folder / writer.file_name
+    writer.write(graph, settings.precision, model.preprocessing.size_px, calibration, path)
+    writer.stamp(path, _document(writer, model, settings, None))
+
+
+def _prove(
+    writer: Format,
+    model: Model,
+    settings: ExportSettings,
+    proof: HeldOut,
+    folder: Path,
+    reference: Reference | None,
+    watcher: Watcher,
+) -> Parity:
+    """Every held-out picture through float32 PyTorch and through the file."""
+    path = folder / writer.file_name
+    document = Document.from_json(_document(writer, model, settings, None), path)
+    exported = Exported(document, writer.open_for_proof(path))
+    reference = reference or eager_probabilities(model, proof.paths, progress=partial(watcher.progress, "PyTorch"))
+    good = [i for i, row in enumerate(reference.rows) if row is not None]
+    if not good:
+        raise ParityError(
+            f"none of the {len(proof.paths):,} pictures to prove the export on can be read: {reference.problems[0]}"
+        )
+    files = [proof.paths[i] for i in good]
+    begin = time.perf_counter()
+    found = []
+    for done, (name, answer) in enumerate(exported.probabilities_each(files), 1):
+        if isinstance(answer, PictureError):
+            raise ParityError(f"{name} was read for PyTorch but not for the exported file: {answer}")
+        found.append(answer)
+        watcher.progress("proving", done, len(files))
+    return compare(
+        np.stack([row for row in reference.rows if row is not None]),
+        np.stack(found),
+        labels=proof.labels[good],
+        paths=files,
+        class_names=model.class_names,
+        format=settings.format,
+        precision=settings.precision,
+        seconds_before=reference.seconds,
+        seconds=time.perf_counter() - begin,
+        bytes=sum(file.stat().st_size for file in folder.iterdir()),
+    )
+
+
+def _finish(
+    writer: Format, model: Model, settings: ExportSettings, parity: Parity | None, proof: HeldOut, folder: Path
+) -> None:
+    """The document with what was found, and parity.json."""
+    writer.stamp(folder / writer.file_name, _document(writer, model, settings, parity))
+    row = (
+        parity.to_dict()
+        if parity
+        else {"format": settings.format, "precision": settings.precision, "proven": False, "pictures": 0}
+    )
+    document = {
+        **row,
+        "resize_inside": settings.resize_inside,
+        "source": proof.source,
+        "notes": list(proof.notes),
+        "machine": machine.describe(),
+        "versions": writer_versions(),
+    }
+    (folder / PARITY).write_text(to_json(document), "utf-8", errors="surrogateescape")
+
+
+def _document(writer: Format, model: Model, settings: ExportSettings, parity: Parity | None) -> str:
+    return describe(
+        model,
+        format=writer.name,
+        precision=settings.precision,
+        resize_inside=settings.resize_inside,
+        parity=parity,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+def _as_inputs(model: Model, files: Sequence[str], *, resize_inside: bool) -> list[np.ndarray]:
+    """Arrays of the graph's input, one a picture; pictures that cannot be read are left out."""
+    inputs = []
+    for file in files:
+        try:
+            inputs.append(prepared(file, model.preprocessing, resize_inside=resize_inside)[None])
+        except PictureError:
+            continue
+    if not inputs:
+        raise DataError(f"none of {len(files):,} training pictures can be read, and int8 needs some: {files[0]}")
+    return inputs
+
+
+def _default_folder(name: str, settings: ExportSettings) -> Path:
+    """exports/FORMAT-PRECISION beside the run's model folder."""
+    kind = f"{settings.format}-{settings.precision}" + ("-resize" if settings.resize_inside else "")
+    if name.startswith(SOURCE_PREFIX):
+        return Path("exports") / f"{name.removeprefix(SOURCE_PREFIX)}-{kind}"
+    folder = Path(name)
+    run = folder.resolve().parent if (folder / DESCRIPTION).is_file() else folder
+    return run / "exports" / kind
+
+
+def _must_be_free(folder: Path) -> None:
+    """Raises DataError where something is at the folder's place already."""
+    if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
+        found = "a file" if folder.is_file() else f"{len(list(folder.iterdir()))} entries"
+        raise DataError(
+            f"{folder} holds {found} already, and an export replaces nothing: remove it, or choose another folder with --out"
+        )
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as reason:
+        raise DataError(f"the folder {folder} cannot be made ({reason.strerror}); choose another with --out") from reason
+
+
+def _refusal(parity: Parity) -> str:
+    worst = "; ".join(f"{w.path} ({w.expected} → {w.found}, {w.difference:.2g})" for w in parity.worst)
+    return (
+        f"{parity.format} {parity.precision} does not say what the model says, so it was not kept: {'; '.join(parity.failures)}. "
+        f"Of {parity.pictures:,} pictures the worst: {worst}. Take another --precision, or --force to keep it, marked unproven"
+    )

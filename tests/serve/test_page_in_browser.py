@@ -1,0 +1,199 @@
+"""The web page as people use it: a real server, a real browser, from a zip to an export; and whether everybody can use it (axe-core).
+
+axe-core (Deque Systems, MPL-2.0) comes from the npm registry and is no part of the project: `npm install axe-core` into a folder of
+one's own, and WARMSTART_AXE=FOLDER/node_modules/axe-core/axe.min.js.
+"""
+
+import os
+import re
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+from browser import Browser, find_browser
+
+from drawn_shapes import draw_folder, draw_shape
+
+if sys.platform == "win32":
+    pytest.skip("signals work differently there", allow_module_level=True)
+
+AXE = os.environ.get("WARMSTART_AXE", "")
+WIDTHS = (1280, 390)
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    program = find_browser()
+    if program is None:
+        pytest.skip("no Chromium is installed here; get one with: apt-get install chromium")
+    with Browser(program, tmp_path_factory.mktemp("profile")) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def address(warm_copy: Callable[[], Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Of a server that is empty at first; the tests of this file follow one another on it."""
+    code = "from warmstart.cli.main import run; run()"
+    home = tmp_path_factory.mktemp("home")
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, "serve", "--home", str(home), "--port", "0"],
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "WARMSTART_CACHE": str(warm_copy())},
+    )
+    assert process.stderr is not None
+    line = process.stderr.readline()
+    found = re.search(r"http://[^/\s]+", line)
+    assert found, line + process.stderr.read()
+    yield found[0]
+    process.terminate()
+    process.wait(60)
+    process.stderr.close()
+
+
+@pytest.fixture(scope="module")
+def walked(browser: Browser, address: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Everything that a person does, once. Page → its address, as it is afterwards."""
+    folder = tmp_path_factory.mktemp("files")
+    pages = {"home": f"{address}/"}
+    seen: list[str] = []
+
+    def settle() -> None:
+        """What the page did since it was opened is without fault."""
+        assert browser.complaints() == []
+        seen.extend(browser.requests())
+        browser.events.clear()
+
+    with zipfile.ZipFile(folder / "shapes.zip", "w") as archive:
+        for path in sorted(draw_folder(folder / "shapes").rglob("*.*")):
+            archive.write(path, path.relative_to(folder))
+    for name, label, number in (
+        ("new.png", "square", 99),
+        ("a.png", "circle", 300),
+        ("b.png", "circle", 301),
+        ("c.png", "stripes", 302),
+    ):
+        draw_shape(label, number).save(folder / name)
+
+    # A zip becomes a data set, and what is in it is looked at without being asked.
+    browser.open(pages["home"], width=1280)
+    browser.choose("#upload input[accept*=zip]", folder / "shapes.zip")
+    pages["dataset"] = browser.wait_for("location.pathname.startsWith('/datasets/') && location.href")
+    browser.wait_for("document.querySelector('#doctor .job, #doctor [data-again]')")
+    assert browser.run("[...document.querySelectorAll('.classes h3')].map(h => h.innerText.split(/\\s+/)[0])") == [
+        "circle",
+        "square",
+        "stripes",
+    ]
+    browser.wait_for("document.querySelector('#doctor [data-again]')")
+    settle()
+
+    # Train, and watch it until the model is there.
+    browser.run("document.querySelector('input[value=quick]').click(); document.querySelector('#train-form .main').click()")
+    pages["run"] = browser.wait_for("location.pathname.startsWith('/runs/') && location.href")
+    browser.wait_for("document.querySelector('#result .headline')")
+    assert browser.run("document.querySelector('#result .state').innerText") == "done"
+    assert "right" in browser.run("document.querySelector('.headline').innerText")
+    settle()
+    report = browser.run("document.querySelector('a[href$=report]').href")
+    browser.open(report, width=1280)
+    assert browser.run("document.querySelector('h1') !== null")
+    settle()
+
+    # Predict, see why, and correct.
+    browser.open(pages["run"], width=1280)
+    browser.run("document.querySelector('#result a.main').click()")
+    pages["model"] = browser.wait_for(
+        "location.pathname.startsWith('/models/') && document.readyState === 'complete' && location.href"
+    )
+    browser.choose("#pictures input", folder / "new.png")
+    browser.wait_for("document.querySelector('.answer')")
+    shares = browser.run("[...document.querySelectorAll('.answer meter')].map(m => m.value)")
+    assert shares == sorted(shares, reverse=True)
+    assert sum(shares) == pytest.approx(1, abs=1e-3)
+    browser.run("document.querySelector('.answer .explain').click()")
+    browser.wait_for(
+        "document.querySelector('.why .heat img')?.complete && document.querySelectorAll('.near img').length === 4"
+    )
+    browser.run(
+        "document.querySelector('.correct select').value = 'stripes'; document.querySelector('.correct button').click()"
+    )
+    browser.wait_for("document.querySelector('.answer .state')?.innerText.includes('kept as stripes')")
+    settle()
+
+    # Label a pile with keys alone: yes, the first class instead, skip; undo the skip and say yes.
+    browser.open(pages["dataset"], width=1280)
+    assert browser.run("document.querySelectorAll('#added li').length") == 1
+    browser.choose("#unlabelled input[multiple]:not([webkitdirectory])", folder / "a.png", folder / "b.png", folder / "c.png")
+    pages["pile"] = browser.wait_for("location.pathname.startsWith('/piles/') && location.href")
+    browser.wait_for("document.querySelector('#desk') && !document.querySelector('#desk').hidden")
+    for key, done in (("Enter", 1), ("1", 2), ("s", 2), ("Backspace", 2)):
+        browser.press(key)
+        browser.wait_for(f"document.querySelector('#amount').innerText === '{done} of 3 labelled'")
+    browser.press("Backspace")
+    browser.wait_for("document.querySelector('#amount').innerText === '1 of 3 labelled'")
+    browser.press("1")
+    browser.wait_for("document.querySelector('#amount').innerText === '2 of 3 labelled'")
+    settle()
+    labelled = httpx.get(pages["pile"].replace("/piles/", "/api/piles/")).json()
+    assert labelled["labelled"] == 2
+    assert sorted(row["label"] or "" for row in labelled["page"])[:2] == ["", "circle"]
+    browser.run("document.querySelector('#use button[value=add]').click()")
+    browser.wait_for("document.querySelectorAll('#added li').length === 3")
+    settle()
+
+    # Take it away.
+    browser.open(pages["model"], width=1280)
+    browser.run("document.querySelector('.ask-export').click()")
+    download = browser.wait_for("document.querySelector('#export a[download]')?.href")
+    settle()
+    got = httpx.get(download)
+    (folder / "export.zip").write_bytes(got.content)
+    with zipfile.ZipFile(folder / "export.zip") as archive:
+        assert {"model.onnx", "parity.json"} <= set(archive.namelist())
+
+    elsewhere = {url for url in seen if urlsplit(url).scheme in ("http", "https") and not url.startswith(f"{address}/")}
+    assert elsewhere == set()
+    return pages
+
+
+def test_a_person_uploads_trains_reads_predicts_corrects_labels_and_exports(walked: dict[str, str]) -> None:
+    assert set(walked) == {"home", "dataset", "run", "model", "pile"}
+
+
+@pytest.mark.parametrize("name", ["home", "dataset", "run", "model", "pile"])
+def test_no_page_scrolls_sideways_or_complains(walked: dict[str, str], browser: Browser, name: str) -> None:
+    for width in WIDTHS:
+        browser.open(walked[name], width=width)
+        assert browser.run("document.documentElement.scrollWidth") <= width
+        assert browser.complaints() == []
+
+
+@pytest.mark.skipif(
+    not Path(AXE).is_file(), reason="axe-core is not here: npm install axe-core, and name its axe.min.js in WARMSTART_AXE"
+)
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_no_page_keeps_anybody_out(walked: dict[str, str], browser: Browser, dark: bool) -> None:
+    script = Path(AXE).read_text("utf-8")
+    found = []
+    for name, url in walked.items():
+        for width in WIDTHS:
+            browser.open(url, width=width, dark=dark)
+            browser.wait_for("document.readyState === 'complete'")
+            browser.run(f"{script}; 0")
+            broken = browser.run(
+                "axe.run().then(r => r.violations.map(v => ({id: v.id, impact: v.impact, where: v.nodes.map(n => n.target.join(' '))})))"
+            )
+            found += [(name, width, row["id"], row["where"]) for row in broken if row["impact"] in ("serious", "critical")]
+    assert found == []
+
+
+def test_what_is_not_there_is_told_as_a_page(walked: dict[str, str], browser: Browser, address: str) -> None:
+    answer = httpx.get(f"{address}/datasets/nothing")
+    assert (answer.status_code, answer.headers["content-type"]) == (404, "text/html; charset=utf-8")
+    assert "there is no data set &#39;nothing&#39;" in answer.text
