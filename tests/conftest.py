@@ -5,7 +5,7 @@ the time of the suite.
 """
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,6 @@ import pytest
 from hypothesis import settings as hypothesis_settings
 
 from drawn_shapes import draw_folder
-from warmstart import machine
 from warmstart.records import Plan
 
 if TYPE_CHECKING:
@@ -27,16 +26,16 @@ hypothesis_settings.load_profile("patient")
 
 
 @pytest.fixture(autouse=True)
-def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("WARMSTART_CACHE", str(tmp_path_factory.mktemp("cache")))
+def _own_cache(shared_graphs: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = tmp_path_factory.mktemp("cache")
+    (cache / "graphs").symlink_to(shared_graphs, target_is_directory=True)
+    monkeypatch.setenv("WARMSTART_CACHE", str(cache))
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _shared_graphs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    graphs = tmp_path_factory.mktemp("graphs")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(machine, "graphs_folder", lambda: graphs)
-        yield
+@pytest.fixture(scope="session")
+def shared_graphs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where compiled graphs are kept for all tests that do not bring a cache folder of their own."""
+    return tmp_path_factory.mktemp("graphs")
 
 
 @pytest.fixture(scope="session")

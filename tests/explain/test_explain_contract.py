@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from warmstart import heads_in_torch
 from warmstart.backbones.assembly import assemble_whole
 from warmstart.backbones.build import build_network, to_backbone
 from warmstart.backbones.catalog import find
@@ -13,7 +14,7 @@ from warmstart.backbones.chain import Backbone, split
 from warmstart.backbones.taps import tapped
 from warmstart.backbones.weights import load_backbone
 from warmstart.errors import BackboneError, UsageError
-from warmstart.explain import head_in_torch, occlusion
+from warmstart.explain import occlusion
 from warmstart.explain.feature_maps import feature_maps
 from warmstart.explain.filters import first_filters
 from warmstart.explain.grad_cam import grad_cam, last_layer_read
@@ -166,7 +167,7 @@ def test_every_head_is_explained_by_occlusion_and_all_but_knn_by_grad_cam(
 def test_heads_in_torch_give_the_logits_of_heads_in_numpy(lite: Backbone, head_name: str) -> None:
     head = subject_with(lite, head_name, ("pooled",)).head
     X = np.random.default_rng(3).normal(0.4, 0.4, (5, 1280)).astype(np.float32)
-    assert head_in_torch.logits(head, torch.from_numpy(X)).numpy() == pytest.approx(head.logits(X), rel=1e-4, abs=1e-4)
+    assert heads_in_torch.logits(head, torch.from_numpy(X)).numpy() == pytest.approx(head.logits(X), rel=1e-4, abs=1e-4)
 
 
 def test_log_odds_are_those_of_the_models_probability(lite: Backbone) -> None:

@@ -46,7 +46,9 @@ class State:
         self.stopping = True
 
     def close(self) -> None:
-        """What is under way is answered; jobs are interrupted and go on with the next server."""
+        """What is under way is answered; jobs are interrupted and go on with the next server. Closing twice is closing once."""
+        if self._lock.closed:
+            return
         self.stop()
         self.jobs.close()
         self.explainer.close()
