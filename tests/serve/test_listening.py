@@ -20,5 +20,5 @@ def test_an_address_that_is_taken_is_told_and_the_home_is_free_again(tmp_path: P
         taken.listen()
         settings = ServeSettings(home=tmp_path / "home", port=taken.getsockname()[1])
         for _ in range(2):  # the second time would tell of the home, were it still held
-            with pytest.raises(UsageError, match="cannot be listened on .*choose another --port"):
+            with pytest.raises(UsageError, match=r"cannot be listened on .*choose another --port"):
                 serve(settings, say=print)
