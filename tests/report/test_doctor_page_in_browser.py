@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from browser import Browser
 from PIL import Image
 
+from browser import Browser
 from drawn_shapes import draw_folder, draw_shape, set_back
 from photograph import photograph
 from warmstart.records import Plan

@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from browser import Browser
 
+from browser import Browser
 from drawn_shapes import draw_folder
 from warmstart.data.listing import read_listing
 from warmstart.records import Listing, Plan

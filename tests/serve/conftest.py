@@ -67,10 +67,10 @@ def serve(warm_cache: Path, tmp_path: Path) -> Iterator[Callable[..., TestClient
 
 @pytest.fixture
 def wait() -> Callable[[Callable[[], Any]], Any]:
-    """Ask until the answer is something, a minute at most; the answer."""
+    """Ask until the answer is something, two minutes at most; the answer."""
 
     def until(question: Callable[[], Any]) -> Any:
-        end = time.monotonic() + 60
+        end = time.monotonic() + 120
         while not (answer := question()):
             assert time.monotonic() < end, "it never came"
             time.sleep(0.05)

@@ -14,8 +14,9 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from warmstart.records import Plan, to_json
 from warmstart.serve.database import Database
@@ -188,8 +189,7 @@ class Jobs:
         with self._changed:
             self._stopping = True
             for process in self._processes.values():
-                if process.stdin:
-                    process.stdin.close()  # see job_process: its server is gone
+                _close(process.stdin)  # see job_process: its server is gone
             self._changed.notify_all()
         for thread in self._threads:
             thread.join(10)
@@ -258,6 +258,7 @@ class Jobs:
             code = process.wait()
             with self._changed:
                 del self._processes[identifier]
+                _close(process.stdin)
                 if self._stopping:
                     return
                 self._conclude(identifier, code)
@@ -314,11 +315,9 @@ class Jobs:
         process = self._processes.get(identifier)
         if process is None or process.stdin is None:
             return
-        try:
+        with suppress(OSError):  # it has just ended
             process.stdin.write(line)
             process.stdin.flush()
-        except OSError:  # it has just ended
-            pass
 
     def _described(self, row: Mapping[str, Any]) -> dict[str, Any]:
         keys = ("id", "kind", "dataset", "state", "message", "created", "started", "ended", "attempts")
@@ -328,6 +327,13 @@ class Jobs:
 def of_model(name: str) -> str:
     """What stands for the data set in a job about a model; no data set's id has a colon."""
     return f"model:{name}"
+
+
+def _close(pipe: IO[bytes] | None) -> None:
+    """Whoever reads it has perhaps gone already."""
+    with suppress(OSError):
+        if pipe is not None:
+            pipe.close()
 
 
 WORK_KINDS = tuple(kind for kinds in LANES.values() for kind in kinds)
