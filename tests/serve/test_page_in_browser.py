@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from browser import Browser, find_browser
 
+from browser import Browser, find_browser
 from drawn_shapes import draw_folder, draw_shape
 
 if sys.platform == "win32":

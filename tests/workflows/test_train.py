@@ -56,7 +56,16 @@ def run(tmp_path: Path) -> Callable[..., Run]:
 
 def test_a_run_folder_holds_plan_record_predictions_report_and_model(trained: Run, shapes: Path) -> None:
     folder = trained.folder
-    parts = ["doctor.json", "model", "pictures.json", "pictures.safetensors", "plan.json", "predictions.csv", "report.html", "run.json"]
+    parts = [
+        "doctor.json",
+        "model",
+        "pictures.json",
+        "pictures.safetensors",
+        "plan.json",
+        "predictions.csv",
+        "report.html",
+        "run.json",
+    ]
     assert sorted(path.name for path in folder.iterdir()) == parts
     assert sorted(path.name for path in (folder / "model").iterdir()) == ["model.json", "model.safetensors"]
     record = json.loads((folder / "run.json").read_text("utf-8"))

@@ -17,7 +17,7 @@ function addEpoch(row) {
 function say(sentence) {
   const list = find("#said");
   const below = list.scrollHeight - list.scrollTop - list.clientHeight < 40;
-  list.append(make("li", {}, sentence));
+  list.append(make("p", {}, sentence));
   if (below) list.scrollTop = list.scrollHeight;
 }
 
