@@ -9,7 +9,7 @@ import re
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -36,7 +36,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def address(warm_copy: Callable[[], Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Of a server that is empty at first; the tests of this file follow one another on it."""
     code = "from warmstart.cli.main import run; run()"
     home = tmp_path_factory.mktemp("home")
@@ -44,7 +44,7 @@ def address(warm_copy: Callable[[], Path], tmp_path_factory: pytest.TempPathFact
         [sys.executable, "-c", code, "serve", "--home", str(home), "--port", "0"],
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "WARMSTART_CACHE": str(warm_copy())},
+        env={**os.environ, "WARMSTART_CACHE": str(tmp_path_factory.mktemp("cache"))},
     )
     assert process.stderr is not None
     line = process.stderr.readline()
