@@ -122,10 +122,10 @@ def walked(browser: Browser, address: str, tmp_path_factory: pytest.TempPathFact
     shares = browser.run("[...document.querySelectorAll('.answer meter')].map(m => m.value)")
     assert shares == sorted(shares, reverse=True)
     assert sum(shares) == pytest.approx(1, abs=1e-3)
+    explained = "document.querySelector('.why .heat img')?.complete && document.querySelectorAll('.near img').length === 4"
     browser.run("document.querySelector('.answer .explain').click()")
-    browser.wait_for(
-        "document.querySelector('.why .heat img')?.complete && document.querySelectorAll('.near img').length === 4"
-    )
+    browser.wait_for(f"({explained}) || !document.querySelector('#problem').hidden")
+    assert browser.run(explained), browser.run("document.querySelector('#problem').innerText")
     browser.run(
         "document.querySelector('.correct select').value = 'stripes'; document.querySelector('.correct button').click()"
     )
