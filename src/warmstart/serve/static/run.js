@@ -65,8 +65,7 @@ async function finished() {
     }
   }
   tell(run.state === "done" ? "The training is done." : `The training is ${run.state}.`);
-  await refresh("#result");
-  if (run.model) location.reload();
+  await refresh("#result", "#after");
 }
 
 watchExport();
