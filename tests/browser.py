@@ -18,6 +18,7 @@ from typing import Any, Self
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 TIMEOUT_S = 120.0
+PATIENCE_S = 400.0  # with what a page waits for: jobs on a machine that has other work
 # Becomes the browser, with the pipes where it looks for them.
 ON_3_AND_4 = """
 import fcntl, os, sys
@@ -108,7 +109,7 @@ class Browser:
         assert node, f"no {selector} on the page"
         self.send("DOM.setFileInputFiles", nodeId=node, files=[str(file) for file in files])
 
-    def wait_for(self, script: str, timeout_s: float = TIMEOUT_S) -> Any:
+    def wait_for(self, script: str, timeout_s: float = PATIENCE_S) -> Any:
         """The value of an expression, once it has one. The page may change meanwhile; an error in it counts as no value."""
         deadline = time.monotonic() + timeout_s
         while True:

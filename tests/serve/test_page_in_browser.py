@@ -9,7 +9,7 @@ import re
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -36,7 +36,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def address(warm_copy: Callable[[], Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Of a server that is empty at first; the tests of this file follow one another on it."""
     code = "from warmstart.cli.main import run; run()"
     home = tmp_path_factory.mktemp("home")
@@ -44,7 +44,7 @@ def address(warm_copy: Callable[[], Path], tmp_path_factory: pytest.TempPathFact
         [sys.executable, "-c", code, "serve", "--home", str(home), "--port", "0"],
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "WARMSTART_CACHE": str(warm_copy())},
+        env={**os.environ, "WARMSTART_CACHE": str(tmp_path_factory.mktemp("cache"))},
     )
     assert process.stderr is not None
     line = process.stderr.readline()
@@ -91,6 +91,12 @@ def walked(browser: Browser, address: str, tmp_path_factory: pytest.TempPathFact
         "stripes",
     ]
     browser.wait_for("document.querySelector('#doctor [data-again]')")
+    advice = browser.wait_for(
+        "document.querySelector('#advice .job')?.dataset.job"
+    )  # has begun as well; it takes half a minute
+    for _ in range(2):  # the second time at once
+        httpx.post(f"{address}/api/runs/{advice}/cancel")
+    browser.wait_for("document.querySelector('#advice [data-ask]')")
     settle()
 
     # Train, and watch it until the model is there.
@@ -116,10 +122,10 @@ def walked(browser: Browser, address: str, tmp_path_factory: pytest.TempPathFact
     shares = browser.run("[...document.querySelectorAll('.answer meter')].map(m => m.value)")
     assert shares == sorted(shares, reverse=True)
     assert sum(shares) == pytest.approx(1, abs=1e-3)
+    explained = "document.querySelector('.why .heat img')?.complete && document.querySelectorAll('.near img').length === 4"
     browser.run("document.querySelector('.answer .explain').click()")
-    browser.wait_for(
-        "document.querySelector('.why .heat img')?.complete && document.querySelectorAll('.near img').length === 4"
-    )
+    browser.wait_for(f"({explained}) || !document.querySelector('#problem').hidden")
+    assert browser.run(explained), browser.run("document.querySelector('#problem').innerText")
     browser.run(
         "document.querySelector('.correct select').value = 'stripes'; document.querySelector('.correct button').click()"
     )

@@ -79,6 +79,7 @@ def home(server: Server) -> HTMLResponse:
         "home.html",
         title="warmstart",
         datasets=[_counted(server, dataset) for dataset in server.datasets.all()],
+        names={dataset.id: dataset.name for dataset in server.datasets.all()},
         runs=[brief(server, job) for job in server.jobs.all("train")],
         models=server.models.describe(),
         piles=server.piles.all(),

@@ -64,7 +64,7 @@ async function explain(file, item) {
     make("span", {}, make("b", {}, one.class_name ?? ""))));
   item.append(make("div", { class: "why" },
     make("figure", { class: "heat" }, make("img", { src: found.heat_map, alt: `Where the evidence for ${found.class} lies` }),
-      make("figcaption", {}, `Red: without this part it looks less like ${found.class} (${found.method}).`)),
+      make("figcaption", {}, `The brighter, the less it would look like ${found.class} without this part (${found.method}).`)),
     near.length ? make("div", { class: "near" }, make("p", { class: "small" }, "Training pictures most like it"), make("ul", { class: "gallery" }, ...near)) : null,
     ...found.notes.map((note) => make("p", { class: "small" }, note))));
   tell("The evidence is shown below the prediction.");

@@ -98,7 +98,8 @@ export async function busy(element, work) {
 
 /** Fetch this page again and put these parts of it in the place of what is shown. */
 export async function refresh(...selectors) {
-  const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
+  const answer = await fetch(location.href, { headers: { Accept: "text/html" } }).catch(() => null);
+  if (!answer) throw new Error("The server does not answer. Is it still running?");
   const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
   for (const selector of selectors) {
     const [old, now] = [find(selector), find(selector, fresh)];
@@ -126,8 +127,10 @@ export function listen(job, seen, heard) {
       handle(JSON.parse(event.data));
     });
   }
-  // An `end` also comes when the server stops; the browser asks again by itself only while the stream is open.
-  return source;
+  // A lost connection is taken up again by the browser itself; a refused one (too many are open) is looked at again in a while.
+  source.addEventListener("error", () => {
+    if (source.readyState === EventSource.CLOSED) setTimeout(() => heard.end({ type: "end" }), 5000);
+  });
 }
 
 /** Progress of a job inside an element made by the macro `working`; `then` when it is over. */
@@ -137,7 +140,7 @@ export function follow(box, then) {
   listen(box.dataset.job, box.dataset.seen, {
     state: (event) => { if (event.state === "running") phase.textContent = what; },
     progress: (event) => showProgress(bar, amount, event),
-    end: then,
+    end: () => Promise.resolve(then()).catch(complain),
   });
 }
 
@@ -152,7 +155,8 @@ export function showProgress(bar, amount, { phase, done, total }) {
 /** Files dropped on, or chosen in, an element made by the macro `drop`: [{file, path}], and words for how far it is. */
 export function takeFiles(zone, take) {
   const sending = find(".sending", zone);
-  const begin = async (files) => {
+  const begin = async (given) => {
+    const files = given.filter(meant);
     if (!files.length || zone.getAttribute("aria-busy") === "true") return;
     zone.setAttribute("aria-busy", "true");
     try {
@@ -201,12 +205,13 @@ async function unfold(entry) {
   return (await Promise.all(found.map(unfold))).flat();
 }
 
-/** A form of files for the server; what the system puts beside pictures is left out. */
+/** What a system puts beside pictures is not meant. */
+const meant = ({ path }) => !path.split("/").some((part) => part.startsWith(".") || part === "__MACOSX");
+
+/** A form of files for the server. */
 export function formOf(files) {
   const form = new FormData();
-  for (const { file, path } of files) {
-    if (!path.split("/").some((part) => part.startsWith(".") || part === "__MACOSX")) form.append("file", file, path);
-  }
+  for (const { file, path } of files) form.append("file", file, path);
   return form;
 }
 

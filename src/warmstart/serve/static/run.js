@@ -17,7 +17,7 @@ function addEpoch(row) {
 function say(sentence) {
   const list = find("#said");
   const below = list.scrollHeight - list.scrollTop - list.clientHeight < 40;
-  list.append(make("li", {}, sentence));
+  list.append(make("p", {}, sentence));
   if (below) list.scrollTop = list.scrollHeight;
 }
 
@@ -65,8 +65,7 @@ async function finished() {
     }
   }
   tell(run.state === "done" ? "The training is done." : `The training is ${run.state}.`);
-  await refresh("#result");
-  if (run.model) location.reload();
+  await refresh("#result", "#after");
 }
 
 watchExport();
