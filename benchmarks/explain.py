@@ -28,9 +28,9 @@ from warmstart.backbones.taps import mean_and_deviation
 from warmstart.data.listing import read_listing
 from warmstart.data.views import over_picture
 from warmstart.explain import grad_cam, occlusion
-from warmstart.explain.head_in_torch import logits
 from warmstart.explain.subject import Pass, Subject, column_indices, look
 from warmstart.extraction.rendering import render, upright
+from warmstart.heads_in_torch import logits
 from warmstart.inspection.probing import wilson
 from warmstart.model.predictor import Model, load
 from warmstart.records import Listing
