@@ -122,3 +122,13 @@ def test_a_model_folder_that_changes_is_served_anew_and_a_broken_one_leaves_the_
     for path in (place / "second").iterdir():
         path.unlink()
     wait(lambda: len(client.get("/api/models").json()["models"]) == 1)
+
+
+def test_a_server_that_has_stopped_refuses_instead_of_waiting_for_a_model(
+    serve: Callable[..., TestClient], trained: Run
+) -> None:
+    client = serve(models=(f"shapes={trained.folder}",))
+    client.app.state.server.models.close()  # type: ignore[attr-defined]
+    answer = client.post(PREDICT, files=files(png("circle", 1)))
+    assert (answer.status_code, answer.json()["error"]["kind"]) == (503, "stopping")
+    assert answer.headers["retry-after"] == "5"

@@ -19,6 +19,8 @@ from warmstart.serve.datasets import StoredDataset, checked_label
 from warmstart.serve.problems import ApiError
 from warmstart.serve.state import Server, State
 
+REPLACED_AT_MOST = 20  # times while one request waits
+
 router = APIRouter(prefix="/api/models", tags=["models"])
 
 _FORM = {
@@ -132,8 +134,8 @@ async def correct(server: Server, request: Request, name: str) -> dict[str, Any]
 async def ask(
     server: State, name: str, pictures: Sequence[tuple[str, bytes]], *, coverage: float | None = None
 ) -> tuple[list[Prediction | PictureError], Batcher]:
-    """Answers in order, from the model that is there now."""
-    while True:
+    """Answers in order, from the model that is there now. Raises ApiError 503 when the server stops."""
+    for _ in range(REPLACED_AT_MOST):
         entry = server.models.entry(name)
         entry.asked = time.monotonic()
         batcher = entry.batcher
@@ -141,8 +143,9 @@ async def ask(
             batcher = await run_in_threadpool(server.models.open, name)
         try:
             return await batcher.predict(pictures, coverage=coverage), batcher
-        except ReplacedError:  # replaced in this moment: by one that is there now
-            await asyncio.sleep(0)
+        except ReplacedError:  # in this moment: by one that is there now, or will be
+            await asyncio.sleep(0.01)
+    raise ApiError(503, "stopping", found="a server that is stopping", fix="ask again when it is back", retry_after_s=5)
 
 
 def known_label(server: State, dataset: StoredDataset, text: str) -> str:
