@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 # What `pip install --no-deps warmstart` and the extra `runtime` leave out.
 WITHOUT_TRAINING = """
 import sys
-absent = {"torch", "torchvision", "timm", "sklearn", "scipy", "lmdb", "safetensors", "matplotlib", "pandas", "jinja2", "threadpoolctl"}
+absent = {"torch", "torchvision", "timm", "sklearn", "scipy", "lmdb", "safetensors", "matplotlib", "pandas", "jinja2"}
 absent |= set(sys.argv.pop(1).split(","))
 
 class Absent:
