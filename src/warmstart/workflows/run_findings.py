@@ -36,8 +36,8 @@ from warmstart.workflows.near_copies import UNASKED_ALIKE
 from warmstart.workflows.probe import Probe
 from warmstart.workflows.watch import Watcher
 
-# Multiplications, so that the same run says the same on every machine. 3,781 pictures in 10 classes take 4e10 and 6e7 of them, 2.6 s and
-# 1.8 s on two cores; both are twice that at most, and a run of so many pictures takes half a minute.
+# Multiplications, so that the same run says the same on every machine. 3,781 pictures in 10 classes take 4e10 and 6e7 of them, together
+# 2.2 s on two cores; each is twice that at most, and a run of so many pictures takes half a minute.
 SEARCH_MOST = 8e10  # N² D
 LABELS_MOST = 1.2e8  # N D K
 
