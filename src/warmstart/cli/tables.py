@@ -259,7 +259,7 @@ def cache(document: Mapping[str, Any]) -> None:
         out.print(table)
     out.print(
         f"{size(document['bytes'])} in {escape(document['folder'])} (budget {size(document['budget_bytes'])}; "
-        f"compiled graphs {size(document['graph_bytes'])})"
+        f"compiled graphs and measurements {size(document['graph_bytes'])})"
     )
 
 

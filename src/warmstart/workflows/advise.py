@@ -22,7 +22,7 @@ from warmstart.extraction.features import extract
 from warmstart.extraction.prefixes import tapped_prefix
 from warmstart.inspection.evidence import Evidence, Seen, gather
 from warmstart.inspection.pictures import picture_signs
-from warmstart.records import Listing, Picture, Plan
+from warmstart.records import Picture, Plan
 from warmstart.store.cache import Store
 from warmstart.store.remembered import remembered
 from warmstart.strategy.advice import DEFAULT_BUDGET_S, Advice, input_size, recommended
@@ -108,7 +108,7 @@ def advise(
         if contest and contest.places:
             plan = replace(plan, backbone=contest.recommended)
         start = time.perf_counter()
-        ready = ready_for_advice(dataset, plan, settings, watcher, listing=listing, strata=strata)
+        ready = make_ready(dataset, plan_for_advice(dataset, plan), settings, watcher, listing=listing, strata=strata)
         # A run starts a process of its own, which loads what this one has loaded.
         start_s = machine.process_seconds() - (time.perf_counter() - begin) + time.perf_counter() - start
         seen = extracted(ready, settings, store, watcher)
@@ -121,20 +121,10 @@ def advise(
     return replace(result, competition=contest, seconds={"extract": seen.seconds, **result.seconds, "total": total})
 
 
-def ready_for_advice(
-    dataset: Dataset,
-    plan: Plan,
-    settings: TrainSettings,
-    watcher: Watcher,
-    *,
-    listing: Listing,
-    strata: Mapping[str, Hashable] | None,
-) -> Ready:
+def plan_for_advice(dataset: Dataset, plan: Plan) -> Plan:
     """The whole backbone, plain views, and an input that suits the pictures."""
-    own = find(plan.backbone).input_size_px
-    size_px = plan.image_size_px or _input_size(dataset, own, plan)
-    plan = replace(plan, cut="pooled", unfreeze=(), image_size_px=size_px, views="none")
-    return make_ready(dataset, plan, settings, watcher, listing=listing, strata=strata)
+    size_px = plan.image_size_px or _input_size(dataset, find(plan.backbone).input_size_px, plan)
+    return replace(plan, cut="pooled", unfreeze=(), image_size_px=size_px, views="none")
 
 
 def advised(ready: Ready, seen: Extracted, store: Store, watcher: Watcher, *, budget_s: float, start_s: float) -> Advised:

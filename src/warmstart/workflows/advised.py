@@ -17,11 +17,11 @@ from warmstart.records import Listing, Plan
 from warmstart.store.cache import Store
 from warmstart.strategy.advice import TRAIN_BUDGET_S
 from warmstart.strategy.forecast import Forecast, fits
-from warmstart.workflows.advise import Advised, advised, draw_evidence, ready_for_advice
+from warmstart.workflows.advise import Advised, advised, draw_evidence, plan_for_advice
 from warmstart.workflows.candidates import Clock, OnVal, Tried, earlier_seconds, on_val, ranked, try_each
 from warmstart.workflows.dataset import prepare
 from warmstart.workflows.outcome import Run, finish, frozen, reported
-from warmstart.workflows.probe import extracted, probed
+from warmstart.workflows.probe import extracted, make_ready, probed
 from warmstart.workflows.run_folder import keep_candidate, new_run_folder, write_plan, write_start
 from warmstart.workflows.settings import TrainSettings
 from warmstart.workflows.watch import Watcher
@@ -46,7 +46,7 @@ def train_advised(
     budget_s = settings.budget_s or TRAIN_BUDGET_S
     with Store(machine.store_folder(), settings.store_bytes) as store:
         dataset = prepare(listing, store, plan, watcher, strata=strata)
-        ready = ready_for_advice(dataset, plan, settings, watcher, listing=listing, strata=strata)
+        ready = make_ready(dataset, plan_for_advice(dataset, plan), settings, watcher, listing=listing, strata=strata)
         seen = extracted(ready, settings, store, watcher)
         probe = probed(ready, seen)
         trained = frozen(probe, watcher)

@@ -10,7 +10,7 @@ from warmstart.store.cache import Store
 
 
 def contents() -> dict[str, Any]:
-    """Every recipe with rows, bytes and last use, the compiled graphs, and the whole."""
+    """Every recipe with rows, bytes and last use, the compiled graphs with the measurements, and the whole."""
     with Store(machine.store_folder()) as store:
         stored = store.recipes()
         budget = store.budget_bytes
