@@ -109,6 +109,16 @@ class Browser:
         assert node, f"no {selector} on the page"
         self.send("DOM.setFileInputFiles", nodeId=node, files=[str(file) for file in files])
 
+    def drop(self, selector: str, *paths: Path) -> None:
+        """Files and folders onto an element, as from a file manager."""
+        self.run(f"document.querySelector({selector!r}).scrollIntoView()")
+        box = self.run(
+            f"(({{x, y, width, height}}) => [x + width / 2, y + height / 2])(document.querySelector({selector!r}).getBoundingClientRect())"
+        )
+        data = {"items": [], "files": [str(path) for path in paths], "dragOperationsMask": 1}
+        for kind in ("dragEnter", "dragOver", "drop"):
+            self.send("Input.dispatchDragEvent", type=kind, x=box[0], y=box[1], data=data)
+
     def wait_for(self, script: str, timeout_s: float = PATIENCE_S) -> Any:
         """The value of an expression, once it has one. The page may change meanwhile; an error in it counts as no value."""
         deadline = time.monotonic() + timeout_s

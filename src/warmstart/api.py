@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from warmstart.cli.terminal import Terminal
-from warmstart.records import Plan
+from warmstart.records import ADVISED, Plan
 from warmstart.workflows import compare as _compare
 from warmstart.workflows import doctor as _doctor
 from warmstart.workflows import evaluate as _evaluate
@@ -53,7 +53,7 @@ def train(
         findings=findings,
     )
     with nullcontext(Nobody()) if quiet else Terminal() as watcher:
-        return _train.train(data, plan or Plan(cut=_train.ADVISED), settings, watcher=watcher)
+        return _train.train(data, plan or Plan(cut=ADVISED), settings, watcher=watcher)
 
 
 def compare(

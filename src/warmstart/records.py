@@ -70,6 +70,9 @@ class Preprocessing:
     views: tuple[str, ...] = ("plain",)  # features are averaged over these
 
 
+ADVISED = "auto"  # the cut of a plan that leaves the recipe to advice
+
+
 @dataclass(frozen=True, kw_only=True)
 class Plan:
     """The whole recipe of a run as plain data. What it does not name has no influence on the result.
@@ -117,7 +120,7 @@ class Plan:
     @property
     def trains_network(self) -> bool:
         """Whether the network right of the cut is trained. An earlier cut with another head is that head on the stage's features."""
-        return self.head == "linear" and self.cut not in ("pooled", "auto") and self.training.get("epochs") != 0
+        return self.head == "linear" and self.cut not in ("pooled", ADVISED) and self.training.get("epochs") != 0
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""

@@ -19,7 +19,8 @@ def test_every_option_of_serve_becomes_a_setting(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(server, "serve", lambda settings, *, say: given.append(settings))
     options = (
         f"serve a b=c --models {tmp_path} --home {tmp_path}/h --host 0.0.0.0 --port 9 --api-key 12345678 --root {tmp_path} "
-        "--allowed-host x.example --timeout 3 --queue 4 --batch 5 --max-body-mb 6 --max-upload-mb 7 --download"
+        "--allowed-host x.example --timeout 3 --queue 4 --batch 5 --max-body-mb 6 --max-megapixels 8 "
+        "--max-upload-mb 7 --max-unpacked-mb 9 --max-files 10 --download"
     )
     with pytest.raises(SystemExit) as end:
         run(options.split())
@@ -35,7 +36,16 @@ def test_every_option_of_serve_becomes_a_setting(tmp_path: Path, monkeypatch: py
             roots=(tmp_path,),
             allowed_hosts=("x.example",),
             download=True,
-            limits=Limits(request_s=3, pictures_waiting=4, batch=5, body_bytes=6_000_000, upload_bytes=7_000_000),
+            limits=Limits(
+                request_s=3,
+                pictures_waiting=4,
+                batch=5,
+                body_bytes=6_000_000,
+                picture_pixels=8_000_000,
+                upload_bytes=7_000_000,
+                unpacked_bytes=9_000_000,
+                upload_files=10,
+            ),
         )
     ]
     monkeypatch.setenv("WARMSTART_API_KEY", "out of the environment")

@@ -1,7 +1,7 @@
 """The web page as people use it: a real server, a real browser, from a zip to an export; and whether everybody can use it (axe-core).
 
 axe-core (Deque Systems, MPL-2.0) comes from the npm registry and is no part of the project: `npm install axe-core` into a folder of
-one's own, and WARMSTART_AXE=FOLDER/node_modules/axe-core/axe.min.js.
+one's own, and WARMSTART_NODE_MODULES=FOLDER/node_modules.
 """
 
 import os
@@ -22,7 +22,7 @@ from drawn_shapes import draw_folder, draw_shape
 if sys.platform == "win32":
     pytest.skip("signals work differently there", allow_module_level=True)
 
-AXE = os.environ.get("WARMSTART_AXE", "")
+AXE = Path(os.environ.get("WARMSTART_NODE_MODULES", "")) / "axe-core" / "axe.min.js"
 WIDTHS = (1280, 390)
 
 
@@ -72,6 +72,7 @@ def walked(browser: Browser, address: str, tmp_path_factory: pytest.TempPathFact
     with zipfile.ZipFile(folder / "shapes.zip", "w") as archive:
         for path in sorted(draw_folder(folder / "shapes").rglob("*.*")):
             archive.write(path, path.relative_to(folder))
+        archive.write(folder / "shapes" / "circle" / "0.png", "shapes/circle/again.png")
     for name, label, number in (
         ("new.png", "square", 99),
         ("a.png", "circle", 300),
@@ -97,6 +98,15 @@ def walked(browser: Browser, address: str, tmp_path_factory: pytest.TempPathFact
     for _ in range(2):  # the second time at once
         httpx.post(f"{address}/api/runs/{advice}/cancel")
     browser.wait_for("document.querySelector('#advice [data-ask]')")
+    # The same picture twice: one is left out, taken back, left out again.
+    copies = "document.querySelector('#copy-1')"
+    assert browser.run(f"{copies}.querySelectorAll('img').length") == 2
+    for press, after in (("data-drop", 1), ("data-keep", 0), ("data-drop", 1)):
+        browser.run(f"[...{copies}.querySelectorAll('[{press}]')].at(-1).click()")
+        browser.wait_for(f"{copies}.querySelectorAll('.state').length === {after} && !{copies}.querySelector('[aria-busy]')")
+    assert browser.run("document.querySelector('#decided').innerText") == "As decided above, 1 picture is left out."
+    stored = f"{address}/api{urlsplit(pages['dataset']).path}"
+    assert [fix["action"] for fix in httpx.get(f"{stored}/fixes").json()["fixes"]] == ["drop"]
     settle()
 
     # Train, and watch it until the model is there.
@@ -105,6 +115,8 @@ def walked(browser: Browser, address: str, tmp_path_factory: pytest.TempPathFact
     browser.wait_for("document.querySelector('#result .headline')")
     assert browser.run("document.querySelector('#result .state').innerText") == "done"
     assert "right" in browser.run("document.querySelector('.headline').innerText")
+    record = httpx.get(f"{address}/api{urlsplit(pages['run']).path}/record").json()
+    assert record["data"]["images"] == 24  # without the copy
     settle()
     report = browser.run("document.querySelector('a[href$=report]').href")
     browser.open(report, width=1280)
@@ -163,16 +175,47 @@ def walked(browser: Browser, address: str, tmp_path_factory: pytest.TempPathFact
     with zipfile.ZipFile(folder / "export.zip") as archive:
         assert {"model.onnx", "parity.json"} <= set(archive.namelist())
 
+    # A folder instead of a zip; a training with epochs, watched and stopped.
+    browser.open(pages["home"], width=1280)
+    browser.drop("#upload", folder / "shapes")
+    dropped = browser.wait_for("location.pathname.startsWith('/datasets/') && location.pathname")
+    plan = {"cut": "stage7", "image_size_px": 64, "batch_size": 4, "training": {"epochs": 500}}
+    asked = httpx.post(f"{address}/api/runs", json={"dataset": dropped.rpartition("/")[2], "plan": plan})
+    assert asked.status_code == 202, asked.text
+    pages["stopped"] = f"{address}/runs/{asked.json()['id']}"
+    browser.open(pages["stopped"], width=1280)
+    browser.wait_for("document.querySelectorAll('#accuracy path').length && document.querySelectorAll('#epochs tr').length > 2")
+    assert browser.run("document.querySelector('#cancel').innerText") == "Stop"  # nothing else was tried, so there is no best
+    browser.run("document.querySelector('#cancel').click()")
+    browser.wait_for("document.querySelector('#result .state').innerText === 'cancelled'")
+    assert browser.run("document.querySelectorAll('#epochs tr').length") < 500
+    settle()
+
+    # What is left of the pile, and then all of it trained on.
+    browser.open(pages["pile"], width=1280)
+    browser.wait_for("document.querySelector('#desk') && !document.querySelector('#desk').hidden")
+    browser.press("Enter")
+    browser.wait_for("!document.querySelector('#over').hidden && !document.querySelector('#use button[value=train]').disabled")
+    browser.run(
+        "document.querySelector('#use input[value=quick]').click(); document.querySelector('#use button[value=train]').click()"
+    )
+    again = browser.wait_for("location.pathname.startsWith('/runs/') && location.pathname")
+    browser.wait_for("document.querySelector('#result .headline')")
+    assert (
+        httpx.get(f"{address}/api{again}/record").json()["data"]["images"] == 24 + 1 + 2 + 1
+    )  # corrected, confirmed, confirmed
+    settle()
+
     elsewhere = {url for url in seen if urlsplit(url).scheme in ("http", "https") and not url.startswith(f"{address}/")}
     assert elsewhere == set()
     return pages
 
 
 def test_a_person_uploads_trains_reads_predicts_corrects_labels_and_exports(walked: dict[str, str]) -> None:
-    assert set(walked) == {"home", "dataset", "run", "model", "pile"}
+    assert set(walked) == {"home", "dataset", "run", "model", "pile", "stopped"}
 
 
-@pytest.mark.parametrize("name", ["home", "dataset", "run", "model", "pile"])
+@pytest.mark.parametrize("name", ["home", "dataset", "run", "model", "pile", "stopped"])
 def test_no_page_scrolls_sideways_or_complains(walked: dict[str, str], browser: Browser, name: str) -> None:
     for width in WIDTHS:
         browser.open(walked[name], width=width)
@@ -181,11 +224,11 @@ def test_no_page_scrolls_sideways_or_complains(walked: dict[str, str], browser: 
 
 
 @pytest.mark.skipif(
-    not Path(AXE).is_file(), reason="axe-core is not here: npm install axe-core, and name its axe.min.js in WARMSTART_AXE"
+    not AXE.is_file(), reason="axe-core is not here: npm install axe-core, and name node_modules in WARMSTART_NODE_MODULES"
 )
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 def test_no_page_keeps_anybody_out(walked: dict[str, str], browser: Browser, dark: bool) -> None:
-    script = Path(AXE).read_text("utf-8")
+    script = AXE.read_text("utf-8")
     found = []
     for name, url in walked.items():
         for width in WIDTHS:

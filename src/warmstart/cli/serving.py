@@ -42,7 +42,12 @@ def serve(
     queue: Annotated[int, typer.Option(metavar="PICTURES", help="How many may wait; more are refused with 503.")] = 256,
     batch: Annotated[int, typer.Option(metavar="PICTURES", help="How many of those waiting run together; 1: none.")] = 64,
     max_body_mb: Annotated[float, typer.Option(metavar="MB", help="Size of a request with pictures.")] = 64,
+    max_megapixels: Annotated[
+        float, typer.Option(metavar="MEGAPIXELS", help="Size of a picture, read before it is decoded.")
+    ] = 50,
     max_upload_mb: Annotated[float, typer.Option(metavar="MB", help="Size of an uploaded data set.")] = 4000,
+    max_unpacked_mb: Annotated[float, typer.Option(metavar="MB", help="Size of all that an uploaded zip unpacks to.")] = 16_000,
+    max_files: Annotated[int, typer.Option(metavar="FILES", help="How many an uploaded data set may have.")] = 100_000,
     download: Download = False,
 ) -> None:
     """Serve models over HTTP, with a web page for training and trying them. Loopback only, unless --host says otherwise."""
@@ -67,7 +72,10 @@ def serve(
             pictures_waiting=queue,
             batch=batch,
             body_bytes=int(max_body_mb * 1e6),
+            picture_pixels=int(max_megapixels * 1e6),
             upload_bytes=int(max_upload_mb * 1e6),
+            unpacked_bytes=int(max_unpacked_mb * 1e6),
+            upload_files=max_files,
         ),
     )
     run(settings, say=lambda sentence: stderr.print(printable(sentence), markup=False, soft_wrap=True))

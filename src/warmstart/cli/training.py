@@ -11,7 +11,7 @@ from warmstart.cli import tables, training_tables
 from warmstart.cli.terminal import Terminal
 from warmstart.errors import UsageError
 from warmstart.machine import process_seconds
-from warmstart.records import Plan
+from warmstart.records import ADVISED, Plan
 from warmstart.workflows.run_folder import read_plan
 
 Cut = Annotated[str, typer.Option(help="Where the frozen part ends: 'pooled', a stage, or 'pixels': nothing is frozen.")]
@@ -85,7 +85,7 @@ def train(
     --epochs 0, that head reads the frozen stage.
     """
     from warmstart.workflows.settings import TrainSettings
-    from warmstart.workflows.train import ADVISED, RECIPE
+    from warmstart.workflows.train import RECIPE
     from warmstart.workflows.train import resume as resume_workflow
     from warmstart.workflows.train import train as train_workflow
 

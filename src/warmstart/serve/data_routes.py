@@ -72,7 +72,7 @@ class Fix(BaseModel):
 
 
 class Fixes(BaseModel):
-    """The whole list; it replaces the one before."""
+    """Some of them, or the whole list."""
 
     fixes: list[Fix]
 
@@ -185,11 +185,22 @@ def take_back(server: Server, dataset: str, correction: str) -> None:
     server.datasets.drop_addition(server.datasets.get(dataset), correction)
 
 
+@router.get("/{dataset}/fixes")
+def fixes(server: Server, dataset: str) -> dict[str, Any]:
+    """What the next training is to leave out, and what to call otherwise."""
+    return {"fixes": server.datasets.fixes(server.datasets.get(dataset))}
+
+
+@router.patch("/{dataset}/fixes")
+def fix(server: Server, dataset: str, wanted: Fixes) -> dict[str, Any]:
+    """Decide about these pictures: drop, relabel (with new_label), or keep, which takes back. No file is touched."""
+    return _fix(server, dataset, wanted, whole=False)
+
+
 @router.put("/{dataset}/fixes")
-def fixes(server: Server, dataset: str, wanted: Fixes) -> dict[str, Any]:
-    """What the next training is to leave out (action drop) or call otherwise (relabel, with new_label). No file is touched."""
-    rows = server.datasets.write_fixes(server.datasets.get(dataset), [fix.model_dump() for fix in wanted.fixes])
-    return {"fixes": rows}
+def replace_fixes(server: Server, dataset: str, wanted: Fixes) -> dict[str, Any]:
+    """As PATCH, and what was decided before is forgotten."""
+    return _fix(server, dataset, wanted, whole=True)
 
 
 @router.post("/{dataset}/doctor", status_code=202)
@@ -221,6 +232,11 @@ def ask_advice(server: Server, dataset: str, wanted: LookRequest | None = None) 
 def advice(server: Server, dataset: str) -> dict[str, Any]:
     """How far the advice is, and what it says."""
     return told(server, "advise", dataset)
+
+
+def _fix(server: State, dataset: str, wanted: Fixes, *, whole: bool) -> dict[str, Any]:
+    stored = server.datasets.get(dataset)
+    return {"fixes": server.datasets.fix(stored, [one.model_dump() for one in wanted.fixes], whole=whole)}
 
 
 def small(server: State, path: Path, size: int) -> Response:
@@ -280,6 +296,7 @@ def _with_numbers(server: State, dataset: StoredDataset, result: dict[str, Any])
     number = {example.path: n for n, example in enumerate(server.datasets.listing(dataset).examples)}
     for finding in result["findings"]:
         finding["pictures"] = [{"n": number.get(path), "path": relative(path, dataset)} for path in finding.pop("paths")]
+        finding["drop"] = [number[path] for path in finding["drop"] if path in number]
         for key in ("detail", "message"):
             if key in finding:
                 finding[key] = without_folder(finding[key], dataset.source, dataset.name)

@@ -4,10 +4,10 @@ A data set is never changed. What people add (a picture the model got wrong, wit
 they decide about the doctor's findings stands beside it, and is part of what the next training learns from.
 """
 
-import csv
 import os
 import secrets
 import shutil
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,11 +18,11 @@ from typing import Any
 from warmstart.data.listing import read_listing
 from warmstart.errors import DataError
 from warmstart.records import Example, Listing
+from warmstart.serve import fixes
 from warmstart.serve.database import Database
 from warmstart.serve.problems import ApiError, not_found
 from warmstart.serve.registry import slug
 from warmstart.serve.uploads import Unpacked
-from warmstart.workflows.fixes import ACTIONS, COLUMNS, apply_fixes
 
 FRESH_S = 20.0  # a folder of the machine may change; until then its listing counts
 PROBLEMS_SHOWN = 50
@@ -53,6 +53,7 @@ class Datasets:
         self._home, self._database = home / "datasets", database
         self._temporary = home / "tmp"
         self._roots = tuple(root.resolve() for root in roots)
+        self._fixing = threading.Lock()
         self._listings: dict[str, tuple[float, Listing]] = {}
         self._home.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(self._temporary, ignore_errors=True)  # uploads that were under way when the server died
@@ -149,11 +150,11 @@ class Datasets:
             "uploaded": dataset.owned,
             "created": dataset.created,
             "added": len(self.additions(dataset)),
-            "fixes": fixes_in(dataset.fixes),
         }
         if not whole:
             return document
         listing = self.listing(dataset)
+        decided = [action for action, _ in fixes.read(dataset.fixes, listing).values()]
         counts = dict.fromkeys(listing.class_names, 0)
         first: dict[str, int] = {}
         for n, example in enumerate(listing.examples):
@@ -162,6 +163,8 @@ class Datasets:
         splits = {s for e in listing.examples if (s := e.split)}
         return document | {
             "images": len(listing.examples),
+            "left_out": decided.count("drop"),
+            "relabelled": decided.count("relabel"),
             "classes": [{"name": c, "images": counts[c], "first": first.get(c)} for c in listing.class_names],
             "splits": sorted(splits),
             "problems": [
@@ -213,28 +216,21 @@ class Datasets:
         self._database.write("DELETE FROM additions WHERE id = ?", (identifier,))
         Path(row["file"]).unlink(missing_ok=True)
 
-    def write_fixes(self, dataset: StoredDataset, fixes: Sequence[Mapping[str, Any]]) -> int:
-        """Replace the list of fixes: for each {n, action, new_label}. How many rows. Raises ApiError or DataError for one that is wrong."""
+    def fixes(self, dataset: StoredDataset) -> list[dict[str, Any]]:
+        """What was decided about its pictures, in their order, JSON-ready."""
         listing = self.listing(dataset)
-        rows = []
-        for fix in fixes:
-            n, action = int(fix["n"]), str(fix["action"])
-            if not 0 <= n < len(listing.examples):
-                raise ApiError(404, "unknown-picture", found=f"picture {n}", expected=f"0 to {len(listing.examples) - 1}")
-            if action not in ACTIONS:
-                raise ApiError(422, "unknown-name", found=f"action {action!r}", expected=f"one of {', '.join(ACTIONS)}")
-            example = listing.examples[n]
-            rows.append((example.path, example.class_name, "", "", "", action, str(fix.get("new_label") or "")))
-        dataset.home.mkdir(parents=True, exist_ok=True)
-        fresh = dataset.home / f"fixes-{secrets.token_hex(4)}.csv"
-        try:
-            with fresh.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
-                csv.writer(file).writerows([COLUMNS, *rows])
-            apply_fixes(listing, fresh)
-            fresh.replace(dataset.fixes)
-        finally:
-            fresh.unlink(missing_ok=True)
-        return len(rows)
+        decisions = fixes.read(dataset.fixes, listing)
+        return [
+            {"n": n, "path": relative(e.path, dataset), "class": e.class_name, "action": action, "new_label": label or None}
+            for n, e in enumerate(listing.examples)
+            if e.path in decisions
+            for action, label in (decisions[e.path],)
+        ]
+
+    def fix(self, dataset: StoredDataset, wanted: Sequence[Mapping[str, Any]], *, whole: bool) -> int:
+        """Decide about pictures, see `fixes.change`."""
+        with self._fixing:
+            return fixes.change(dataset.fixes, self.listing(dataset), wanted, whole=whole)
 
     def _allowed(self, path: Path) -> Path:
         if not self._roots:
@@ -319,11 +315,3 @@ def relative(path: str, dataset: StoredDataset) -> str:
 def without_folder(message: str, folder: Path, name: str) -> str:
     """A message without the places of the server's disk."""
     return message.replace(f"{folder}{os.sep}", "").replace(str(folder), name)
-
-
-def fixes_in(path: Path) -> int:
-    """How many rows of a list of fixes change something."""
-    if not path.is_file():
-        return 0
-    with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
-        return sum(row["action"] != "keep" for row in csv.DictReader(file))

@@ -15,7 +15,6 @@ import threading
 import time
 import traceback
 import zipfile
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +22,9 @@ from warmstart.data.listing import read_listing
 from warmstart.errors import InputError, UsageError, WarmstartError
 from warmstart.records import Listing, Plan, to_json
 from warmstart.serve.datasets import with_additions
+from warmstart.serve.fixes import applied
 from warmstart.serve.job_events import EventWriter
 from warmstart.store.locks import lock_alone
-from warmstart.workflows.fixes import apply_fixes
 from warmstart.workflows.settings import TrainSettings
 
 ORPHANED = 4  # exit code
@@ -120,7 +119,7 @@ WORK = {"train": train, "doctor": doctor, "advise": advise, "export": export}
 def _listing(spec: dict[str, Any]) -> Listing:
     """As it was when the job was asked for: what has been added since is for the next one."""
     listing = with_additions(read_listing(spec["source"], exclude=spec["exclude"]), spec["additions"])
-    return apply_fixes(listing, Path(spec["fixes"])) if spec["fixes"] else replace(listing)
+    return applied(Path(spec["fixes"]), listing) if spec["fixes"] else listing
 
 
 def _pairs(spec: dict[str, Any]) -> Any:

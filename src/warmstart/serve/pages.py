@@ -18,7 +18,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 
 from warmstart.errors import DataError, WarmstartError
 from warmstart.inspection.findings import KINDS
-from warmstart.records import Listing
+from warmstart.records import ADVISED, Listing
 from warmstart.report.sentences import verdict
 from warmstart.serve.body import read_bytes
 from warmstart.serve.data_routes import told
@@ -110,6 +110,7 @@ def dataset(server: Server, dataset: str) -> HTMLResponse:
         shown_classes=SHOWN_CLASSES,
         doctor=_or_none(lambda: told(server, "doctor", dataset)),
         advice=_or_none(lambda: told(server, "advise", dataset)),
+        decided={fix["n"]: fix for fix in server.datasets.fixes(stored)},
         kinds=KINDS,
         shown_of_kind=SHOWN_OF_KIND,
         runs=runs,
@@ -131,6 +132,7 @@ def run(server: Server, run: str) -> HTMLResponse:
         title=f"Run {run}",
         run={**brief(server, job), **progress_of(server.jobs.folder(run))},
         active=job["state"] in ACTIVE,
+        keeps_best=server.jobs.spec(run)["plan"]["cut"] == ADVISED,  # one plan alone has nothing to fall back on
         verdict=verdict(record) if record else None,
         plan=record["plan"] if record else None,
         export=_or_none(lambda: export_of(server, run)),

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Header, Query
 from fastapi.responses import HTMLResponse, Response, StreamingResponse
 from pydantic import BaseModel, Field
 
+from warmstart.records import ADVISED
 from warmstart.serve.data_routes import page_of
 from warmstart.serve.datasets import without_folder
 from warmstart.serve.job_events import stream
@@ -45,7 +46,7 @@ def start(server: Server, wanted: RunRequest) -> dict[str, Any]:
     """Train; waits behind trainings that were asked for before. 409 where one on this data set is not over."""
     if (wanted.dataset is None) == (wanted.folder is None):
         raise ApiError(422, "usage", found="both or neither of dataset and folder", expected="one of the two")
-    plan = checked_plan(wanted.plan, cut="auto")
+    plan = checked_plan(wanted.plan, cut=ADVISED)
     if wanted.dataset is not None:
         dataset = server.datasets.get(wanted.dataset)
     else:

@@ -11,13 +11,13 @@ from typing import Any
 
 from warmstart.backbones.weights import load_backbone
 from warmstart.errors import DataError
-from warmstart.records import Example, Listing, Plan
+from warmstart.records import ADVISED, Example, Listing, Plan
 from warmstart.strategy.comparison import plans_by_name
 from warmstart.workflows.compare import Comparison, compare, resume
 from warmstart.workflows.outcome import Run
 from warmstart.workflows.settings import TrainSettings
-from warmstart.workflows.train import ADVISED, train
 from warmstart.workflows.train import resume as resume_run
+from warmstart.workflows.train import train
 from warmstart.workflows.watch import Watcher
 
 LICENCE = "CC BY-NC-SA 4.0 (the pictures: not for commercial use)"

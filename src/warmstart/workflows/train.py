@@ -17,7 +17,7 @@ from warmstart.engines.build import ENGINES, PRECISIONS
 from warmstart.errors import UnknownNameError, UsageError
 from warmstart.heads.catalog import head_spec
 from warmstart.heads.selection import CLASS_WEIGHTS
-from warmstart.records import Listing, Plan
+from warmstart.records import ADVISED, Listing, Plan
 from warmstart.store.cache import Store
 from warmstart.workflows.advised import train_advised
 from warmstart.workflows.dataset import prepare
@@ -29,7 +29,6 @@ from warmstart.workflows.run_folder import new_run_folder, planned, read_start, 
 from warmstart.workflows.settings import TrainSettings
 from warmstart.workflows.watch import Nobody, Watcher
 
-ADVISED = "auto"  # the cut of a plan that leaves the recipe to advice
 RECIPE = ("taps", "head", "views", "unfreeze", "augment", "training")  # what advice decides beside the cut
 
 

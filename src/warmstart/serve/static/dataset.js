@@ -1,4 +1,4 @@
-import { all, ask, budgetOf, busy, complain, find, follow, formOf, refresh, send, takeFiles, tell } from "./page.js";
+import { all, ask, budgetOf, busy, complain, count, find, follow, formOf, refresh, send, takeFiles, tell } from "./page.js";
 
 const id = find("#dataset").dataset.id;
 const PARTS = { doctor: "#doctor", advise: "#advice" };
@@ -22,6 +22,22 @@ async function askFor(kind, settings = {}) {
 document.addEventListener("click", (event) => {
   const button = event.target.closest("[data-ask]");
   if (button) busy(button, () => askFor(button.dataset.ask, { again: button.dataset.again === "true", ...advised(button.dataset.ask) }));
+});
+
+/** A decision about pictures that the doctor found: shown wherever they are. */
+const DECISIONS = { drop: "left out", relabel: "called otherwise", keep: "taken as they are" };
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("[data-drop], [data-relabel], [data-keep]");
+  if (!button) return;
+  const action = Object.keys(DECISIONS).find((one) => one in button.dataset);
+  const pictures = button.dataset[action].split(" ");
+  busy(button, async () => {
+    const fixes = pictures.map((n) => ({ n: Number(n), action, new_label: button.dataset.label ?? null }));
+    await ask("PATCH", `/api/datasets/${id}/fixes`, { fixes });
+    const shown = all("#doctor li[data-pictures]").filter((item) => item.dataset.pictures.split(" ").some((n) => pictures.includes(n)));
+    await refresh(...shown.map((item) => `#${item.id}`), "#decided", ...(pictures.length > 1 ? ["#doctor"] : []));
+    tell(`${pictures.length === 1 ? "The picture is" : `${count(pictures.length)} pictures are`} ${DECISIONS[action]} from the next training on.`);
+  });
 });
 
 const advised = (kind) => {

@@ -25,7 +25,7 @@ find("#cancel")?.addEventListener("click", (event) => {
   busy(event.target, async () => {
     await ask("POST", `/api/runs/${box.dataset.id}/cancel`);
     event.target.textContent = "End at once";
-    tell("It stops as soon as the best so far is kept.");
+    tell("It stops in a moment.");
   });
 });
 

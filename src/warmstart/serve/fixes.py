@@ -1,0 +1,79 @@
+"""What people decided about pictures of a data set: which ones the next training leaves out, and which it calls otherwise.
+
+A list as `workflows.fixes` applies it, beside the data set. Decisions about pictures that are gone since count no more.
+"""
+
+import csv
+import secrets
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from warmstart.errors import DataError
+from warmstart.records import Listing
+from warmstart.serve.problems import ApiError
+from warmstart.workflows.fixes import ACTIONS, COLUMNS, apply_fixes
+
+Decisions = dict[str, tuple[str, str]]  # path → action and new label
+
+
+def read(file: Path, listing: Listing) -> Decisions:
+    """Those about pictures of the listing; none where there is no file."""
+    if not file.is_file():
+        return {}
+    known = {example.path for example in listing.examples}
+    with file.open(newline="", encoding="utf-8", errors="surrogateescape") as lines:
+        rows = [row for row in csv.DictReader(lines) if row["path"] in known and row["action"] != "keep"]
+    return {row["path"]: (row["action"], row["new_label"]) for row in rows}
+
+
+def change(file: Path, listing: Listing, wanted: Iterable[Mapping[str, Any]], *, whole: bool) -> int:
+    """Decide for each {n, action, new_label}; ``whole``: and forget what was decided before. How many decisions there are then.
+
+    Raises ApiError for a picture or action that there is not, DataError for a label that there is not and where too little is left.
+    """
+    decisions = {} if whole else read(file, listing)
+    for fix in wanted:
+        n, action = int(fix["n"]), str(fix["action"])
+        if not 0 <= n < len(listing.examples):
+            raise ApiError(404, "unknown-picture", found=f"picture {n}", expected=f"0 to {len(listing.examples) - 1}")
+        if action not in ACTIONS:
+            raise ApiError(422, "unknown-name", found=f"action {action!r}", expected=f"one of {', '.join(ACTIONS)}")
+        path = listing.examples[n].path
+        decisions.pop(path, None)
+        if action != "keep":
+            decisions[path] = (action, str(fix.get("new_label") or ""))
+    if not decisions:
+        file.unlink(missing_ok=True)
+        return 0
+    file.parent.mkdir(parents=True, exist_ok=True)
+    fresh = file.with_name(f"fixes-{secrets.token_hex(4)}.csv")
+    try:
+        _write(fresh, decisions, listing)
+        apply_fixes(listing, fresh)
+        fresh.replace(file)
+    except DataError as reason:
+        raise DataError(str(reason).replace(repr(str(fresh)), "the list of fixes")) from reason
+    finally:
+        fresh.unlink(missing_ok=True)
+    return len(decisions)
+
+
+def applied(file: Path, listing: Listing) -> Listing:
+    """The listing with the decisions carried out; beside the file lies then what was carried out. Raises DataError."""
+    decisions = read(file, listing)
+    if not decisions:
+        return listing
+    used = file.with_name("fixes-used.csv")
+    _write(used, decisions, listing)
+    return apply_fixes(listing, used)
+
+
+def _write(file: Path, decisions: Decisions, listing: Listing) -> None:
+    with file.open("w", newline="", encoding="utf-8", errors="surrogateescape") as lines:
+        writer = csv.writer(lines)
+        writer.writerow(COLUMNS)
+        for example in listing.examples:
+            if example.path in decisions:
+                action, new_label = decisions[example.path]
+                writer.writerow((example.path, example.class_name, "", "", "", action, new_label))
