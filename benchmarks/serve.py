@@ -1,14 +1,14 @@
 """Requests a second and how long they take: our server with and without batching, and a plain FastAPI + eager PyTorch endpoint.
 
-    python benchmarks/serve.py PICTURES [--clients 1,8,64] [--seconds 8] [--rounds 2]
-    python benchmarks/serve.py PICTURES --memory [--requests 20000] [--model FOLDER]
+    python benchmarks/serve.py PICTURES [--model RUN] [--int8 EXPORT] [--clients 1,8,64] [--seconds 8] [--rounds 2]
+    python benchmarks/serve.py PICTURES --memory [--requests 20000] [--model RUN]
 
-All serve EfficientNet-Lite0 with its 1,000 ImageNet classes; a request is a form with one picture file, the answer its five most probable
-classes. Rounds of the three are interleaved. Servers and the load generator (a bare HTTP client with keep-alive) are processes of their
+All serve the same model, EfficientNet-Lite0 with its 1,000 ImageNet classes if no run is named; --int8 adds our server with that run's int8
+export. A request is a form with one picture file, the answer its five most probable classes. Rounds of the servers are interleaved. Servers and the load generator (a bare HTTP client with keep-alive) are processes of their
 own on the same machine, so the generator takes a little of the processor from each alike.
 
-The plain endpoint does what its documentation shows: a function in FastAPI's thread pool, torchvision's transforms, eager float32
-under torch.inference_mode, the model warmed up. Memory layout, threads and how many run at once are first tried out at the
+The plain endpoint does what its documentation shows: a function in FastAPI's thread pool, torchvision's transforms, the module in eager
+float32 under torch.inference_mode, warmed up. Memory layout, threads and how many run at once are first tried out at the
 largest number of clients, and the best is what is compared.
 
 --memory: resident memory of our server after 1,000 requests and after all of them.
@@ -40,7 +40,7 @@ BOUNDARY = b"warmstart-benchmark"
 CONFIGURATIONS = [("contiguous", 0, 40), ("contiguous", 1, 0), ("channels-last", 0, 40), ("channels-last", 1, 0)]
 
 
-def plain_endpoint(port: int, layout: str, threads: int, at_once: int) -> None:
+def plain_endpoint(port: int, model: str, layout: str, threads: int, at_once: int) -> None:
     """The server that most people write. threads: of PyTorch, 0 its default. at_once: requests, 0: as many as cores."""
     import io
     import threading
@@ -49,18 +49,22 @@ def plain_endpoint(port: int, layout: str, threads: int, at_once: int) -> None:
     import uvicorn
     from fastapi import FastAPI, UploadFile
     from PIL import Image
-    from timm.data import create_transform, resolve_data_config
+    from torchvision import transforms
 
-    from warmstart.backbones.imagenet import imagenet_class_names
-    from warmstart.backbones.weights import load_backbone
+    from warmstart.data.views import needed_shorter_side_px
+    from warmstart.export.graph import whole_model
+    from warmstart.workflows.predict import open_trained
 
     if threads:
         torch.set_num_threads(threads)
-    network = load_backbone("efficientnet_lite0").network.eval()
+    trained = open_trained(model)
     memory = torch.channels_last if layout == "channels-last" else torch.contiguous_format
-    network = network.to(memory_format=memory)
-    transform: Any = create_transform(**resolve_data_config({}, model=network), is_training=False)
-    names = imagenet_class_names()
+    network = whole_model(trained, resize_inside=False).eval().to(memory_format=memory)
+    side = trained.preprocessing.size_px
+    shorter = needed_shorter_side_px(side, trained.preprocessing.resize)
+    resize = transforms.Resize(shorter, transforms.InterpolationMode.BICUBIC)
+    transform = transforms.Compose([resize, transforms.CenterCrop(side), transforms.PILToTensor()])
+    names = trained.class_names
     turn = threading.Semaphore(at_once or machine.cores())
     app = FastAPI()
 
@@ -68,12 +72,12 @@ def plain_endpoint(port: int, layout: str, threads: int, at_once: int) -> None:
     def predict(file: UploadFile) -> dict[str, Any]:
         picture = transform(Image.open(io.BytesIO(file.file.read())).convert("RGB"))
         with turn, torch.inference_mode():
-            shares = network(picture[None].to(memory_format=memory)).softmax(dim=1)[0]
+            shares = network(picture[None].to(memory_format=memory))[0][0]
         best = shares.topk(5)
         return {"predictions": [[names[i], p] for p, i in zip(best.values.tolist(), best.indices.tolist(), strict=True)]}
 
     with torch.inference_mode():
-        network(torch.zeros(1, 3, 224, 224).to(memory_format=memory))
+        network(torch.zeros(1, 3, side, side, dtype=torch.uint8).to(memory_format=memory))
     uvicorn.run(app, port=port, log_level="error")
 
 
@@ -171,12 +175,12 @@ def ours(port: int, home: str, model: str, *more: str) -> list[str]:
     return ["-c", code, "serve", model, "--home", home, "--port", str(port), *more]
 
 
-def best_plain(pictures: Path, clients: int, seconds: float, console: Console) -> tuple[str, int, int]:
+def best_plain(pictures: Path, model: str, clients: int, seconds: float, console: Console) -> tuple[str, int, int]:
     """The configuration of the plain endpoint that answers most."""
     found = {}
     for configuration in CONFIGURATIONS:
         port = free_port()
-        with running([__file__, str(pictures), "--plain", json.dumps([port, *configuration])]):
+        with running([__file__, str(pictures), "--plain", json.dumps([port, model, *configuration])]):
             wait_for(port)
             measured(port, "/predict", pictures, clients, seconds=1)
             found[configuration] = measured(port, "/predict", pictures, clients, seconds=seconds)["per_second"]
@@ -190,17 +194,19 @@ def best_plain(pictures: Path, clients: int, seconds: float, console: Console) -
 def speed(options: argparse.Namespace, console: Console) -> dict[str, Any]:
     """The table."""
     clients = [int(text) for text in options.clients.split(",")]
-    best = best_plain(options.pictures, max(clients), options.seconds / 2, console)
+    best = best_plain(options.pictures, options.model, max(clients), options.seconds / 2, console)
     rows: dict[tuple[str, int], list[dict[str, Any]]] = {}
-    model, path = "lite0=imagenet:efficientnet_lite0", "/api/models/lite0/predict?top=5"
+    model, path = f"model={options.model}", "/api/models/model/predict?top=5"
     with tempfile.TemporaryDirectory() as temporary:
-        ports = [free_port() for _ in range(3)]
+        ports = [free_port() for _ in range(4)]
         commands = {
             "batched": ours(ports[0], f"{temporary}/a", model),
             "one by one": ours(ports[1], f"{temporary}/b", model, "--batch", "1"),
-            "plain": [__file__, str(options.pictures), "--plain", json.dumps([ports[2], *best])],
+            "plain": [__file__, str(options.pictures), "--plain", json.dumps([ports[2], options.model, *best])],
         }
-        servers = {name: (port, "/predict" if name == "plain" else path) for name, port in zip(commands, ports, strict=True)}
+        if options.int8:
+            commands["batched, int8"] = ours(ports[3], f"{temporary}/c", f"model={options.int8}")
+        servers = {name: (port, "/predict" if name == "plain" else path) for name, port in zip(commands, ports, strict=False)}
         with ExitStack() as stack:
             pids = {}
             for name, command in commands.items():  # one after the other: the first to come converts the graph
@@ -221,7 +227,7 @@ def speed(options: argparse.Namespace, console: Console) -> dict[str, Any]:
     summary = []
     for count in clients:
         plain = statistics.median(r["per_second"] for r in rows["plain", count])
-        for name in ("batched", "one by one", "plain"):
+        for name in commands:
             runs = rows[name, count]
             middle = {
                 key: statistics.median(r[key] for r in runs) for key in ("per_second", "p50_ms", "p99_ms", "cpu_ms", "load")
@@ -284,8 +290,9 @@ def main() -> None:
     parser.add_argument("--memory", action="store_true")
     parser.add_argument("--requests", type=int, default=20_000)
     parser.add_argument(
-        "--model", default="imagenet:efficientnet_lite0", help="for --memory: one with a small input is quicker"
+        "--model", default="imagenet:efficientnet_lite0", help="a run; for --memory one with a small input is quicker"
     )
+    parser.add_argument("--int8", help="the folder of its int8 export, served beside it")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--plain", type=json.loads, help=argparse.SUPPRESS)
     parser.add_argument("--load", type=json.loads, help=argparse.SUPPRESS)

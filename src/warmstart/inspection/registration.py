@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
 
 Float = NDArray[np.float32]
 
@@ -93,6 +92,8 @@ def _register(A: Float, B: Float, warp: Float, steps: int) -> tuple[Float, Float
 
 
 def _left_over(first: Float, second: Float, warp: Float) -> tuple[Float, Float]:
+    from scipy.ndimage import gaussian_filter  # half a second to import, and only where something is measured
+
     laid = np.stack([_lay(second[..., channel], warp)[0] for channel in range(3)], axis=-1)
     inside = _lay(second[..., 0], warp)[1]
     weight = inside[..., None]
@@ -108,6 +109,8 @@ def _left_over(first: Float, second: Float, warp: Float) -> tuple[Float, Float]:
 
 def _band(picture: Float) -> Float:
     """(P, S, S) without what is finer than the thumbnail resolves safely and without its areas."""
+    from scipy.ndimage import gaussian_filter
+
     return np.asarray(gaussian_filter(picture, (0, 0.7, 0.7)) - gaussian_filter(picture, (0, 1.4, 1.4)))
 
 

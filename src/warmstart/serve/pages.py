@@ -5,7 +5,7 @@ has changed. So there is one way in which anything is shown.
 """
 
 import hmac
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Container, Coroutine
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ from warmstart.serve.state import Server, State
 STATIC = Path(__file__).parent / "static"
 SHOWN_OF_CLASS = 6  # pictures
 SHOWN_CLASSES = 60
-SHOWN_OF_KIND = 6  # findings
+SHOWN_OF_KIND = 24  # findings that nobody has decided about yet
 SHOWN_ADDED = 24
 
 
@@ -102,17 +102,19 @@ def dataset(server: Server, dataset: str) -> HTMLResponse:
     runs = [brief(server, job) for job in server.jobs.all("train") if job["dataset"] == dataset]
     added = server.datasets.additions(stored)
     first_added = len(listing.examples) - len(added)
+    decided = {fix["n"]: fix for fix in server.datasets.fixes(stored)}
+    doctor = _or_none(lambda: told(server, "doctor", dataset))
     return page(
         "dataset.html",
         title=stored.name,
         dataset=about,
         samples=_samples(listing),
         shown_classes=SHOWN_CLASSES,
-        doctor=_or_none(lambda: told(server, "doctor", dataset)),
+        doctor=doctor,
+        findings=_shown(doctor["result"]["findings"] if doctor and doctor["result"] else [], decided),
         advice=_or_none(lambda: told(server, "advise", dataset)),
-        decided={fix["n"]: fix for fix in server.datasets.fixes(stored)},
+        decided=decided,
         kinds=KINDS,
-        shown_of_kind=SHOWN_OF_KIND,
         runs=runs,
         training=next((run for run in runs if run["state"] in ACTIVE), None),
         models=_newest_first(server.models.describe(), [run["id"] for run in runs]),
@@ -204,6 +206,18 @@ def _samples(listing: Listing) -> dict[str, list[int]]:
         if len(of_class) < SHOWN_OF_CLASS:
             of_class.append(n)
     return found
+
+
+def _shown(findings: list[dict[str, Any]], decided: Container[int]) -> dict[str, list[dict[str, Any]]]:
+    """Kind → its findings up to the last that is shown: so many are open, those that were decided about stand among them."""
+    shown: dict[str, list[dict[str, Any]]] = {}
+    undecided: dict[str, int] = {}
+    for finding in findings:
+        kind = finding["kind"]
+        if undecided.get(kind, 0) < SHOWN_OF_KIND:
+            shown.setdefault(kind, []).append(finding)
+            undecided[kind] = undecided.get(kind, 0) + (not any(picture["n"] in decided for picture in finding["pictures"]))
+    return shown
 
 
 def _newest_first(models: list[dict[str, Any]], runs: list[str]) -> list[dict[str, Any]]:

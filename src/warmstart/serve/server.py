@@ -37,6 +37,7 @@ def serve(settings: ServeSettings, *, say: Callable[[str], None]) -> None:
         timeout_keep_alive=30,
         server_header=False,
         date_header=False,
+        http="h11",  # whatever else is installed: httptools has no limit on headers, and is hardly faster here (docs/dependencies.md)
         h11_max_incomplete_event_size=64_000,
     )
     try:

@@ -69,7 +69,7 @@ def _own(home: Path) -> IO[bytes]:
     return lock
 
 
-def _state(request: Request) -> State:
+async def _state(request: Request) -> State:  # async, or every request would go through a thread for it
     state: State = request.app.state.server
     return state
 

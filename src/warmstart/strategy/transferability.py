@@ -11,7 +11,6 @@ They rank candidates; none of them is an accuracy but the last. N examples, D fe
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
 
 Features = NDArray[np.floating]
 Labels = NDArray[np.int64]
@@ -116,6 +115,7 @@ def knn_accuracy(features: Features, labels: Labels, *, neighbours: int = NEIGHB
 
 def _best_evidence(squares: Vector, z: Vector, y_squared: float, n: int, grid: Vector) -> float:
     """max over λ of log p(y) / N for one 0/1 column with ‖y‖² = ``y_squared`` and z = Uᵀ y."""
+    from scipy.optimize import minimize_scalar  # a second to import, and only where something is measured
 
     # E = what no feature reaches, plus what the prior holds back: the form above would lose its digits where F explains all.
     unreached = max(y_squared - float(z @ z), 0.0)
