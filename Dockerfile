@@ -18,6 +18,8 @@ RUN pip install --no-deps /build && rm -rf /build
 
 RUN useradd --create-home warmstart && mkdir /models
 USER warmstart
+# Where the server keeps what is uploaded; mount a volume here to keep it: -v warmstart:/home/warmstart
+WORKDIR /home/warmstart
 EXPOSE 8000
 # Inside a container the loopback of the container reaches nobody: -p above decides who may connect.
 ENTRYPOINT ["warmstart"]

@@ -4,8 +4,9 @@
     python benchmarks/serve.py PICTURES --memory [--requests 20000] [--model RUN]
 
 All serve the same model, EfficientNet-Lite0 with its 1,000 ImageNet classes if no run is named; --int8 adds our server with that run's int8
-export. A request is a form with one picture file, the answer its five most probable classes. Rounds of the servers are interleaved. Servers and the load generator (a bare HTTP client with keep-alive) are processes of their
-own on the same machine, so the generator takes a little of the processor from each alike.
+export. A request is a form with one picture file, the answer its five most probable classes. Rounds of the servers are interleaved.
+Servers and the load generator (a bare HTTP client with keep-alive) are processes of their own on the same machine, so the generator takes
+a little of the processor from each alike.
 
 The plain endpoint does what its documentation shows: a function in FastAPI's thread pool, torchvision's transforms, the module in eager
 float32 under torch.inference_mode, warmed up. Memory layout, threads and how many run at once are first tried out at the

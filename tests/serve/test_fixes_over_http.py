@@ -1,6 +1,8 @@
 """What people decide about pictures of a data set: kept, changed, taken back, refused, and forgotten with the picture."""
 
 import io
+import os
+import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +15,7 @@ from drawn_shapes import draw_folder, draw_shape
 from warmstart.data.listing import read_listing
 from warmstart.errors import DataError
 from warmstart.serve import fixes
+from warmstart.serve.pages import _spare
 
 
 @pytest.fixture
@@ -121,3 +124,68 @@ def test_a_list_that_is_no_longer_possible_says_so(tmp_path: Path) -> None:
     (folder / "stripes" / "0.png").unlink()
     with pytest.raises(DataError, match="at least two"):
         fixes.applied(file, read_listing(folder))
+
+
+def test_a_picture_that_has_moved_is_not_decided_about(client: TestClient, address: str) -> None:
+    shown = client.get(f"{address}/pictures").json()["pictures"][3]
+    fix = {"n": 3, "action": "drop", "path": shown["path"]}
+    assert client.patch(f"{address}/fixes", json={"fixes": [fix]}).status_code == 200
+    answer = client.patch(f"{address}/fixes", json={"fixes": [fix | {"n": 2}]})
+    assert (answer.status_code, answer.json()["error"]["kind"]) == (409, "moved")
+    assert decided(client, address) == [(3, "drop", None)]
+
+
+def test_a_class_that_is_gone_takes_its_decisions_along(tmp_path: Path) -> None:
+    folder = draw_folder(tmp_path / "shapes", 2)
+    file = tmp_path / "fixes.csv"
+    wanted = [{"n": 0, "action": "relabel", "new_label": "stripes"}, {"n": 1, "action": "drop"}]
+    fixes.change(file, read_listing(folder), wanted, whole=True)
+    for path in (folder / "stripes").iterdir():
+        path.unlink()
+    (folder / "stripes").rmdir()
+    listing = read_listing(folder)
+    assert [action for action, _ in fixes.read(file, listing).values()] == ["drop"]
+    assert fixes.change(file, listing, [{"n": 3, "action": "drop"}], whole=False) == 2
+    assert len(fixes.applied(file, listing).examples) == 2
+
+
+def test_a_browser_is_told_when_the_nth_picture_has_become_another(client: TestClient, address: str, tmp_path: Path) -> None:
+    server = client.app.state.server  # type: ignore[attr-defined]
+    added = []
+    for seed in (70, 71):
+        path = tmp_path / f"{seed}.png"
+        draw_shape("circle", seed).save(path)
+        added.append(
+            server.datasets.add(server.datasets.get(address.rpartition("/")[2]), path, label="circle", origin="x", name="n")
+        )
+    first = client.get(f"{address}/pictures/6?size=64")
+    tag = {"If-None-Match": first.headers["etag"]}
+    assert client.get(f"{address}/pictures/6?size=64", headers=tag).status_code == 304
+    assert client.get(f"{address}/pictures/6?size=32", headers=tag).status_code == 200
+    client.delete(f"{address}/corrections/{added[0]['id']}")
+    after = client.get(f"{address}/pictures/6?size=64", headers=tag)
+    assert after.status_code == 200
+    assert after.content != first.content
+
+
+def test_a_folder_that_has_changed_is_looked_at_anew(serve: Callable[..., TestClient], tmp_path: Path) -> None:
+    folder = draw_folder(tmp_path / "roots" / "shapes", 2)
+    client = serve(roots=(tmp_path / "roots",))
+    server = client.app.state.server  # type: ignore[attr-defined]
+    stored = server.datasets.get(client.post("/api/datasets", json={"folder": str(folder)}).json()["id"])
+    before = time.time()
+    os.utime(folder, (before - 100, before - 100))
+    for path in folder.rglob("*"):
+        os.utime(path, (before - 100, before - 100))
+    assert not server.datasets.changed_since(stored, before - 50)
+    draw_shape("circle", 50).save(folder / "circle" / "50.png")
+    assert server.datasets.changed_since(stored, before - 50)
+
+
+def test_one_of_each_copy_stays() -> None:
+    copies = {"kind": "copy", "pictures": [{"n": 1}, {"n": 2}], "drop": [2]}
+    broken = {"kind": "broken", "pictures": [{"n": 5}], "drop": [5]}
+    assert _spare([copies, broken], {}) == [{"n": 2}]
+    assert _spare([copies], {1: {"action": "drop"}}) == []
+    assert _spare([copies], {1: {"action": "relabel"}}) == [{"n": 2}]
+    assert _spare([copies], {2: {"action": "relabel"}}) == []

@@ -101,9 +101,10 @@ def walked(browser: Browser, address: str, tmp_path_factory: pytest.TempPathFact
     # The same picture twice: one is left out, taken back, left out again.
     copies = "document.querySelector('#copy-1')"
     assert browser.run(f"{copies}.querySelectorAll('img').length") == 2
-    for press, after in (("data-drop", 1), ("data-keep", 0), ("data-drop", 1)):
-        browser.run(f"[...{copies}.querySelectorAll('[{press}]')].at(-1).click()")
+    for press, after in (("drop", 1), ("keep", 0), ("drop", 1)):
+        browser.run(f"[...{copies}.querySelectorAll('[data-action={press}]')].at(-1).focus(); document.activeElement.click()")
         browser.wait_for(f"{copies}.querySelectorAll('.state').length === {after} && !{copies}.querySelector('[aria-busy]')")
+    assert browser.run("document.activeElement.id") == "copy-1"  # who works by keyboard goes on from there
     assert browser.run("document.querySelector('#decided').innerText") == "As decided above, 1 picture is left out."
     stored = f"{address}/api{urlsplit(pages['dataset']).path}"
     assert [fix["action"] for fix in httpx.get(f"{stored}/fixes").json()["fixes"]] == ["drop"]

@@ -6,15 +6,19 @@
 P and Q are probabilities. Pure: no torch, no files. N pictures, K classes.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-TIE = 1e-3  # two classes whose probabilities are closer are one and the same to PyTorch
+# Two classes whose probabilities are closer are one and the same to PyTorch. From a threshold it is half as far: one class gains what the
+# other loses.
+TIE = 1e-3
 WORST_SHOWN = 5
+
+Decide = Callable[[NDArray[np.floating]], NDArray[np.integer]]  # labels (N,) for probabilities (N, K)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,11 @@ class Parity:
         return asdict(self) | {"proven": self.proven, "limits": limits_of(self.precision)}
 
 
+def most_probable(probabilities: NDArray[np.floating]) -> NDArray[np.integer]:
+    """Labels of a model without a threshold."""
+    return np.asarray(probabilities.argmax(axis=1))
+
+
 def compare(
     reference: NDArray[np.floating],
     exported: NDArray[np.floating],
@@ -81,19 +90,22 @@ def compare(
     class_names: Sequence[str],
     format: str,
     precision: str,
+    decide: Decide = most_probable,
     seconds_before: float | None = None,
     seconds: float | None = None,
     bytes: int | None = None,
 ) -> Parity:
-    """``reference`` P and ``exported`` Q (N, K) of the same files; ``labels`` (N,), -1 where a picture has none."""
+    """``reference`` P and ``exported`` Q (N, K) of the same files; ``labels`` (N,), -1 where a picture has none.
+
+    decide: how the model names a class, `Model.decide`.
+    """
     n = len(reference)
     if n == 0:
         raise ValueError("no pictures to compare on")
     finite = np.isfinite(exported).all(axis=1)
     difference = np.where(finite, np.abs(np.where(finite[:, None], exported, 0) - reference).max(axis=1), np.inf)
-    expected, found = reference.argmax(axis=1), np.where(finite[:, None], exported, 0).argmax(axis=1)
-    two_best = np.sort(reference, axis=1)[:, -2:]
-    tie = two_best[:, 1] - two_best[:, 0] < TIE
+    expected, found = decide(reference), decide(np.where(finite[:, None], exported, 0))
+    tie = _ties(reference, decide)
     same = (expected == found) & finite
     agreement = float(same[~tie].mean()) if (~tie).any() else 1.0
     before = after = None
@@ -130,6 +142,15 @@ def compare(
 def limits_of(precision: str) -> dict[str, Any]:
     """JSON-ready."""
     return asdict(LIMITS[precision]) | {"tie": TIE}
+
+
+def _ties(reference: NDArray[np.floating], decide: Decide) -> NDArray[np.bool_]:
+    """(N,): whether half of `TIE` more or less between the two best classes would be another decision."""
+    moved = np.zeros_like(reference)
+    best = np.argsort(reference, axis=1)[:, -2:]
+    np.put_along_axis(moved, best, [[TIE / 2, -TIE / 2]], axis=1)
+    expected = decide(reference)
+    return np.asarray((decide(reference + moved) != expected) | (decide(reference - moved) != expected))
 
 
 def _failures(

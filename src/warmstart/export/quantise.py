@@ -1,10 +1,11 @@
 """float32 → int8 after training: ranges of activations are read off calibration pictures, weights have a scale a channel.
 
 Two quantisers, each the one that its engine runs fastest: NNCF for OpenVINO, ONNX Runtime's own for ONNX (docs/export.md has the figures).
-Head and resize stay float32: they are a thousandth of the work, and the last place to round. Weights get 7 bits: without VNNI products of
-8 and 8 bits are summed in pairs in 16 bits, which overflow, and a file is to say the same on every processor.
+Resize and head stay float32, and in ONNX the taps: they are a thousandth of the work, and the last place to round. Weights get 7 bits:
+without VNNI products of 8 and 8 bits are summed in pairs in 16 bits, which overflow, and a file is to say the same on every processor.
 """
 
+import ast
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +15,8 @@ import numpy as np
 
 from warmstart.export.quiet import quiet
 from warmstart.runtime.document import INPUT
+
+SCOPES = "pkg.torch.onnx.name_scopes"  # of a node, in its metadata
 
 
 def quantise_openvino(model: Any, calibration: Sequence[np.ndarray]) -> Any:
@@ -50,6 +53,7 @@ def _import_nncf() -> Any:
 
 def quantise_onnx(path: Path, calibration: Sequence[np.ndarray]) -> None:
     """Replace an ONNX file by itself in int8, by ONNX Runtime's quantiser."""
+    import onnx
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
     class Pictures(CalibrationDataReader):  # type: ignore[misc]  # untyped
@@ -65,6 +69,7 @@ def quantise_onnx(path: Path, calibration: Sequence[np.ndarray]) -> None:
 
     whole = path.with_name("float32.onnx")
     path.rename(whole)
+    outside = [node.name for node in onnx.load(whole).graph.node if not _of_backbone(node)]
     with quiet():
         quantize_static(
             whole,
@@ -72,9 +77,19 @@ def quantise_onnx(path: Path, calibration: Sequence[np.ndarray]) -> None:
             Pictures(),
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=["Conv", "Clip", "Relu", "Add"],
+            nodes_to_exclude=outside,
             per_channel=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
             reduce_range=True,
         )
     whole.unlink()
+
+
+def _of_backbone(node: Any) -> bool:
+    """Whether a node comes from a module of the network, but its normalisation. Taps are worked out in no module of theirs.
+
+    PyTorch's exporter notes modules from the outermost to the operator: ['', 'network', 'network.stages.0', …, 'add_12'].
+    """
+    scopes = next((p.value for p in node.metadata_props if p.key == SCOPES), "[]")
+    return any(s.startswith("network.") and s != "network.normalise" for s in ast.literal_eval(scopes))

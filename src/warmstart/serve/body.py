@@ -95,7 +95,7 @@ async def read_form(
 
 async def _within(request: Request, most: int) -> AsyncIterator[bytes]:
     announced = request.headers.get("content-length", "")
-    if announced.isdigit() and int(announced) > most:
+    if announced.isascii() and announced.isdigit() and int(announced) > most:
         raise _too_large(f"a body of {int(announced):,} bytes", most)
     size = 0
     async for piece in request.stream():

@@ -1,13 +1,15 @@
 """Routes about data sets: upload, look, add, and what the doctor and the advice say of them."""
 
+import threading
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import HTMLResponse, Response
 from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 
+from warmstart import machine
 from warmstart.records import Plan
 from warmstart.report.thumbnails import jpeg
 from warmstart.serve.body import kind_of, read_bytes, read_form, read_to_file
@@ -17,6 +19,7 @@ from warmstart.serve.plans import checked_plan
 from warmstart.serve.problems import ApiError
 from warmstart.serve.state import Server, State
 from warmstart.serve.uploads import Unpacked, place, unpack
+from warmstart.store.key import recipe_key
 
 router = APIRouter(prefix="/api/datasets", tags=["data sets"])
 
@@ -53,6 +56,8 @@ REPORT_HEADERS = {
     "X-Frame-Options": "SAMEORIGIN",
 }
 
+_DECODING = threading.Semaphore(machine.cores())  # large pictures take large memory, and a page asks for many at once
+
 Size = Annotated[int, Query(ge=16, le=1024, description="Of the longer side, in pixels.")]
 
 
@@ -69,6 +74,7 @@ class Fix(BaseModel):
     n: int
     action: str
     new_label: str | None = None
+    path: str | None = None  # the picture's, as it was told: refused where the n-th is another by now
 
 
 class Fixes(BaseModel):
@@ -150,6 +156,9 @@ def remove(server: Server, dataset: str) -> None:
         )
     for pile in server.piles.all(dataset):
         server.piles.remove(pile["id"])
+    for job in server.jobs.all("doctor", "advise"):  # with thumbnails of its pictures
+        if job["dataset"] == dataset:
+            server.jobs.remove(job["id"])
     server.datasets.remove(dataset)
 
 
@@ -166,9 +175,16 @@ def pictures(
 
 
 @router.get("/{dataset}/pictures/{n}", response_class=Response)
-def picture(server: Server, dataset: str, n: int, size: Size = 160) -> Response:
+def picture(
+    server: Server, dataset: str, n: int, size: Size = 160, if_none_match: Annotated[str | None, Header()] = None
+) -> Response:
     """A picture as a JPEG of that size, upright, without metadata."""
-    return small(server, server.datasets.picture(server.datasets.get(dataset), n), size)
+    path = server.datasets.picture(server.datasets.get(dataset), n)
+    # The n-th picture may be another tomorrow, so a browser asks again, and mostly learns that nothing has changed.
+    tag = f'"{recipe_key({"path": str(path), "changed": path.stat().st_mtime_ns if path.is_file() else 0, "size": size})[:32]}"'
+    answer = Response(status_code=304) if if_none_match == tag else small(server, path, size)
+    answer.headers.update({"ETag": tag, "Cache-Control": "private, no-cache"})
+    return answer
 
 
 @router.get("/{dataset}/corrections")
@@ -241,7 +257,8 @@ def _fix(server: State, dataset: str, wanted: Fixes, *, whole: bool) -> dict[str
 
 def small(server: State, path: Path, size: int) -> Response:
     """A picture for a page. Raises PictureError."""
-    content = jpeg(path, side_px=size, max_pixels=server.limits.picture_pixels * 4)
+    with _DECODING:
+        content = jpeg(path, side_px=size, max_pixels=server.limits.picture_pixels)
     return Response(content, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=600"})
 
 
@@ -274,7 +291,8 @@ def _still_true(server: State, job: dict[str, Any], dataset: StoredDataset, plan
     )
     if spec["kind"] == "advise" and spec["fixes"] is None and dataset.fixes.is_file():
         fixed = False
-    return added and fixed and spec["plan"] == plan.to_dict() and spec["budget_s"] == wanted.budget_s
+    same = not server.datasets.changed_since(dataset, job["created"])
+    return same and added and fixed and spec["plan"] == plan.to_dict() and spec["budget_s"] == wanted.budget_s
 
 
 def told(server: State, kind: str, identifier: str) -> dict[str, Any]:
@@ -286,9 +304,22 @@ def told(server: State, kind: str, identifier: str) -> dict[str, Any]:
     result = server.jobs.result(job["id"])
     if result and kind == "doctor":
         result = _with_numbers(server, dataset, result)
-    message = without_folder(job["message"], dataset.source, dataset.name)
+    if result and kind == "advise":
+        result = _without_places(server, dataset, result)
+    message = _without_places(server, dataset, job["message"])
     progress = {} if server.jobs.is_over(job["id"]) else progress_of(server.jobs.folder(job["id"]))
     return {**job, "message": message, **progress, "result": result}
+
+
+def _without_places(server: State, dataset: StoredDataset, value: Any) -> Any:
+    """A document without the places of the server's disk: paths as people know them."""
+    if isinstance(value, str):
+        for place in (dataset.source, dataset.home, server.settings.home.resolve(), Path.cwd()):
+            value = without_folder(value, place, dataset.name)
+        return value
+    if isinstance(value, dict):
+        return {key: _without_places(server, dataset, inner) for key, inner in value.items()}
+    return [_without_places(server, dataset, inner) for inner in value] if isinstance(value, list) else value
 
 
 def _with_numbers(server: State, dataset: StoredDataset, result: dict[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ A data set is never changed. What people add (a picture the model got wrong, wit
 they decide about the doctor's findings stands beside it, and is part of what the next training learns from.
 """
 
+import math
 import os
 import secrets
 import shutil
@@ -228,9 +229,27 @@ class Datasets:
         ]
 
     def fix(self, dataset: StoredDataset, wanted: Sequence[Mapping[str, Any]], *, whole: bool) -> int:
-        """Decide about pictures, see `fixes.change`."""
+        """Decide about pictures, see `fixes.change`. Raises ApiError 409 where the n-th is no longer the one whose ``path`` was shown."""
         with self._fixing:
-            return fixes.change(dataset.fixes, self.listing(dataset), wanted, whole=whole)
+            listing = self.listing(dataset)
+            for one in wanted:
+                path, n = one.get("path"), int(one["n"])
+                if path and 0 <= n < len(listing.examples) and relative(listing.examples[n].path, dataset) != path:
+                    raise ApiError(
+                        409,
+                        "moved",
+                        found=f"picture {n} is now {relative(listing.examples[n].path, dataset)!r}",
+                        expected=repr(path),
+                        fix="the data set has changed; load the page again",
+                    )
+            return fixes.change(dataset.fixes, listing, wanted, whole=whole)
+
+    def changed_since(self, dataset: StoredDataset, moment: float) -> bool:
+        """Whether a folder of the machine has changed since then (seconds of `time.time`). Ours never do."""
+        if dataset.owned:
+            return False
+        paths = [Path(example.path) for example in read_listing(dataset.source).examples]
+        return any(_changed(place) > moment for place in (dataset.source, *{path.parent for path in paths}, *paths))
 
     def _allowed(self, path: Path) -> Path:
         if not self._roots:
@@ -273,6 +292,13 @@ class Datasets:
             created=row["created"],
             home=self._home / row["id"],
         )
+
+
+def _changed(place: Path) -> float:
+    try:
+        return place.stat().st_mtime
+    except OSError:  # gone in this moment
+        return math.inf
 
 
 def with_additions(listing: Listing, additions: Sequence[Mapping[str, Any]]) -> Listing:

@@ -1,6 +1,6 @@
 """What people decided about pictures of a data set: which ones the next training leaves out, and which it calls otherwise.
 
-A list as `workflows.fixes` applies it, beside the data set. Decisions about pictures that are gone since count no more.
+A list as `workflows.fixes` applies it, beside the data set. Decisions about pictures and classes that are gone since count no more.
 """
 
 import csv
@@ -18,13 +18,17 @@ Decisions = dict[str, tuple[str, str]]  # path → action and new label
 
 
 def read(file: Path, listing: Listing) -> Decisions:
-    """Those about pictures of the listing; none where there is no file."""
+    """Those about pictures and classes that there still are; none where there is no file."""
     if not file.is_file():
         return {}
     known = {example.path for example in listing.examples}
     with file.open(newline="", encoding="utf-8", errors="surrogateescape") as lines:
         rows = [row for row in csv.DictReader(lines) if row["path"] in known and row["action"] != "keep"]
-    return {row["path"]: (row["action"], row["new_label"]) for row in rows}
+    return {
+        row["path"]: (row["action"], row["new_label"])
+        for row in rows
+        if row["action"] == "drop" or row["new_label"] in listing.class_names
+    }
 
 
 def change(file: Path, listing: Listing, wanted: Iterable[Mapping[str, Any]], *, whole: bool) -> int:

@@ -79,7 +79,7 @@ def doctor(spec: dict[str, Any], folder: Path, events: EventWriter) -> None:
     from warmstart.workflows.doctor import doctor as workflow
     from warmstart.workflows.doctor import write
 
-    diagnosis = workflow(_pairs(spec), Plan.from_dict(spec["plan"]), _settings(spec), watcher=events)
+    diagnosis = workflow(_listing(spec | {"fixes": None}), Plan.from_dict(spec["plan"]), _settings(spec), watcher=events)
     write(diagnosis, fix_list=None, page=folder / "page.html", watcher=events)
     _write(folder / "result.json", diagnosis.to_dict())
 
@@ -120,13 +120,6 @@ def _listing(spec: dict[str, Any]) -> Listing:
     """As it was when the job was asked for: what has been added since is for the next one."""
     listing = with_additions(read_listing(spec["source"], exclude=spec["exclude"]), spec["additions"])
     return applied(Path(spec["fixes"]), listing) if spec["fixes"] else listing
-
-
-def _pairs(spec: dict[str, Any]) -> Any:
-    """What the doctor looks at: the folder, so that what is broken in it is named; with additions the pictures one by one."""
-    if not spec["additions"]:
-        return spec["source"]
-    return [(example.path, example.class_name) for example in _listing(spec | {"fixes": None}).examples]
 
 
 def _settings(spec: dict[str, Any], runs: Path | None = None) -> TrainSettings:

@@ -8,13 +8,15 @@ There are two lanes, so that a look at new pictures need not wait for a training
 """
 
 import json
+import logging
 import shutil
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -26,9 +28,11 @@ from warmstart.serve.problems import ApiError, not_found
 from warmstart.serve.registry import slug
 from warmstart.serve.settings import Limits
 
+LOG = logging.getLogger(__name__)
 LANES: dict[str, tuple[str, ...]] = {"train": ("train",), "look": ("doctor", "advise", "export")}
 ACTIVE = ("queued", "running", "cancelling")
 MOST_ATTEMPTS = 5
+RETRY_S = 5.0  # while the database cannot be used
 _IS_ACTIVE = f"state IN ({', '.join(repr(state) for state in ACTIVE)})"
 
 
@@ -71,24 +75,24 @@ class Jobs:
                     expected="one training at a time on one data set",
                     fix=f"wait for it, or cancel it: DELETE /api/runs/{other['id']}",
                 )
-            identifier, folder = self._begin(name or (dataset.name if kind == "train" else f"{kind}-{dataset.name}"))
-            fixes = None
-            if dataset.fixes.is_file() and kind != "doctor":  # the doctor looks at everything, also at what is to be dropped
-                fixes = str(shutil.copy(dataset.fixes, folder / "fixes.csv"))
-            spec = {
-                "kind": kind,
-                "source": str(dataset.source),
-                "additions": [{"file": a["file"], "label": a["label"]} for a in additions],
-                "fixes": fixes,
-                "plan": plan.to_dict(),
-                "budget_s": budget_s,
-                "exclude": list(exclude),
-                "strict": strict,
-                "group_duplicates": group_duplicates,
-                "download": self._download,
-                "run": str(self.runs / identifier) if kind == "train" else None,
-            }
-            self._file(identifier, kind, dataset.id, spec)
+            with self._begun(name or (dataset.name if kind == "train" else f"{kind}-{dataset.name}")) as (identifier, folder):
+                fixes = None
+                if dataset.fixes.is_file() and kind != "doctor":  # which looks at everything, also at what is to be dropped
+                    fixes = str(shutil.copy(dataset.fixes, folder / "fixes.csv"))
+                spec = {
+                    "kind": kind,
+                    "source": str(dataset.source),
+                    "additions": [{"file": a["file"], "label": a["label"]} for a in additions],
+                    "fixes": fixes,
+                    "plan": plan.to_dict(),
+                    "budget_s": budget_s,
+                    "exclude": list(exclude),
+                    "strict": strict,
+                    "group_duplicates": group_duplicates,
+                    "download": self._download,
+                    "run": str(self.runs / identifier) if kind == "train" else None,
+                }
+                self._file(identifier, kind, dataset.id, spec)
         return self.get(identifier)
 
     def start_export(self, model: str, source: str, *, format: str, precision: str, signature: list[Any]) -> dict[str, Any]:
@@ -102,10 +106,10 @@ class Jobs:
                     expected="one export of a model at a time",
                     fix="wait for it",
                 )
-            identifier, _ = self._begin(f"export-{model}")
-            self.remove_exports(model)
-            spec = {"kind": "export", "model": source, "format": format, "precision": precision, "signature": signature}
-            self._file(identifier, "export", of_model(model), spec)
+            with self._begun(f"export-{model}") as (identifier, _):
+                self.remove_exports(model)
+                spec = {"kind": "export", "model": source, "format": format, "precision": precision, "signature": signature}
+                self._file(identifier, "export", of_model(model), spec)
         return self.get(identifier)
 
     def remove_exports(self, model: str) -> None:
@@ -197,8 +201,9 @@ class Jobs:
     def _active(self, kind: str, dataset: str) -> dict[str, Any] | None:
         return self._database.row(f"SELECT * FROM jobs WHERE kind = ? AND dataset = ? AND {_IS_ACTIVE}", (kind, dataset))
 
-    def _begin(self, name: str) -> tuple[str, Path]:
-        """An id and its folder. Raises ApiError 429."""
+    @contextmanager
+    def _begun(self, name: str) -> Iterator[tuple[str, Path]]:
+        """An id and its folder, which is gone again if what is done with it fails. Raises ApiError 429."""
         waiting = self._database.row("SELECT COUNT(*) AS n FROM jobs WHERE state = 'queued'")
         if waiting and waiting["n"] >= self._limits.jobs_waiting:
             raise ApiError(
@@ -212,7 +217,11 @@ class Jobs:
         identifier = self._new_id(name)
         folder = self.folder(identifier)
         folder.mkdir()
-        return identifier, folder
+        try:
+            yield identifier, folder
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
 
     def _file(self, identifier: str, kind: str, subject: str, spec: Mapping[str, Any]) -> None:
         """Into the list, for a lane to find. ``subject``: the data set's id, or `of_model`."""
@@ -244,24 +253,50 @@ class Jobs:
                 self._end(row["id"], "failed", f"the server stopped {row['attempts']} times while this ran; not tried again")
             else:
                 self._database.write("UPDATE jobs SET state = 'queued' WHERE id = ?", (row["id"],))
-                tell(self.folder(row["id"]), "state", state="queued", resumed=True)
+                with suppress(OSError):  # no folder, or no room: the lane will say so
+                    tell(self.folder(row["id"]), "state", state="queued", resumed=True)
 
     def _work(self, kinds: tuple[str, ...]) -> None:
-        """A lane."""
+        """A lane. Whatever goes wrong in one turn, a full disk say, ends that job and not the lane."""
         while True:
-            with self._changed:
-                row = self._await_next(kinds)
-                if row is None:
-                    return
-                identifier = row["id"]
-                process = self._spawn(identifier)
-            code = process.wait()
-            with self._changed:
-                del self._processes[identifier]
+            identifier = None
+            try:
+                with self._changed:
+                    row = self._await_next(kinds)
+                    if row is None:
+                        return
+                    identifier = row["id"]
+                    process = self._spawn(identifier)
+                code = process.wait()
+                with self._changed:
+                    del self._processes[identifier]
+                    _close(process.stdin)
+                    if self._stopping:
+                        return
+                    self._conclude(identifier, code)
+            except Exception as reason:
+                LOG.exception("the turn of %s failed", identifier or "the next job")
+                self._give_up(identifier, reason)
+
+    def _give_up(self, identifier: str | None, reason: Exception) -> None:
+        """Said as soon as the database can be written to again; until then no other job could begin either."""
+        message = f"the server could not run it ({type(reason).__name__}: {reason}); put that right and ask for it again"
+        with self._changed:
+            if identifier is None:
+                if not self._stopping:
+                    self._changed.wait(RETRY_S)
+                return
+            if process := self._processes.pop(identifier, None):
+                process.kill()
+                process.wait()
                 _close(process.stdin)
-                if self._stopping:
+            while not self._stopping:
+                try:
+                    self._end(identifier, "failed", message)
                     return
-                self._conclude(identifier, code)
+                except sqlite3.Error as again:
+                    LOG.error("job %s could not be ended (%s); tried again in %g s", identifier, again, RETRY_S)
+                    self._changed.wait(RETRY_S)
 
     def _await_next(self, kinds: tuple[str, ...]) -> dict[str, Any] | None:
         """The job whose turn it is; None when the server stops. Holds the lock, as whoever calls it does."""
@@ -308,7 +343,7 @@ class Jobs:
         self._database.write(
             "UPDATE jobs SET state = ?, message = ?, ended = ? WHERE id = ?", (state, message, time.time(), identifier)
         )
-        if self.folder(identifier).is_dir():
+        with suppress(OSError):  # no folder, or no room: the database has it
             tell(self.folder(identifier), "state", state=state, message=message)
 
     def _send(self, identifier: str, line: bytes) -> None:

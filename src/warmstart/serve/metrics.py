@@ -7,6 +7,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})  # whatever else is asked for counts as one
 _SECONDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
 
 
@@ -46,6 +47,7 @@ class Metrics:
 
     def text(self) -> bytes:
         """All of it."""
+        self._jobs.clear()  # of states that no job is in any more
         for state, count in {"queued": 0, "running": 0, **self._job_counts()}.items():
             self._jobs.labels(state).set(count)
         return generate_latest(self.registry)
@@ -75,6 +77,6 @@ class Timing:
         finally:
             route = scope.get("route")
             path = getattr(route, "path", "other")
-            method = scope["method"] if route is not None else "other"
+            method = scope["method"] if route is not None and scope["method"] in _METHODS else "other"
             self._metrics.requests.labels(method, path, status).inc()
             self._metrics.seconds.labels(method, path).observe(time.perf_counter() - begin)

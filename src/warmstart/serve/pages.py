@@ -111,6 +111,7 @@ def dataset(server: Server, dataset: str) -> HTMLResponse:
         samples=_samples(listing),
         shown_classes=SHOWN_CLASSES,
         doctor=doctor,
+        spare=_spare(doctor["result"]["findings"] if doctor and doctor["result"] else [], decided),
         findings=_shown(doctor["result"]["findings"] if doctor and doctor["result"] else [], decided),
         advice=_or_none(lambda: told(server, "advise", dataset)),
         decided=decided,
@@ -218,6 +219,16 @@ def _shown(findings: list[dict[str, Any]], decided: Container[int]) -> dict[str,
             shown.setdefault(kind, []).append(finding)
             undecided[kind] = undecided.get(kind, 0) + (not any(picture["n"] in decided for picture in finding["pictures"]))
     return shown
+
+
+def _spare(findings: list[dict[str, Any]], decided: dict[int, Any]) -> list[dict[str, Any]]:
+    """Pictures that are there twice and that nobody has decided about, but for one of each."""
+    found = []
+    for finding in findings:
+        stay = [p["n"] for p in finding["pictures"] if p["n"] not in finding["drop"]]
+        if finding["kind"] == "copy" and any(n not in decided or decided[n]["action"] != "drop" for n in stay):
+            found += [p for p in finding["pictures"] if p["n"] in finding["drop"] and p["n"] not in decided]
+    return found
 
 
 def _newest_first(models: list[dict[str, Any]], runs: list[str]) -> list[dict[str, Any]]:

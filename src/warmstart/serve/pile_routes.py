@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
+from fastapi import Path as PathParameter
 from fastapi.responses import Response
 from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
@@ -17,6 +18,9 @@ from warmstart.serve.problems import ApiError
 from warmstart.serve.state import Server, State
 
 AT_ONCE = 16  # pictures; others ask the same engine
+MOST = 2**31 - 1  # pictures; the database counts no further than 2**63
+
+Number = Annotated[int, PathParameter(ge=0, le=MOST)]
 
 router = APIRouter(prefix="/api", tags=["piles"])
 
@@ -54,7 +58,7 @@ def pile(
     server: Server,
     pile: str,
     labelled: bool | None = None,
-    start: Annotated[int, Query(ge=0)] = 0,
+    start: Annotated[int, Query(ge=0, le=MOST)] = 0,
     count: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> dict[str, Any]:
     """How far the model is, and a page of pictures, the most uncertain first."""
@@ -65,13 +69,13 @@ def pile(
 
 
 @router.get("/piles/{pile}/pictures/{n}", response_class=Response)
-def picture(server: Server, pile: str, n: int, size: Size = 320) -> Response:
+def picture(server: Server, pile: str, n: Number, size: Size = 320) -> Response:
     """A picture as a JPEG of that size."""
     return small(server, Path(server.piles.picture(pile, n)["file"]), size)
 
 
 @router.put("/piles/{pile}/pictures/{n}")
-def label(server: Server, pile: str, n: int, wanted: Label) -> dict[str, Any]:
+def label(server: Server, pile: str, n: Number, wanted: Label) -> dict[str, Any]:
     """Confirm or correct the class of a picture."""
     dataset = server.datasets.get(server.piles.get(pile)["dataset"])
     given = wanted.label

@@ -2,8 +2,10 @@
 
 import json
 import math
+import os
 import secrets
 import shutil
+import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,6 +24,7 @@ class Piles:
     def __init__(self, home: Path, database: Database) -> None:
         self._home, self._database = home / "piles", database
         self._home.mkdir(parents=True, exist_ok=True)
+        self._joining = threading.Lock()
 
     def create(self, dataset: StoredDataset, model: str, folder: Path) -> str:
         """A pile of the pictures below ``folder``, which is moved. Its id."""
@@ -105,23 +108,41 @@ class Piles:
         self._database.write("UPDATE piles SET state = ? WHERE id = ?", (state, identifier))
 
     def join(self, identifier: str, datasets: Datasets, dataset: StoredDataset) -> int:
-        """The labelled pictures become additions of the data set and leave the pile. How many."""
-        rows = self._database.rows("SELECT * FROM pile_pictures WHERE pile = ? AND label IS NOT NULL", (identifier,))
-        for row in rows:
-            predicted = json.loads(row["prediction"])["class"] if row["prediction"] else None
-            datasets.add(
-                dataset, Path(row["file"]), label=row["label"], origin=identifier, name=row["name"], predicted=predicted
-            )
-            self._database.write("DELETE FROM pile_pictures WHERE pile = ? AND n = ?", (identifier, row["n"]))
-        return len(rows)
+        """The labelled pictures become additions of the data set and leave the pile. How many.
+
+        A picture's file stays until the database knows that it has joined: after a failure, a full disk say, it can be asked for again.
+        """
+        with self._joining:
+            rows = self._database.rows("SELECT * FROM pile_pictures WHERE pile = ? AND label IS NOT NULL", (identifier,))
+            for row in rows:
+                file = Path(row["file"])
+                predicted = json.loads(row["prediction"])["class"] if row["prediction"] else None
+                # No picture of a pile has a name that begins with a dot.
+                twin = _twin(file, self._home / identifier / f".joining{file.suffix}")
+                with self._database.together():
+                    datasets.add(dataset, twin, label=row["label"], origin=identifier, name=row["name"], predicted=predicted)
+                    self._database.write("DELETE FROM pile_pictures WHERE pile = ? AND n = ?", (identifier, row["n"]))
+                file.unlink(missing_ok=True)
+            return len(rows)
 
     def remove(self, identifier: str) -> None:
         """With its pictures; those that joined a data set stay there."""
         self.get(identifier)
-        with self._database.together():
-            self._database.write("DELETE FROM pile_pictures WHERE pile = ?", (identifier,))
-            self._database.write("DELETE FROM piles WHERE id = ?", (identifier,))
-        shutil.rmtree(self._home / identifier, ignore_errors=True)
+        with self._joining:
+            with self._database.together():
+                self._database.write("DELETE FROM pile_pictures WHERE pile = ?", (identifier,))
+                self._database.write("DELETE FROM piles WHERE id = ?", (identifier,))
+            shutil.rmtree(self._home / identifier, ignore_errors=True)
+
+
+def _twin(file: Path, twin: Path) -> Path:
+    """A second name of a file, or a copy on a disk that has no links."""
+    twin.unlink(missing_ok=True)
+    try:
+        os.link(file, twin)
+    except OSError:
+        shutil.copyfile(file, twin)
+    return twin
 
 
 def uncertainty(probabilities: Mapping[str, float]) -> float:

@@ -8,7 +8,7 @@ from warmstart.data.augmentation import view_names
 from warmstart.data.views import RESIZE_MODES, VIEW_POLICIES
 from warmstart.errors import UnknownNameError
 from warmstart.heads.catalog import head_spec
-from warmstart.records import Plan
+from warmstart.records import Plan, to_json
 from warmstart.serve.problems import ApiError
 
 WEIGHTS = ("default", "random")  # a file of the server's disk is nobody's business
@@ -32,4 +32,14 @@ def checked_plan(values: Mapping[str, Any], *, cut: str) -> Plan:
             raise UnknownNameError(what, name, known)
     if plan.batch_size > 1024:
         raise ApiError(422, "usage", found=f"batch size {plan.batch_size}", expected="at most 1024")
+    try:
+        to_json(plan.to_dict()).encode("utf-8", "surrogateescape")
+    except ValueError as reason:
+        raise ApiError(
+            422,
+            "usage",
+            found=f"a plan that cannot be written down ({reason})",
+            expected="numbers that are finite and texts that are Unicode",
+            fix="leave out NaN, Infinity and lone surrogates",
+        ) from reason
     return plan

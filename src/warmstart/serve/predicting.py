@@ -150,8 +150,10 @@ async def ask(
 
 def known_label(server: State, dataset: StoredDataset, text: str) -> str:
     """A class of the data set. Raises UnknownNameError with the nearest."""
-    label = checked_label(text)
     names = server.datasets.listing(dataset).class_names
+    if text in names:  # as a folder is called, however oddly
+        return text
+    label = checked_label(text)
     if label not in names:
         raise UnknownNameError("class", label, names)
     return label

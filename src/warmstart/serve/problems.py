@@ -5,12 +5,15 @@
 ``message`` is a whole sentence; the three parts stand beside it where they are known apart.
 """
 
+import errno
+import sqlite3
 from collections.abc import Mapping
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
+from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
@@ -71,6 +74,13 @@ def not_found(what: str, name: str, known: list[str]) -> ApiError:
     )
 
 
+def disk_is_full(error: Exception) -> bool:
+    """Whether there was no room, or no more of what this user may have."""
+    if isinstance(error, sqlite3.Error):
+        return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
 def of_error(error: WarmstartError) -> JSONResponse:
     """The answer for an error of the tree."""
     status, kind = next((status, kind) for cls, status, kind in STATUS if isinstance(error, cls))
@@ -95,9 +105,24 @@ def install(app: FastAPI) -> None:
     async def gone(_: Request, error: ClientDisconnect) -> Response:
         return _answer(400, "truncated-upload", "the connection ended before the request did: send it again", {})
 
+    @app.exception_handler(OSError)
+    @app.exception_handler(sqlite3.Error)
+    async def no_room(_: Request, error: OSError | sqlite3.Error) -> Response:
+        if not disk_is_full(error):
+            raise error
+        refusal = ApiError(
+            507,
+            "disk-full",
+            found="the server's disk is full",
+            expected="room for what was asked for",
+            fix="make room under the server's --home and ask again",
+        )
+        return refusal.answer()
+
     @app.exception_handler(RequestValidationError)
-    async def malformed(_: Request, error: RequestValidationError) -> Response:
-        problems = [f"{'.'.join(map(str, p['loc']))}: {p['msg']}" for p in error.errors()]
+    @app.exception_handler(ValidationError)  # of a body that a route reads itself
+    async def malformed(_: Request, error: RequestValidationError | ValidationError) -> Response:
+        problems = [f"{'.'.join(map(str, p['loc'])) or 'body'}: {p['msg']}" for p in error.errors()]
         return _answer(422, "request", f"the request does not fit: {'; '.join(problems)}", {})
 
     @app.exception_handler(HTTPException)

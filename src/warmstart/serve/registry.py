@@ -9,6 +9,7 @@ asked for longest is let go.
 """
 
 import itertools
+import logging
 import re
 import threading
 import time
@@ -28,6 +29,7 @@ from warmstart.serve.problems import ApiError, not_found
 from warmstart.serve.settings import ServeSettings
 from warmstart.workflows.predict import SOURCE_PREFIX, open_model
 
+LOG = logging.getLogger(__name__)
 MODEL_FILES = (DESCRIPTION, "model.onnx", "model.xml", "model.pt2")  # ours, and exported ones
 
 Signature = tuple[tuple[str, int, int], ...]  # name, size, time of change of every file
@@ -73,7 +75,10 @@ class Models:
         self._stop = threading.Event()
         for given in settings.models:
             self._add_named(given)
-        self.look(settled=False)
+        try:
+            self.look(settled=False)
+        except OSError as reason:
+            raise UsageError(f"{reason.filename} cannot be read ({reason.strerror}); name a folder that can be") from reason
         self._looker = threading.Thread(target=self._keep_looking, name="models", daemon=True)
         self._looker.start()
 
@@ -193,8 +198,15 @@ class Models:
                 yield name, (folder, folder.name if of_runs else None)
 
     def _keep_looking(self) -> None:
+        said = None
         while not self._stop.wait(self._settings.look_every_s):
-            self.look()
+            try:
+                self.look()
+                said = None
+            except Exception as reason:  # whatever a folder holds: the next look may go well
+                if str(reason) != said:  # once, not every second
+                    LOG.exception("models were not looked at; tried again every %g s", self._settings.look_every_s)
+                said = str(reason)
 
     def _changed(self, entry: Entry, signature: Signature) -> None:
         entry.signature = signature
@@ -259,12 +271,19 @@ def _own_name(source: str) -> str:
 
 
 def _is_model(folder: Path) -> bool:
-    return any((place / name).is_file() for place in (folder, folder / "model") for name in MODEL_FILES)
+    return _holds_model(folder) or _holds_model(folder / "model")
+
+
+def _holds_model(place: Path) -> bool:
+    try:
+        return any((place / name).is_file() for name in MODEL_FILES)
+    except OSError:  # lost+found, or another's folder
+        return False
 
 
 def _signature(source: Path) -> Signature:
     """Of the files that make a model; () where there is none."""
-    place = next((p for p in (source, source / "model") if any((p / name).is_file() for name in MODEL_FILES)), source)
+    place = next((p for p in (source, source / "model") if _holds_model(p)), source)
     try:
         files = [(path.name, path.stat()) for path in (sorted(place.glob("model.*")) if place.is_dir() else [place])]
     except OSError:  # it is being replaced in this moment

@@ -96,7 +96,8 @@ async def events(
         raise ApiError(
             503, "overloaded", found=f"{server.streams} streams of events are open", fix="close one", retry_after_s=10
         )
-    seen = int(last_event_id) if last_event_id and last_event_id.isdigit() and len(last_event_id) < 12 else after
+    given = last_event_id or ""
+    seen = int(given) if given.isascii() and given.isdigit() and len(given) < 12 else after  # '²' is a digit, and no number
 
     async def counted() -> Any:
         server.streams += 1

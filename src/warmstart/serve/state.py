@@ -28,7 +28,7 @@ class State:
         self.stopping = False
         self.streams = 0  # of events, open now
         self.tasks: set[asyncio.Task[None]] = set()
-        home = settings.home
+        home = settings.home.resolve()  # its paths go into the database, and the next server may start in another folder
         self._lock = _own(home)
         self._calm = ExitStack()
         self._calm.enter_context(machine.calm_blas(1))  # the engine has the cores

@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 
 from warmstart.data.formats import PICTURE_EXTENSIONS, SNIFF_BYTES, sniff
 from warmstart.serve.body import Upload
-from warmstart.serve.problems import ApiError
+from warmstart.serve.problems import ApiError, disk_is_full
 from warmstart.serve.settings import Limits
 
 DEEPEST = 12  # folders
@@ -96,6 +96,8 @@ def unpack(archive: Path, folder: Path, limits: Limits) -> Unpacked:
             _check_room(folder, sum(entry.file_size for entry, _ in wanted))
             return _write_all(opened, wanted, folder, limits)
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError, ValueError) as reason:
+        if disk_is_full(reason):
+            raise
         raise ApiError(
             422,
             "damaged-archive",

@@ -31,7 +31,7 @@ from warmstart.inspection.label_errors import FEWEST, LabelErrors, label_errors
 from warmstart.inspection.near_copies import NearCopies, find_near_copies
 from warmstart.inspection.neighbours import directions, nearest, standardised
 from warmstart.inspection.outliers import K
-from warmstart.records import Example, Picture, Plan, Problem
+from warmstart.records import Example, Listing, Picture, Plan, Problem
 from warmstart.store.cache import Store
 from warmstart.strategy.taps import tap_sets
 from warmstart.workflows import findings
@@ -83,13 +83,13 @@ class Diagnosis:
 def doctor(
     data: Any, plan: Plan | None = None, settings: TrainSettings | None = None, *, watcher: Watcher | None = None
 ) -> Diagnosis:
-    """Look for what is wrong with a folder, manifest, list or data frame. ``plan`` says which backbone looks, at which size.
+    """Look for what is wrong with a folder, manifest, list, data frame or listing. ``plan`` says which backbone looks, at which size.
 
     Raises DataError where there is no picture to look at.
     """
     plan, settings, watcher = plan or Plan(), settings or TrainSettings(), watcher or Nobody()
     clock = _Clock()
-    listing = read_listing(data, exclude=settings.exclude, min_classes=1)
+    listing = data if isinstance(data, Listing) else read_listing(data, exclude=settings.exclude, min_classes=1)
     with clock.phase("extract"), Store(machine.store_folder(), settings.store_bytes) as store:
         seen, problems = _see(listing.examples, listing.class_names, plan, settings, store, watcher)
     with clock.phase("look"):

@@ -40,6 +40,7 @@ def engine_parity(model: Model, dataset: Dataset, rows: np.ndarray) -> dict[str,
         class_names=model.class_names,
         format=model.engine,
         precision=PRECISION[model.precision],
+        decide=model.decide,
     ).to_dict()
 
 

@@ -176,6 +176,7 @@ def _prove(
         class_names=model.class_names,
         format=settings.format,
         precision=settings.precision,
+        decide=model.decide,
         seconds_before=reference.seconds,
         seconds=time.perf_counter() - begin,
         bytes=sum(file.stat().st_size for file in folder.iterdir()),

@@ -1,12 +1,14 @@
 """Which pictures an export is proved on, and which it is calibrated with: found again where the run found them. N pictures."""
 
 import csv
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from warmstart.data.files import found_again
 from warmstart.data.hashing import digest_file
 from warmstart.data.listing import find_pictures, read_listing
 from warmstart.errors import DataError, PictureError
@@ -106,8 +108,18 @@ def _of_run(folder: Path) -> list[tuple[str, str]] | str:
     table = next((p for p in (folder / "predictions.csv", folder.parent / "predictions.csv") if p.is_file()), None)
     if table is None:
         return "there is no predictions.csv in or beside it to name the test pictures"
+    there = _working_folder(table.with_name("run.json"))
     with table.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
-        return [(row["path"], row["true"]) for row in csv.DictReader(file)]
+        return [(found_again(row["path"], there), row["true"]) for row in csv.DictReader(file)]
+
+
+def _working_folder(record: Path) -> str | None:
+    """Where relative paths of the run begin; None where its record does not say."""
+    try:
+        found = json.loads(record.read_text("utf-8", errors="surrogateescape"))["data"]["working_folder"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return found if isinstance(found, str) else None
 
 
 def _given(pictures: str) -> list[tuple[str, str]]:

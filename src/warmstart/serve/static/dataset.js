@@ -27,16 +27,15 @@ document.addEventListener("click", (event) => {
 /** A decision about pictures that the doctor found: shown wherever they are. */
 const DECISIONS = { drop: "left out", relabel: "called otherwise", keep: "taken as they are" };
 document.addEventListener("click", (event) => {
-  const button = event.target.closest("[data-drop], [data-relabel], [data-keep]");
+  const button = event.target.closest("[data-fixes]");
   if (!button) return;
-  const action = Object.keys(DECISIONS).find((one) => one in button.dataset);
-  const pictures = button.dataset[action].split(" ");
+  const fixes = JSON.parse(button.dataset.fixes);
+  const pictures = fixes.map((fix) => String(fix.n));
   busy(button, async () => {
-    const fixes = pictures.map((n) => ({ n: Number(n), action, new_label: button.dataset.label ?? null }));
     await ask("PATCH", `/api/datasets/${id}/fixes`, { fixes });
     const shown = all("#doctor li[data-pictures]").filter((item) => item.dataset.pictures.split(" ").some((n) => pictures.includes(n)));
-    await refresh(...shown.map((item) => `#${item.id}`), "#decided", ...(pictures.length > 1 ? ["#doctor"] : []));
-    tell(`${pictures.length === 1 ? "The picture is" : `${count(pictures.length)} pictures are`} ${DECISIONS[action]} from the next training on.`);
+    await refresh(...shown.map((item) => `#${item.id}`), "#spare", "#decided");
+    tell(`${fixes.length === 1 ? "The picture is" : `${count(fixes.length)} pictures are`} ${DECISIONS[button.dataset.action]} from the next training on.`);
   });
 });
 

@@ -85,14 +85,14 @@ export async function busy(element, work) {
   if (element.getAttribute("aria-busy") === "true") return;
   const buttons = element.matches("button") ? [element] : all("button", element);
   element.setAttribute("aria-busy", "true");
-  for (const button of buttons) button.disabled = true;
+  for (const button of buttons) button.setAttribute("aria-disabled", "true"); // not `disabled`, which would take the focus away
   try {
     await work();
   } catch (error) {
     complain(error);
   } finally {
     element.removeAttribute("aria-busy");
-    for (const button of buttons) button.disabled = false;
+    for (const button of buttons) button.removeAttribute("aria-disabled");
   }
 }
 
