@@ -5,13 +5,14 @@ the time of the suite.
 """
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings as hypothesis_settings
 
+from browser import Browser, find_browser
 from drawn_shapes import draw_folder
 from warmstart.records import Plan
 
@@ -39,6 +40,16 @@ def _own_cache(shared_graphs: Path, tmp_path_factory: pytest.TempPathFactory, mo
     cache = tmp_path_factory.mktemp("cache")
     (cache / "graphs").symlink_to(shared_graphs, target_is_directory=True)
     monkeypatch.setenv("WARMSTART_CACHE", str(cache))
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """One for all pages; tests that need it are skipped, visibly, where there is no Chromium."""
+    program = find_browser()
+    if program is None:
+        pytest.skip("no Chromium is installed here; get one with: apt-get install chromium")
+    with Browser(program, tmp_path_factory.mktemp("profile")) as opened:
+        yield opened
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from export_examples import Exporting
 
-from browser import Browser, find_browser
+from browser import Browser
 from drawn_shapes import draw_shape
 from warmstart.runtime.predictor import open_exported
 
@@ -34,15 +34,6 @@ class Quiet(SimpleHTTPRequestHandler):
 
     def log_message(self, format: str, *values: Any) -> None:
         """Nothing."""
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    program = find_browser()
-    if program is None:
-        pytest.skip("no Chromium is installed here; get one with: apt-get install chromium")
-    with Browser(program, tmp_path_factory.mktemp("profile")) as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from browser import Browser, find_browser
+from browser import Browser
 from drawn_shapes import draw_folder, draw_shape
 
 if sys.platform == "win32":
@@ -24,15 +24,6 @@ if sys.platform == "win32":
 
 AXE = Path(os.environ.get("WARMSTART_NODE_MODULES", "")) / "axe-core" / "axe.min.js"
 WIDTHS = (1280, 390)
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    program = find_browser()
-    if program is None:
-        pytest.skip("no Chromium is installed here; get one with: apt-get install chromium")
-    with Browser(program, tmp_path_factory.mktemp("profile")) as opened:
-        yield opened
 
 
 @pytest.fixture(scope="module")
