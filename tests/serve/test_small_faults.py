@@ -23,6 +23,7 @@ from warmstart.errors import UsageError
 from warmstart.serve import jobs as jobs_module
 from warmstart.serve import run_routes, uploads
 from warmstart.serve.body import read_bytes
+from warmstart.serve.data_routes import _without_places
 from warmstart.serve.database import Database
 from warmstart.serve.datasets import Datasets
 from warmstart.serve.guard import cookie_value
@@ -388,3 +389,14 @@ def test_a_transaction_that_a_full_disk_has_ended_tells_of_the_disk(tmp_path: Pa
     with database.together():  # and the next one begins
         pass
     database.close()
+
+
+def test_a_server_that_runs_in_the_root_folder_leaves_texts_alone(
+    serve: Callable[..., TestClient], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = draw_folder(tmp_path / "roots" / "shapes", 2)
+    server = serve(roots=(tmp_path / "roots",)).app.state.server  # type: ignore[attr-defined]
+    stored = server.datasets.folder(str(folder))
+    document = {"said": ["80 images/s", f"{folder}/circle/0.png is broken"], "n": 2}
+    monkeypatch.chdir("/")
+    assert _without_places(server, stored, document) == {"said": ["80 images/s", "circle/0.png is broken"], "n": 2}

@@ -315,7 +315,8 @@ def _without_places(server: State, dataset: StoredDataset, value: Any) -> Any:
     """A document without the places of the server's disk: paths as people know them."""
     if isinstance(value, str):
         for place in (dataset.source, dataset.home, server.settings.home.resolve(), Path.cwd()):
-            value = without_folder(value, place, dataset.name)
+            if place != Path(place.anchor):  # a server that runs in / has nothing to hide there, and every path begins with it
+                value = without_folder(value, place, dataset.name)
         return value
     if isinstance(value, dict):
         return {key: _without_places(server, dataset, inner) for key, inner in value.items()}

@@ -104,6 +104,7 @@ def dataset(server: Server, dataset: str) -> HTMLResponse:
     first_added = len(listing.examples) - len(added)
     decided = {fix["n"]: fix for fix in server.datasets.fixes(stored)}
     doctor = _or_none(lambda: told(server, "doctor", dataset))
+    findings = doctor["result"]["findings"] if doctor and doctor["result"] else []
     return page(
         "dataset.html",
         title=stored.name,
@@ -111,8 +112,8 @@ def dataset(server: Server, dataset: str) -> HTMLResponse:
         samples=_samples(listing),
         shown_classes=SHOWN_CLASSES,
         doctor=doctor,
-        spare=_spare(doctor["result"]["findings"] if doctor and doctor["result"] else [], decided),
-        findings=_shown(doctor["result"]["findings"] if doctor and doctor["result"] else [], decided),
+        spare=_spare(findings, decided),
+        findings=_shown(findings, decided),
         advice=_or_none(lambda: told(server, "advise", dataset)),
         decided=decided,
         kinds=KINDS,
