@@ -71,6 +71,7 @@ class Browser:
         self._session = self.send("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.send(f"{domain}.enable")
+        self.send("Page.setLifecycleEventsEnabled", enabled=True)
 
     def open(self, page: Path | str, *, width: int, height: int = 900, dark: bool = False) -> None:
         """Load a file or an address and wait until it has."""
@@ -78,8 +79,8 @@ class Browser:
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.send("Emulation.setEmulatedMedia", features=[scheme])
         self.events.clear()
-        self.send("Page.navigate", url=page.as_uri() if isinstance(page, Path) else page)
-        while not any(event["method"] == "Page.loadEventFired" for event in self.events):
+        loader = self.send("Page.navigate", url=page.as_uri() if isinstance(page, Path) else page)["loaderId"]
+        while not any(_is_loaded(event, loader) for event in self.events):
             self._receive()
 
     def run(self, script: str) -> Any:
@@ -193,3 +194,9 @@ class Browser:
             self._process.kill()
             self._process.wait()
         os.close(self._read)
+
+
+def _is_loaded(event: dict[str, Any], loader: str) -> bool:
+    """Whether the page of this loader is complete. Page.loadEventFired does not say of which page: the last one's may come late."""
+    parameters = event["params"]
+    return event["method"] == "Page.lifecycleEvent" and (parameters["name"], parameters["loaderId"]) == ("load", loader)
