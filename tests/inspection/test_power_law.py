@@ -34,12 +34,14 @@ def noisy(seed: int, n: int) -> tuple[np.ndarray, np.ndarray]:
 
 def test_what_it_promises_for_twice_the_pictures_holds_on_twice_the_pictures() -> None:
     X, y = noisy(0, 800)
-    curve = learning_curve(X[:400], y[:400], n_classes=2, penalty=0.1, seed=0)
-    later = learning_curve(X, y, n_classes=2, penalty=0.05, seed=0)
+    curve = learning_curve(X[:400], y[:400], n_classes=2, penalty=0.1, seed=0, there_are=400)
+    later = learning_curve(X, y, n_classes=2, penalty=0.05, seed=0, there_are=800)
     assert curve is not None
     assert later is not None
     assert curve.more_images_per_class == 200
     assert curve.error[0] > curve.error[-1]
+    assert curve.gain is not None
+    assert curve.gain_ci95 is not None
     low, high = curve.gain_ci95
     assert low <= curve.gain <= high
     assert low - 0.02 <= curve.error[-1] - later.error[-1] <= high + 0.02
@@ -47,9 +49,26 @@ def test_what_it_promises_for_twice_the_pictures_holds_on_twice_the_pictures() -
 
 def test_too_few_pictures_give_no_curve() -> None:
     X, y = noisy(1, 12)
-    assert learning_curve(X, y, n_classes=2, penalty=0.1, seed=0) is None
+    assert learning_curve(X, y, n_classes=2, penalty=0.1, seed=0, there_are=12) is None
 
 
 def test_the_same_seed_gives_the_same_curve() -> None:
     X, y = noisy(2, 120)
-    assert learning_curve(X, y, n_classes=2, penalty=0.1, seed=3) == learning_curve(X, y, n_classes=2, penalty=0.1, seed=3)
+    first, second = (learning_curve(X, y, n_classes=2, penalty=0.1, seed=3, there_are=120) for _ in range(2))
+    assert first == second
+
+
+def test_of_a_draw_the_gain_is_counted_from_all_that_there_are_and_not_said_too_far_out() -> None:
+    X, y = noisy(0, 400)
+
+    def gain(there_are: int) -> float | None:
+        curve = learning_curve(X, y, n_classes=2, penalty=0.1, seed=0, there_are=there_are)
+        assert curve is not None
+        assert curve.more_images_per_class == there_are / 2
+        return curve.gain
+
+    few, more, many = gain(400), gain(1200), gain(2000)
+    assert few is not None
+    assert more is not None
+    assert more < few  # the curve flattens
+    assert many is None  # 2,000 a class, measured up to 160

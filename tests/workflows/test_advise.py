@@ -85,6 +85,30 @@ def test_pictures_are_split_as_train_splits_them_also_where_near_copies_stay_tog
     assert of_advice == of_train  # with the fingerprint, over the split of every picture
 
 
+def test_of_larger_data_a_draw_is_looked_at_and_the_rest_is_part_of_the_forecast(
+    tmp_path: Path, warm_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = draw_folder(tmp_path / "data", 10, first_seed=500)
+    for path in sorted((folder / "circle").iterdir())[:4]:
+        path.write_bytes(path.read_bytes()[:200])  # most of a class cannot be decoded
+    set_back(folder)
+    shutil.copytree(warm_cache, tmp_path / "cache")
+    whole = advise(str(folder), SMALL)
+    with monkeypatch.context() as patch:
+        patch.setattr(advise_module, "MOST_PICTURES", 12)
+        patch.setenv("WARMSTART_CACHE", str(tmp_path / "cache"))
+        few = advise(str(folder), SMALL)
+        run = train(str(folder), few.plan, TrainSettings(runs=tmp_path / "runs", report=False))
+    assert 7 <= few.evidence.probed_images <= 12 < few.evidence.train_images
+    assert few.evidence.train_images - 4 <= whole.evidence.train_images == whole.evidence.probed_images
+    assert few.evidence.smallest_class == "circle"
+    found = {problem["path"] for problem in few.data["problems"]}
+    assert found < {problem["path"] for problem in whole.data["problems"]}  # those it came across
+    left = few.data["images"] - few.evidence.probed_images
+    assert run.record.cache.misses >= left - 4
+    assert few.forecasts[-1].seconds["extract"] > 0 == whole.forecasts[-1].seconds["extract"]
+
+
 def test_two_dozen_pictures_get_a_frozen_plan(advised: tuple[Advised, Path, Path]) -> None:
     assert advised[0].advice.scenario.band == "small"
     assert not advised[0].plan.trains_network

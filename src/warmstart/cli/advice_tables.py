@@ -84,12 +84,16 @@ def _signs(evidence: "Evidence", out: Console) -> None:
         lines.append(f"statistics {evidence.shift.mean:.2f} away from the source's (0 the same, 1 a blank picture)")
     curve = evidence.learning_curve
     if curve:
-        low, high = (100 * gain for gain in curve.gain_ci95)
-        lines.append(
+        measured = (
             f"learning curve of the probe: error {' → '.join(f'{error:.1%}' for error in curve.error)} at "
-            f"{' → '.join(f'{n:.0f}' for n in curve.images_per_class)} images per class; {curve.more_images_per_class:,} more per class "
-            f"would bring about {100 * curve.gain:.1f} points ({low:.1f} to {high:.1f})"
+            f"{' → '.join(f'{n:.0f}' for n in curve.images_per_class)} images per class; "
         )
+        as_many = f"as many more as there are ({curve.more_images_per_class:,} per class)"
+        if curve.gain is None or curve.gain_ci95 is None:
+            lines.append(measured + f"what {as_many} would bring lies too far beyond these to say")
+        else:
+            low, high = (100 * gain for gain in curve.gain_ci95)
+            lines.append(measured + f"{as_many} would bring about {100 * curve.gain:.1f} points ({low:.1f} to {high:.1f})")
     names = evidence.source_names
     if names:
         lines.append(

@@ -1,4 +1,7 @@
-"""The identity of a picture: a digest of its file's bytes. Same bytes, same picture, whatever it is called."""
+"""The identity of a picture: a digest of its file's bytes. Same bytes, same picture, whatever it is called.
+
+Draws that hang on what a picture is, not on where it stands in a list: adding pictures moves few of the others.
+"""
 
 import hashlib
 from pathlib import Path
@@ -17,3 +20,8 @@ def digest_file(path: Path | str) -> bytes:
     """`digest` of a file, read in pieces. Raises PictureError as `open_file` does."""
     with open_file(path) as file:
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=DIGEST_BYTES)).digest()
+
+
+def keyed_hash(name: bytes, seed: int) -> bytes:
+    """16 bytes to rank by: of the name and the seed alone, and as good as random (keyed BLAKE2b)."""
+    return hashlib.blake2b(name, digest_size=DIGEST_BYTES, key=seed.to_bytes(16, "little", signed=True)).digest()

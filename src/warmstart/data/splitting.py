@@ -7,13 +7,13 @@ train. So adding pictures moves only those few that stand at a boundary, and the
 N examples.
 """
 
-import hashlib
 import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from warmstart.data.hashing import keyed_hash
 from warmstart.errors import DataError
 from warmstart.records import SPLITS, Split
 
@@ -126,7 +126,7 @@ def _unit(
     names = names or {b"bytes " + digests[i] for i in members}
     counts = Counter(strata[i] for i in members)
     stratum = min(counts, key=lambda s: (-counts[s], repr(s)))
-    return _Unit(tuple(members), stratum, min(_keyed_hash(name, seed) for name in names))
+    return _Unit(tuple(members), stratum, min(keyed_hash(name, seed) for name in names))
 
 
 def _deal(
@@ -143,8 +143,8 @@ def _deal(
     # Held-out pictures first, then test among them: dealing both from the whole would give many a small class neither.
     reserve = _sole_strata(units, labels)
     room = {stratum: size - (stratum in reserve) for stratum, size in sizes.items()}
-    held = _apportion(sizes, room, sum(wanted.values()), lambda s: _keyed_hash(b"held " + repr(s).encode(), seed))
-    test = _apportion(held, held, wanted.get("test", 0), lambda s: _keyed_hash(b"test " + repr(s).encode(), seed))
+    held = _apportion(sizes, room, sum(wanted.values()), lambda s: keyed_hash(b"held " + repr(s).encode(), seed))
+    test = _apportion(held, held, wanted.get("test", 0), lambda s: keyed_hash(b"test " + repr(s).encode(), seed))
 
     for stratum, members in ranked.items():
         before = 0
@@ -193,7 +193,3 @@ def _positions(keys: Sequence[_Key]) -> dict[_Key, list[int]]:
     for i, key in enumerate(keys):
         found.setdefault(key, []).append(i)
     return found
-
-
-def _keyed_hash(name: bytes, seed: int) -> bytes:
-    return hashlib.blake2b(name, digest_size=16, key=seed.to_bytes(16, "little", signed=True)).digest()

@@ -1,11 +1,11 @@
 """Everything measured before advice is given, apart from the advice: plain data, made from train pictures alone.
 
-    taps of train pictures (one extraction pass) ─┬→ depth profile → sets of taps → learning curve → transferability scores
+    taps of train pictures, at most 1,200 ────────┬→ depth profile → sets of taps → learning curve → transferability scores
     the source's classifier                       ├→ its names for the target's classes
     a few pictures again, decoded                 ├→ shift of statistics, signs of difficulty
     a few pictures again, turned                  └→ whether they keep their class
 
-N train pictures, D features of all taps, K classes.
+N train pictures that were drawn, D features of all taps, K classes.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from warmstart.backbones.chain import Backbone
 from warmstart.backbones.imagenet import imagenet_class_names
+from warmstart.data.hashing import keyed_hash
 from warmstart.errors import PictureError
 from warmstart.extraction.features import columns
 from warmstart.extraction.rendering import render
@@ -32,9 +33,7 @@ from warmstart.strategy.advice import Measured
 from warmstart.strategy.taps import tap_sets
 from warmstart.strategy.transferability import h_score, knn_accuracy, logme
 
-MOST_PICTURES = (
-    1200  # of train that the probes are fitted on: intervals are then ± 2 points, and more would decide nothing else
-)
+MOST_PICTURES = 1200  # of train that are looked at: intervals are then ± 2 points, and more would decide nothing else
 TURNED_PICTURES = 200  # the standard error of a change is then about 2 points
 TURNS = ("flip", "rot180", "rot90")
 STEPS = 4
@@ -44,7 +43,7 @@ RowsOf = Callable[[Sequence[Picture], str], np.ndarray]  # pictures, view → ro
 
 @dataclass(frozen=True, kw_only=True)
 class Seen:
-    """The train pictures as a frozen backbone sees them."""
+    """The train pictures that were `drawn`, as a frozen backbone sees them, and how many they stand for."""
 
     backbone: Backbone
     pretrained: bool  # weights are the source's, so its classifier means something
@@ -54,6 +53,8 @@ class Seen:
     class_names: tuple[str, ...]  # K
     rows: np.ndarray  # (N, D)
     layout: tuple[tuple[str, int], ...]
+    counts: Labels  # (K,), train pictures by class: all that there are, and
+    duplicates: int  # of all those, copies of another
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +72,7 @@ class Evidence:
     """See the top. Accuracies are 0 … 1 and held out by folds of train."""
 
     train_images: int
-    probed_images: int  # of them, where a sample was enough
+    probed_images: int  # of them, N
     classes: dict[str, int]  # train pictures by class
     smallest_class: str
     imbalance: float  # largest class over smallest
@@ -114,12 +115,10 @@ class Evidence:
 
 def gather(seen: Seen, rows_of: RowsOf, *, seed: int, on_progress: Callable[[str, int, int], None]) -> Evidence:
     """Measure everything; some seconds for a thousand pictures."""
-    counts = np.bincount(seen.labels, minlength=len(seen.class_names))
-    sample = stratified_sample(seen.labels, MOST_PICTURES, seed)
-    rows, y, k = seen.rows[sample], seen.labels[sample], len(seen.class_names)
+    counts, y, k = seen.counts, seen.labels, len(seen.class_names)
 
     def read(*taps: str) -> Array:
-        return columns(rows, seen.layout, taps)
+        return columns(seen.rows, seen.layout, taps)
 
     on_progress("probing", 0, STEPS)
     names = tuple(tap for tap, _ in seen.layout)
@@ -129,7 +128,9 @@ def gather(seen: Seen, rows_of: RowsOf, *, seed: int, on_progress: Callable[[str
     probes = {name: cross_validated(read(*taps), y, n_classes=k, seed=seed) for name, taps in sets.items()}
     best = min(probes, key=lambda name: probes[name].losses.mean())
     on_progress("probing", 2, STEPS)
-    curve = learning_curve(read(*sets[best]), y, n_classes=k, penalty=probes[best].penalty, seed=seed)
+    curve = learning_curve(
+        read(*sets[best]), y, n_classes=k, penalty=probes[best].penalty, seed=seed, there_are=int(counts.sum())
+    )
     on_progress("probing", 3, STEPS)
     pooled = read("pooled")
     signs = picture_signs(
@@ -139,14 +140,14 @@ def gather(seen: Seen, rows_of: RowsOf, *, seed: int, on_progress: Callable[[str
         seed=seed,
     )
     assert signs is not None  # they could be read when their rows were computed
-    turns = _turned(seen, sample, probes[best], sets[best], rows_of, seed)
+    turns = _turned(seen, probes[best], sets[best], rows_of, seed)
     evidence = Evidence(
-        train_images=len(seen.labels),
-        probed_images=len(sample),
+        train_images=int(counts.sum()),
+        probed_images=len(y),
         classes={name: int(count) for name, count in zip(seen.class_names, counts, strict=True)},
         smallest_class=seen.class_names[int(counts.argmin())],
         imbalance=float(counts.max() / counts.min()),
-        duplicates=len(seen.pictures) - len({picture.digest for picture in seen.pictures}),
+        duplicates=seen.duplicates,
         majority_accuracy=float(counts.max() / counts.sum()),
         depth=depth,
         tap_sets={name: _probe(probe, y) for name, probe in probes.items()},
@@ -163,17 +164,28 @@ def gather(seen: Seen, rows_of: RowsOf, *, seed: int, on_progress: Callable[[str
     return evidence
 
 
-def stratified_sample(labels: Labels, most: int, seed: int) -> NDArray[np.int64]:
-    """Positions of at most about ``most`` pictures, ascending, every class by its share and at least two of each that has them."""
+def drawn(pictures: Sequence[Picture], labels: Labels, most: int, seed: int) -> NDArray[np.int64]:
+    """Positions of at most about ``most`` pictures, ascending, every class by its share and at least two of each that has them.
+
+    A smaller draw is part of a larger one, and another picture changes a few places at most, so what was computed for one serves the next.
+    """
     if len(labels) <= most:
         return np.arange(len(labels))
-    random = np.random.default_rng(seed)
+    ranks = ranking(pictures, seed)
     chosen = []
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)
         wanted = max(min(2, len(members)), round(len(members) * most / len(labels)))
-        chosen.append(random.permutation(members)[:wanted])
+        chosen.append(members[np.argsort(ranks[members])[:wanted]])
     return np.sort(np.concatenate(chosen))
+
+
+def ranking(pictures: Sequence[Picture], seed: int) -> NDArray[np.int64]:
+    """The place of each picture in a random order that hangs on its content and the seed alone."""
+    keys = [keyed_hash(b"drawn " + picture.digest, seed) for picture in pictures]
+    places = np.empty(len(keys), np.int64)
+    places[sorted(range(len(keys)), key=keys.__getitem__)] = np.arange(len(keys))
+    return places
 
 
 def _probe(held_out: HeldOut, y: Labels) -> TapSetProbe:
@@ -185,12 +197,10 @@ def _probe(held_out: HeldOut, y: Labels) -> TapSetProbe:
     )
 
 
-def _turned(
-    seen: Seen, sample: NDArray[np.int64], probe: HeldOut, taps: tuple[str, ...], rows_of: RowsOf, seed: int
-) -> tuple[Turned, ...]:
-    places = np.random.default_rng(seed).permutation(len(sample))[:TURNED_PICTURES]  # in the probe's pictures
-    pictures = [seen.pictures[i] for i in sample[places]]
-    y = seen.labels[sample[places]]
+def _turned(seen: Seen, probe: HeldOut, taps: tuple[str, ...], rows_of: RowsOf, seed: int) -> tuple[Turned, ...]:
+    places = drawn(seen.pictures, seen.labels, TURNED_PICTURES, seed)
+    pictures = [seen.pictures[i] for i in places]
+    y = seen.labels[places]
     return tuple(turned(view, probe, places, y, columns(rows_of(pictures, view), seen.layout, taps)) for view in TURNS)
 
 

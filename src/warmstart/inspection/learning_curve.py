@@ -3,8 +3,8 @@
     folds × shares of their training part → held-out error → error = a + b · n^-c → what n + N pictures would bring
 
 A power law above a floor is what learning curves mostly look like (C. Cortes et al., NeurIPS 1993; T. Viering, M. Loog, "The
-Shape of Learning Curves: a Review", IEEE TPAMI 2023). Its parameters are uncertain from five points, so the answer comes with an interval,
-and is not asked further out than twice the pictures there are.
+Shape of Learning Curves: a Review", IEEE TPAMI 2023). Its parameters are uncertain from five points, so the answer comes with an interval;
+it is not asked further out than twice the pictures there are, nor further beyond the points than they span themselves.
 
 N examples, S shares, R resamples, C exponents.
 """
@@ -23,6 +23,7 @@ from warmstart.inspection.probing import folds_of
 SHARES = (0.1, 0.2, 0.4, 0.7, 1.0)
 EXPONENTS = np.linspace(0.1, 1.5, 29)  # measured ones lie between 0.07 and 1; below 0.1 a curve is flat at any size we meet
 RESAMPLES = 300
+REACH = SHARES[-1] / SHARES[0]  # times the largest size that was measured; beyond it nothing is said
 FEWEST = 5  # pictures per class at the smallest share; a share below that is left out
 
 Floats = NDArray[np.float64]
@@ -36,18 +37,19 @@ class LearningCurve:
     error: tuple[float, ...]  # held out, 0 … 1
     floor: float  # a of a + b · n^-c
     exponent: float  # c
-    more_images_per_class: int
-    gain: float  # of accuracy, 0 … 1, that so many more would bring
-    gain_ci95: tuple[float, float]
+    more_images_per_class: int  # as many as there are
+    gain: float | None  # of accuracy, 0 … 1, that so many more would bring; None beyond `REACH`
+    gain_ci95: tuple[float, float] | None
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
         return asdict(self)
 
 
-def learning_curve(X: Array, y: Labels, *, n_classes: int, penalty: float, seed: int) -> LearningCurve | None:
+def learning_curve(X: Array, y: Labels, *, n_classes: int, penalty: float, seed: int, there_are: int) -> LearningCurve | None:
     """The curve of a linear probe on X (N, D) with ``penalty`` chosen for all of it; None where there are too few pictures for two points.
 
+    ``there_are``: pictures in all, of which these N were drawn; what as many more would bring is counted from there.
     The penalty is a prior: per picture it is the heavier the fewer there are (as in `heads.selection.same_prior`).
     """
     fold_of = folds_of(y, seed)
@@ -64,12 +66,15 @@ def learning_curve(X: Array, y: Labels, *, n_classes: int, penalty: float, seed:
             head = _fitted(X[chosen], y[chosen], penalty * len(rest) / len(chosen), n_classes)
             wrong[s, held_out] = head.logits(X[held_out]).argmax(axis=1) != y[held_out]
     sizes = np.array(shares) * fitted_per_class
-    now = len(y) / n_classes
+    now = there_are / n_classes
     error, more = wrong.mean(axis=1), round(now)
     floor, scale, exponent = (float(value[0]) for value in fit_power_law(sizes, error[None]))
-    gains = gain_of(fit_power_law(sizes, _resampled(wrong, seed)), now, now + more)
-    low, high = np.quantile(gains, [0.025, 0.975])
-    gain = float(gain_of((np.array([floor]), np.array([scale]), np.array([exponent])), now, now + more)[0])
+    gain, interval = None, None
+    if now + more <= REACH * sizes[-1]:
+        gains = gain_of(fit_power_law(sizes, _resampled(wrong, seed)), now, now + more)
+        gain = float(gain_of((np.array([floor]), np.array([scale]), np.array([exponent])), now, now + more)[0])
+        low, high = np.quantile(gains, [0.025, 0.975])
+        interval = (min(float(low), gain), max(float(high), gain))
     return LearningCurve(
         images_per_class=tuple(sizes.tolist()),
         error=tuple(error.tolist()),
@@ -77,7 +82,7 @@ def learning_curve(X: Array, y: Labels, *, n_classes: int, penalty: float, seed:
         exponent=exponent,
         more_images_per_class=more,
         gain=gain,
-        gain_ci95=(min(float(low), gain), max(float(high), gain)),
+        gain_ci95=interval,
     )
 
 

@@ -1,6 +1,6 @@
 """advise: measure how much data there is and how much of the source it uses, then say where to cut, why, and how long it takes.
 
-    listing → digests → splits → size of the input → taps of every picture, once → evidence on train → advice → speed → forecast
+    listing → digests → splits → size of the input → taps of train pictures, 1,200 at most → evidence → advice → speed → forecast
 
 Every tap that is computed here is in the store when the plan is run. What was measured is kept as well (`store.remembered`): asked again
 about the same pictures, only the advice is made anew. Of test, no label is looked at.
@@ -20,7 +20,7 @@ from warmstart.backbones.catalog import find
 from warmstart.errors import UsageError
 from warmstart.extraction.features import extract
 from warmstart.extraction.prefixes import tapped_prefix
-from warmstart.inspection.evidence import Evidence, Seen, gather
+from warmstart.inspection.evidence import MOST_PICTURES, Evidence, Seen, drawn, gather
 from warmstart.inspection.pictures import picture_signs
 from warmstart.records import Picture, Plan
 from warmstart.store.cache import Store
@@ -31,8 +31,8 @@ from warmstart.strategy.forecast import Forecast, Speed, forecast
 from warmstart.workflows.backbone_competition import RANDOM, Competition, competition
 from warmstart.workflows.dataset import Dataset, prepare
 from warmstart.workflows.fixes import listed
-from warmstart.workflows.forecasting import counted_work, measured_speed
-from warmstart.workflows.probe import Extracted, Ready, extracted, make_ready, preprocessing_of
+from warmstart.workflows.forecasting import counted_work, measured_speed, missing_taps
+from warmstart.workflows.probe import Extracted, Ready, extracted, make_ready, preprocessing_of, readable, see
 from warmstart.workflows.run_folder import write_plan
 from warmstart.workflows.settings import TrainSettings
 from warmstart.workflows.watch import Nobody, Watcher
@@ -111,14 +111,14 @@ def advise(
         ready = make_ready(dataset, plan_for_advice(dataset, plan), settings, watcher, listing=listing, strata=strata)
         # A run starts a process of its own, which loads what this one has loaded.
         start_s = machine.process_seconds() - (time.perf_counter() - begin) + time.perf_counter() - start
-        seen = extracted(ready, settings, store, watcher)
-        result = advised(ready, seen, store, watcher, budget_s=settings.budget_s or DEFAULT_BUDGET_S, start_s=start_s)
+        looked_at = _looked_at(ready, settings, store, watcher)
+        result = advised(ready, looked_at, store, watcher, budget_s=settings.budget_s or DEFAULT_BUDGET_S, start_s=start_s)
     if plot is not None:
         draw_evidence(result.evidence, listing.source, plot)
     if plan_out is not None:
         write_plan(plan_out, result.plan, result.forecasts[result.chosen])
     total = time.perf_counter() - begin
-    return replace(result, competition=contest, seconds={"extract": seen.seconds, **result.seconds, "total": total})
+    return replace(result, competition=contest, seconds={"extract": looked_at.seconds, **result.seconds, "total": total})
 
 
 def plan_for_advice(dataset: Dataset, plan: Plan) -> Plan:
@@ -127,23 +127,67 @@ def plan_for_advice(dataset: Dataset, plan: Plan) -> Plan:
     return replace(plan, cut="pooled", unfreeze=(), image_size_px=size_px, views="none")
 
 
-def advised(ready: Ready, seen: Extracted, store: Store, watcher: Watcher, *, budget_s: float, start_s: float) -> Advised:
+@dataclass(frozen=True, kw_only=True)
+class LookedAt:
+    """Rows of the train pictures that evidence is read off. M pictures, D features over all taps."""
+
+    dataset: Dataset  # all pictures, without those found broken
+    positions: np.ndarray  # (M,) in it
+    rows: np.ndarray  # (M, D)
+    layout: tuple[tuple[str, int], ...]
+    seconds: float
+
+
+def of_all(seen: Extracted, seed: int) -> LookedAt:
+    """Where every picture has its row."""
+    train = _drawn(seen.dataset, seed)
+    return LookedAt(
+        dataset=seen.dataset, positions=train, rows=seen.rows[train], layout=seen.extraction.layout, seconds=seen.seconds
+    )
+
+
+def _looked_at(ready: Ready, settings: TrainSettings, store: Store, watcher: Watcher) -> LookedAt:
+    """Small data as `train` will see it, near copies and all; of larger data no more than evidence needs, unless copies are to be found."""
+    if settings.group_duplicates or len(ready.dataset.pictures) <= MOST_PICTURES:
+        return of_all(extracted(ready, settings, store, watcher), ready.plan.seed)
+    begin = time.perf_counter()
+    chosen = _drawn(ready.dataset, ready.plan.seed)
+    extraction = see([ready.dataset.pictures[i] for i in chosen], ready.backbone, ready.seen_plan, ready.proven, store, watcher)
+    dataset, kept = readable(ready.dataset, {int(chosen[i]): why for i, why in extraction.broken.items()}, settings)
+    left = np.isin(chosen, kept)
+    return LookedAt(
+        dataset=dataset,
+        positions=np.searchsorted(kept, chosen[left]),
+        rows=extraction.rows[left],
+        layout=extraction.layout,
+        seconds=time.perf_counter() - begin,
+    )
+
+
+def _drawn(dataset: Dataset, seed: int) -> np.ndarray:
+    train = dataset.positions("train")
+    return train[drawn([dataset.pictures[i] for i in train], dataset.labels[train], MOST_PICTURES, seed)]
+
+
+def advised(ready: Ready, looked_at: LookedAt, store: Store, watcher: Watcher, *, budget_s: float, start_s: float) -> Advised:
     """Evidence from train pictures alone, the advice that follows from it, and what each plan will take.
 
     start_s: what a run of such a plan has spent before it extracts anything.
     """
     begin = time.perf_counter()
-    plan, backbone, dataset = ready.plan, ready.backbone, seen.dataset
+    plan, backbone, dataset = ready.plan, ready.backbone, looked_at.dataset
     train = dataset.positions("train")
     shown = Seen(
         backbone=backbone,
         pretrained=plan.weights == "default",
         preprocessing=preprocessing_of(plan),
-        pictures=tuple(dataset.pictures[i] for i in train),
-        labels=dataset.labels[train],
+        pictures=tuple(dataset.pictures[i] for i in looked_at.positions),
+        labels=dataset.labels[looked_at.positions],
         class_names=dataset.class_names,
-        rows=seen.rows[train],
-        layout=seen.extraction.layout,
+        rows=looked_at.rows,
+        layout=looked_at.layout,
+        counts=np.bincount(dataset.labels[train], minlength=len(dataset.class_names)),
+        duplicates=len(train) - len({dataset.pictures[i].digest for i in train}),
     )
 
     def rows_of(pictures: Sequence[Picture], view: str) -> np.ndarray:
@@ -176,9 +220,9 @@ def advised(ready: Ready, seen: Extracted, store: Store, watcher: Watcher, *, bu
         dataset,
         backbone,
         shown.preprocessing,
-        missing_taps=0,
+        missing_taps=missing_taps(ready, dataset.pictures, store),
         start_s=start_s,
-        # What a run's choice of taps does, on a sample: the time of both grows with the number of pictures.
+        # What a run's choice of taps does, on some pictures: the time of both grows with their number.
         fit_s=measured.tap_sets_s * evidence.train_images / evidence.probed_images,
     )
     forecasts = tuple(forecast(candidate, speed, work) for candidate in advice.plans)
@@ -229,6 +273,8 @@ def _question(ready: Ready, shown: Seen) -> dict[str, Any]:
         "pretrained": shown.pretrained,
         "seed": ready.plan.seed,
         "class_names": list(shown.class_names),
+        "counts": shown.counts.tolist(),
+        "duplicates": shown.duplicates,
         "pictures": pictures.hexdigest(),
     }
 

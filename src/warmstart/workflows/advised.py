@@ -17,7 +17,7 @@ from warmstart.records import Listing, Plan
 from warmstart.store.cache import Store
 from warmstart.strategy.advice import TRAIN_BUDGET_S
 from warmstart.strategy.forecast import Forecast, fits
-from warmstart.workflows.advise import Advised, advised, draw_evidence, plan_for_advice
+from warmstart.workflows.advise import Advised, advised, draw_evidence, of_all, plan_for_advice
 from warmstart.workflows.candidates import Clock, OnVal, Tried, earlier_seconds, on_val, ranked, try_each
 from warmstart.workflows.dataset import prepare
 from warmstart.workflows.outcome import Run, finish, frozen, reported
@@ -56,7 +56,7 @@ def train_advised(
         write_start(folder, listing.source, plan, settings)
         watcher.say(f"a first model is in {folder}{_accuracy(first)}")
 
-        advice = advised(ready, seen, store, watcher, budget_s=budget_s, start_s=0.0)
+        advice = advised(ready, of_all(seen, plan.seed), store, watcher, budget_s=budget_s, start_s=0.0)
         draw_evidence(advice.evidence, listing.source, folder)
         clock = Clock(begin=begin, earlier_s=earlier_seconds(folder) if resume else 0.0, budget_s=budget_s)
         candidates = ranked(advice.advice, advice.forecasts, probe) if first else []

@@ -25,6 +25,7 @@ from warmstart.extraction.features import columns, extract
 from warmstart.extraction.prefixes import choose_engine, tapped_prefix
 from warmstart.heads.protocol import Array
 from warmstart.inspection.competition import FIRST_PICTURES, Place, compete
+from warmstart.inspection.evidence import ranking
 from warmstart.records import Picture, Plan, Preprocessing
 from warmstart.store.cache import Store
 from warmstart.strategy.taps import tap_sets
@@ -89,7 +90,7 @@ def competition(
             f"none of the backbones {', '.join(names)} has weights on this machine: " + "; ".join(absent.values())
         )
     train = dataset.positions("train")
-    order = np.random.default_rng(plan.seed).permutation(train)
+    order = train[np.argsort(ranking([dataset.pictures[i] for i in train], plan.seed))]
     speeds: dict[str, list[tuple[int, float]]] = {name: [] for name in entries}
     seen: dict[str, tuple[NDArray[np.int64], np.ndarray]] = {}
 

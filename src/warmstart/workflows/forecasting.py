@@ -43,15 +43,7 @@ def foresee(ready: Ready, store: Store, *, begin: float, budget_s: float | None 
     if plan.head not in FORECAST_HEADS:
         return None
     cuts = (*plan.unfreeze, plan.cut) if plan.trains_network else ()
-    missing = count_missing(
-        dataset.pictures,
-        preprocessing.views,
-        store=store,
-        prefix=tapped_prefix(backbone, preprocessing.size_px),
-        engine=ready.proven.engine,
-        precision=ready.proven.precision,
-        preprocessing=preprocessing,
-    )
+    missing = missing_taps(ready, dataset.pictures, store)
     speed = (
         measured_speed(dataset.pictures, backbone, preprocessing, ready.proven, cuts) if missing or cuts else NOTHING_TO_COMPUTE
     )
@@ -85,6 +77,20 @@ def in_words(expected: Forecast | None) -> str:
         return "no forecast of the time for this head"
     gigabytes = expected.memory_bytes / 1e9, expected.store_bytes / 1e9
     return f"expected: {expected.seconds['total']:.0f} s in all, {gigabytes[0]:.1f} GB of memory, {gigabytes[1]:.2f} GB more in the store"
+
+
+def missing_taps(ready: Ready, pictures: Sequence[Picture], store: Store) -> int:
+    """Rows of the whole backbone that the store has not, views counted."""
+    preprocessing = preprocessing_of(ready.seen_plan)
+    return count_missing(
+        pictures,
+        preprocessing.views,
+        store=store,
+        prefix=tapped_prefix(ready.backbone, preprocessing.size_px),
+        engine=ready.proven.engine,
+        precision=ready.proven.precision,
+        preprocessing=preprocessing,
+    )
 
 
 def measured_speed(

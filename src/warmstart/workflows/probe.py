@@ -20,7 +20,7 @@ from warmstart.errors import DataError, UnknownNameError, UsageError
 from warmstart.extraction.features import Extraction, columns, extract
 from warmstart.extraction.prefixes import choose_engine, tapped_prefix
 from warmstart.heads.selection import Choice, choose_head
-from warmstart.records import Listing, Picture, Plan, Preprocessing
+from warmstart.records import Listing, Picture, Plan, Preprocessing, Problem
 from warmstart.store.cache import Store
 from warmstart.strategy.taps import candidate_taps
 from warmstart.workflows.dataset import Dataset, halves_of_val, prepare, without
@@ -136,10 +136,16 @@ def extracted(ready: Ready, settings: TrainSettings, store: Store, watcher: Watc
     if together is not None:
         split_anew = prepare(together.listing, store, ready.plan, watcher, strata=ready.strata)
         dataset = replace(split_anew, kept_together=together.pictures)
-    dataset, kept = without(dataset, extraction.broken)
+    dataset, kept = readable(dataset, extraction.broken, settings)
+    return Extracted(dataset=dataset, rows=extraction.rows[kept], extraction=extraction, seconds=time.perf_counter() - begin)
+
+
+def readable(dataset: Dataset, broken: Mapping[int, Problem], settings: TrainSettings) -> tuple[Dataset, np.ndarray]:
+    """See `without`. Raises DataError for a problem under ``strict``."""
+    dataset, kept = without(dataset, broken)
     if settings.strict and dataset.problems:
         raise DataError(f"--strict: {len(dataset.problems)} problems, the first: {dataset.problems[0].message}")
-    return Extracted(dataset=dataset, rows=extraction.rows[kept], extraction=extraction, seconds=time.perf_counter() - begin)
+    return dataset, kept
 
 
 def probed(ready: Ready, seen: Extracted) -> Probe:
