@@ -36,10 +36,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _own_cache(shared_graphs: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    cache = tmp_path_factory.mktemp("cache")
-    (cache / "graphs").symlink_to(shared_graphs, target_is_directory=True)
-    monkeypatch.setenv("WARMSTART_CACHE", str(cache))
+def _own_cache(new_cache: Callable[[], Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WARMSTART_CACHE", str(new_cache()))
 
 
 @pytest.fixture(scope="session")
@@ -53,9 +51,16 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def shared_graphs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where compiled graphs are kept for all tests that do not bring a cache folder of their own."""
-    return tmp_path_factory.mktemp("graphs")
+def new_cache(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Path]:
+    """Makes a cache folder with nothing in it but the graphs that all tests share."""
+    graphs = tmp_path_factory.mktemp("graphs")
+
+    def made() -> Path:
+        cache = tmp_path_factory.mktemp("cache")
+        (cache / "graphs").symlink_to(graphs, target_is_directory=True)
+        return cache
+
+    return made
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,6 @@
 """A run small enough to be exported many times: random weights, and a head on the first stages."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -27,10 +27,10 @@ def _one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def tiny(shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+def tiny(shapes: Path, new_cache: Callable[[], Path], tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Its run folder is not to be changed: exports go elsewhere."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("WARMSTART_CACHE", str(tmp_path_factory.mktemp("tiny-cache")))
+        patch.setenv("WARMSTART_CACHE", str(new_cache()))
         return train(str(shapes), TINY, TrainSettings(runs=tmp_path_factory.mktemp("tiny-runs"), report=False))
 
 

@@ -6,7 +6,6 @@ import re
 import shutil
 from dataclasses import replace
 from functools import partial
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +13,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from drawn_shapes import draw_folder
+from report_text import page
 from warmstart.errors import InputError
 from warmstart.records import Plan
 from warmstart.report import page as page_module
 from warmstart.report.pictures import NAMES, NUMBERS, read_pictures, write_pictures
-from warmstart.workflows.compare import compare
 from warmstart.workflows.explain import explain
 from warmstart.workflows.report import report as report_with_heat_maps
 from warmstart.workflows.settings import TrainSettings
@@ -32,32 +30,6 @@ report = partial(report_with_heat_maps, heat_maps=False)  # they have tests of t
 def run_folder(trained: Run, tmp_path: Path) -> Path:
     """A run folder of one's own."""
     return Path(shutil.copytree(trained.folder, tmp_path / "run"))
-
-
-class Text(HTMLParser):
-    """What a reader sees, and every address in the page."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.words: list[str] = []
-        self.addresses: list[str] = []
-        self.tags: set[str] = set()
-        self.feed(html)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.add(tag)
-        self.addresses += [value or "" for name, value in attrs if name in ("src", "href", "action", "data")]
-
-    def handle_data(self, data: str) -> None:
-        self.words.append(data)
-
-    @property
-    def text(self) -> str:
-        return " ".join(" ".join(self.words).replace("\u00a0", " ").split())
-
-
-def page(folder: Path) -> Text:
-    return Text((folder / "report.html").read_text("utf-8"))
 
 
 def table(folder: Path) -> dict[str, Any]:
@@ -330,25 +302,6 @@ def test_what_is_known_of_pictures_comes_back_as_it_was_written(trained: Run, tm
         assert np.array_equal(getattr(back, name), getattr(odd, name))
     assert pictures.probabilities.sum(axis=1) == pytest.approx(np.ones(len(pictures.held_out)), abs=1e-5)
     assert [pictures.splits[i] for i in pictures.held_out] == sorted((s for s in pictures.splits if s != "train"), reverse=True)
-
-
-def test_a_comparison_has_a_report_that_leads_to_those_of_its_runs(tmp_path: Path) -> None:
-    data = draw_folder(tmp_path / "shapes", per_class=14)
-    plan = Plan(image_size_px=64, batch_size=8, training={"epochs": 2})
-    result = compare(str(data), ("frozen", "stage6", "scratch@32"), plan, TrainSettings(runs=tmp_path / "runs", budget_s=600))
-    folder = Path(result.folder)
-    seen = page(folder)
-    links = [address for address in seen.addresses if address.endswith("report.html")]
-    assert [(folder / link.replace("%40", "@")).is_file() for link in links] == [True] * 3
-    for sentence in result.transfer:
-        assert sentence in seen.text
-    stage6 = page(folder / "stage6")
-    assert "cold start" in stage6.text
-    assert "Stages stem to stage6 frozen, stage7 to stage8 trained" in stage6.text
-    assert "2 epochs of training" in stage6.text
-    assert "warmstart compare" not in stage6.text.split("What should I do next")[1]
-    (folder / "report.html").unlink()
-    assert Path(report(folder).path) == folder / "report.html"
 
 
 def test_templates_are_part_of_the_package() -> None:

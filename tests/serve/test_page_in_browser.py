@@ -9,7 +9,7 @@ import re
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -27,7 +27,7 @@ WIDTHS = (1280, 390)
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def address(new_cache: Callable[[], Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Of a server that is empty at first; the tests of this file follow one another on it."""
     code = "from warmstart.cli.main import run; run()"
     home = tmp_path_factory.mktemp("home")
@@ -35,7 +35,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         [sys.executable, "-c", code, "serve", "--home", str(home), "--port", "0"],
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "WARMSTART_CACHE": str(tmp_path_factory.mktemp("cache"))},
+        env={**os.environ, "WARMSTART_CACHE": str(new_cache())},
     )
     assert process.stderr is not None
     line = process.stderr.readline()

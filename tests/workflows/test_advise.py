@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from io import StringIO
@@ -31,9 +31,11 @@ SMALL = Plan(image_size_px=64)
 
 
 @pytest.fixture(scope="module")
-def advised(shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Advised, Path, Path]]:
+def advised(
+    shapes: Path, new_cache: Callable[[], Path], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Advised, Path, Path]]:
     """(advice on the drawn pictures, its plan file, the cache it filled)."""
-    cache, out = tmp_path_factory.mktemp("advised"), tmp_path_factory.mktemp("plan") / "plan.json"
+    cache, out = new_cache(), tmp_path_factory.mktemp("plan") / "plan.json"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("WARMSTART_CACHE", str(cache))
         yield advise(str(shapes), SMALL, plan_out=out), out, cache

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -43,8 +43,8 @@ def _any_val_will_do_and_epochs_are_few() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def filled_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("advised-cache")
+def filled_cache(new_cache: Callable[[], Path]) -> Path:
+    return new_cache()
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,8 @@
 
 import csv
 import json
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -10,10 +11,12 @@ import numpy as np
 import pytest
 
 from drawn_shapes import draw_folder
+from report_text import page
 from warmstart.errors import InputError, UnknownNameError, UsageError
 from warmstart.records import Plan
 from warmstart.workflows import compare as module
 from warmstart.workflows.compare import Comparison, compare, resume
+from warmstart.workflows.report import report
 from warmstart.workflows.settings import TrainSettings
 
 BASE = Plan(image_size_px=64, batch_size=8, training={"epochs": 2})
@@ -26,9 +29,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def comparison(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Comparison]:
+def comparison(data: Path, new_cache: Callable[[], Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Comparison]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("WARMSTART_CACHE", str(tmp_path_factory.mktemp("compare-cache")))
+        patch.setenv("WARMSTART_CACHE", str(new_cache()))
         yield compare(str(data), NAMES, BASE, TrainSettings(runs=tmp_path_factory.mktemp("runs"), budget_s=600))
 
 
@@ -76,6 +79,23 @@ def test_the_document_on_disk_is_the_result(comparison: Comparison) -> None:
         resume(Path(comparison.folder))
 
 
+def test_its_report_leads_to_those_of_its_runs(comparison: Comparison, tmp_path: Path) -> None:
+    folder = Path(comparison.folder)
+    seen = page(folder)
+    links = [address for address in seen.addresses if address.endswith("report.html")]
+    assert [(folder / link.replace("%40", "@")).is_file() for link in links] == [True] * 3
+    for sentence in comparison.transfer:
+        assert sentence in seen.text
+    stage6 = page(folder / "stage6")
+    assert "cold start" in stage6.text
+    assert "Stages stem to stage6 frozen, stage7 to stage8 trained" in stage6.text
+    assert "2 epochs of training" in stage6.text
+    assert "warmstart compare" not in stage6.text.split("What should I do next")[1]
+    shutil.copytree(folder, tmp_path / "again")
+    (tmp_path / "again" / "report.html").unlink()
+    assert Path(report(tmp_path / "again").path) == tmp_path / "again" / "report.html"
+
+
 def test_an_interrupted_comparison_goes_on_where_it_was(
     comparison: Comparison, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -91,7 +111,7 @@ def test_an_interrupted_comparison_goes_on_where_it_was(
     with monkeypatch.context() as patch:
         patch.setattr(module, "train", die_at_the_second)
         with pytest.raises(Killed):
-            compare(str(data), NAMES, BASE, TrainSettings(runs=tmp_path, budget_s=600))
+            compare(str(data), NAMES, BASE, TrainSettings(runs=tmp_path, budget_s=600, report=False))
     (folder,) = tmp_path.iterdir()
     finished = (folder / "frozen" / "run.json").stat().st_mtime_ns
     resumed = resume(folder)

@@ -1,6 +1,7 @@
 """The doctor on drawn pictures with faults of which every one is known, and what train makes of near copies and fixes."""
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -38,9 +39,9 @@ def sick(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def found(sick: Path, tmp_path_factory: pytest.TempPathFactory) -> Diagnosis:
+def found(sick: Path, new_cache: Callable[[], Path]) -> Diagnosis:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("WARMSTART_CACHE", str(tmp_path_factory.mktemp("doctor-cache")))
+        patch.setenv("WARMSTART_CACHE", str(new_cache()))
         return doctor(str(sick), SMALL)
 
 

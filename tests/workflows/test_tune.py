@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -41,9 +41,9 @@ def shapes_to_tune(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def run(shapes_to_tune: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+def run(shapes_to_tune: Path, new_cache: Callable[[], Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("WARMSTART_CACHE", str(tmp_path_factory.mktemp("tune-cache")))
+        patch.setenv("WARMSTART_CACHE", str(new_cache()))
         yield train(str(shapes_to_tune), TUNED, TrainSettings(runs=tmp_path_factory.mktemp("tune-runs")))
 
 
@@ -90,7 +90,7 @@ def test_history_has_a_line_for_the_start_and_for_every_epoch(run: Run) -> None:
 
 
 def test_a_run_that_died_in_its_last_epoch_is_resumed_to_the_same_model(
-    run: Run, shapes_to_tune: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Run, shapes_to_tune: Path, new_cache: Callable[[], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Killed(BaseException):
         """As a kill: nothing of ours catches it."""
@@ -104,7 +104,7 @@ def test_a_run_that_died_in_its_last_epoch_is_resumed_to_the_same_model(
     with pytest.raises(Killed):
         train(str(shapes_to_tune), TUNED, TrainSettings(runs=tmp_path))
     monkeypatch.undo()
-    monkeypatch.setenv("WARMSTART_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("WARMSTART_CACHE", str(new_cache()))
     (folder,) = tmp_path.glob("*-shapes")
     resumed = resume(folder)
     assert resumed.folder == folder

@@ -38,7 +38,7 @@ def advise(
 ) -> None:
     """Measure how much data there is and how much of the network it uses, then say where to cut, why, and how long it takes.
 
-    Everything is measured on train pictures. What is computed is stored, so a run of the plan starts warm.
+    Everything is measured on train pictures, at most 1,200 of them. What is computed is stored, and a run of the plan finds it.
     """
     from warmstart.workflows.advise import advise as advise_workflow
     from warmstart.workflows.settings import TrainSettings
