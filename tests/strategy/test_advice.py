@@ -38,6 +38,7 @@ CLOTHES = Measured(
     first_as_good="stage6",
     tap_set_information={"pooled": 2.4, "middle": 2.5},
     tap_set_accuracy={"pooled": 0.86, "middle": 0.87},
+    majority_accuracy=0.18,
     turned_change={"flip": 0.0, "rot180": -0.4, "rot90": -0.36},
     median_side_px=400,
     input_px=224,
@@ -141,6 +142,14 @@ def test_training_pictures_are_turned_as_far_as_they_keep_their_class(kept: tupl
     assert {plan.augment for plan in advice.plans[:-1]} == {augment}
     assert advice.plans[-1].augment == "none"  # nothing is trained, so nothing is augmented
     view_names(augment, 4)  # a name that training knows
+
+
+def test_a_probe_that_knows_nothing_says_nothing_about_turned_pictures() -> None:
+    unmoved = dict.fromkeys(("flip", "rot180", "rot90"), 0.0)
+    measured = replace(CLOTHES, train_images=3000, turned_change=unmoved, majority_accuracy=0.8)
+    advice = advise(measured, Plan())
+    assert {plan.augment for plan in advice.plans[:-1]} == {"standard"}
+    assert any("too near for turned pictures" in reason.text for reason in advice.reasons)
 
 
 def test_large_and_similar_data_is_trained_from_the_pixels_on_gently_where_time_allows() -> None:

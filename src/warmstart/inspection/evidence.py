@@ -106,6 +106,7 @@ class Evidence:
             first_as_good=self.depth.first_as_good,
             tap_set_information={name: probe.information_bits for name, probe in self.tap_sets.items()},
             tap_set_accuracy={name: probe.accuracy for name, probe in self.tap_sets.items()},
+            majority_accuracy=self.majority_accuracy,
             turned_change={turn.view: turn.change for turn in self.turned},
             median_side_px=self.pictures.shorter_side_px[1],
             input_px=self.input_px,

@@ -24,6 +24,9 @@ DIFFERENT_EARLY_SHARE = 0.75
 EARLY_SHARE_DOUBT = 0.10  # so near to it the shift of statistics decides
 DIFFERENT_SHIFT = 0.5  # clothing 0.33, colours inverted 0.35, grey 0.42; solar cells 0.63, noise 0.93, blank 1.07
 KEEPS_CLASS = -0.03  # change of the probe's accuracy on turned pictures above which they keep their class
+KNOWS_SOMETHING = (
+    0.10  # accuracy above naming the most frequent class; a probe that knows less has nothing to lose on turned pictures
+)
 SMALL_PICTURES_PX = 96  # BiT's hyper-rule: smaller pictures are enlarged less than larger ones
 SMALL_PICTURES_INPUT_PX = 128
 IMBALANCE_TO_NAME = 10.0
@@ -59,6 +62,7 @@ class Measured:
     first_as_good: str
     tap_set_information: Mapping[str, float]  # set of taps → bits, cross-validated on train
     tap_set_accuracy: Mapping[str, float]
+    majority_accuracy: float  # of always naming the most frequent class
     turned_change: Mapping[str, float]  # view → change of the probe's accuracy
     median_side_px: int
     input_px: int
@@ -285,7 +289,13 @@ def augmentation(measured: Measured) -> tuple[str, Reason]:
 
     Features of a frozen network are read from the plain view: averaging them over mirror images lowered val accuracy on solar cells.
     """
-    changes = measured.turned_change
+    changes, accuracy = measured.turned_change, max(measured.tap_set_accuracy.values())
+    if accuracy < measured.majority_accuracy + KNOWS_SOMETHING:
+        text = (
+            f"The probe is right for {accuracy:.1%}, always naming the most frequent class for {measured.majority_accuracy:.1%}: too near for "
+            "turned pictures to show anything. If the network is trained, augment is 'standard', which mirrors."
+        )
+        return "standard", Reason(text=text, source=OURS)
     kept = {view for view, change in changes.items() if change >= KEEPS_CLASS}
     if {"flip", "rot180", "rot90"} <= kept:
         policy, meaning = "dihedral", "they have no up"
