@@ -292,8 +292,8 @@ def augmentation(measured: Measured) -> tuple[str, Reason]:
     changes, accuracy = measured.turned_change, max(measured.tap_set_accuracy.values())
     if accuracy < measured.majority_accuracy + KNOWS_SOMETHING:
         text = (
-            f"The probe is right for {accuracy:.1%}, always naming the most frequent class for {measured.majority_accuracy:.1%}: too near for "
-            "turned pictures to show anything. If the network is trained, augment is 'standard', which mirrors."
+            f"The probe is right for {accuracy:.1%}, always naming the most frequent class for {measured.majority_accuracy:.1%}: too "
+            "near for turned pictures to show anything. If the network is trained, augment is 'standard', which mirrors."
         )
         return "standard", Reason(text=text, source=OURS)
     kept = {view for view, change in changes.items() if change >= KEEPS_CLASS}
