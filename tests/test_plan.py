@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from warmstart.errors import UnknownNameError, UsageError
 from warmstart.records import Plan
-from warmstart.workflows.run_folder import read_plan
+from warmstart.workflows.run_folder import planned, read_plan, write_plan
 
 
 @given(
@@ -43,6 +43,19 @@ def test_a_value_of_another_kind_is_refused_with_what_was_expected(values: dict[
         Plan.from_dict(values)
 
 
+@pytest.mark.parametrize("seed", [-1, 2**32, 2**70])
+def test_a_seed_that_no_generator_takes_is_refused_from_code_and_from_a_file(seed: int) -> None:
+    assert Plan(seed=2**32 - 1).seed == 4294967295
+    for make in (lambda: Plan(seed=seed), lambda: Plan.from_dict({"seed": seed})):
+        with pytest.raises(UsageError, match=rf"seed {seed} is outside 0 … 4294967295"):
+            make()
+
+
+def test_shares_that_leave_nothing_to_train_on_are_refused() -> None:
+    with pytest.raises(UsageError, match="leave train nothing to learn from"):
+        Plan(fractions=(0.0, 0.5, 0.5))
+
+
 def test_an_unknown_key_is_refused_with_the_nearest_name() -> None:
     with pytest.raises(UnknownNameError, match=r"Did you mean .*'cut'"):
         Plan.from_dict({"cutt": "stage5"})
@@ -60,3 +73,20 @@ def test_a_file_that_is_no_plan_is_refused_by_name(text: str | None, words: str,
         path.write_text(text)
     with pytest.raises(UsageError, match=rf"mine\.json.* {words}"):
         read_plan(path)
+
+
+def test_a_plan_that_cannot_be_written_names_its_file_and_why(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match=r"file/plan\.json' cannot be written \(Not a directory\)"):
+        write_plan(tmp_path / "file" / "plan.json", Plan(), None)
+
+
+def test_a_run_folder_whose_plan_cannot_be_written_is_taken_away_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    (tmp_path / "run").mkdir()
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(UsageError, match="No space left on device"), planned(tmp_path / "run", Plan(), None):
+        raise AssertionError("the work was begun")
+    assert not (tmp_path / "run").exists()

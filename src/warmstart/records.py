@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import UnionType
-from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Self, Union, get_args, get_origin, get_type_hints
 
 from warmstart.errors import UnknownNameError, UsageError
 
@@ -70,6 +70,8 @@ class Preprocessing:
     views: tuple[str, ...] = ("plain",)  # features are averaged over these
 
 
+SEEDS = 2**32  # NumPy and scikit-learn take 0 … 2³² - 1
+
 ADVISED = "auto"  # the cut of a plan that leaves the recipe to advice
 
 
@@ -110,6 +112,10 @@ class Plan:
             problems.append(f"threshold {self.threshold} is outside 0 … 1 (exclusive)")
         if len(self.fractions) != 3 or not (min(self.fractions) >= 0 and abs(sum(self.fractions) - 1) <= 1e-6):  # NaN neither
             problems.append(f"fractions {self.fractions} are not three shares that sum to 1")
+        elif self.fractions[0] == 0:
+            problems.append(f"fractions {self.fractions} leave train nothing to learn from; give train a share, such as 0.7")
+        if not 0 <= self.seed < SEEDS:
+            problems.append(f"seed {self.seed} is outside 0 … {SEEDS - 1}")
         if not 1 <= self.augment_views <= 64:
             problems.append(f"{self.augment_views} augmented views are outside 1 … 64")
         if self.batch_size < 1:
@@ -133,32 +139,38 @@ class Plan:
         for key, value in values.items():
             if key not in hints:
                 raise UnknownNameError("plan key", key, list(hints))
-            if not _fits(value, hints[key]):
-                raise UsageError(f"plan key {key!r} is {value!r}; expected {_expected(hints[key])}")
+            if not fits(value, hints[key]):
+                raise UsageError(f"plan key {key!r} is {value!r}; expected {expected(hints[key])}")
         given = dict(values)
         for name in {"fractions", "unfreeze"} & given.keys():
             given[name] = tuple(given[name])
         return cls(**given)
 
 
-def _fits(value: Any, hint: Any) -> bool:
-    """Whether a value out of a JSON document is of the kind that a field of `Plan` takes."""
-    if isinstance(hint, UnionType):
-        return any(_fits(value, part) for part in get_args(hint))
+def fits(value: Any, hint: Any) -> bool:
+    """Whether a value out of a JSON document is of the kind that a field with this type takes; of lists, what is in them too."""
     kind = get_origin(hint) or hint
+    if kind in (UnionType, Union):
+        return any(fits(value, part) for part in get_args(hint))
+    if kind is Literal:
+        return any(value is option or (type(value) is type(option) and value == option) for option in get_args(hint))
     if kind is tuple:
         parts = get_args(hint)
-        return isinstance(value, (list, tuple)) and all(_fits(item, parts[0]) for item in value)
+        return isinstance(value, (list, tuple)) and all(fits(item, parts[0]) for item in value)
     if isinstance(value, bool):
         return kind is bool
     return isinstance(value, (int, float) if kind is float else kind)
 
 
-def _expected(hint: Any) -> str:
+def expected(hint: Any) -> str:
+    """What `fits` asks for, in words."""
+    kind = get_origin(hint) or hint
+    if kind in (UnionType, Union):
+        return " or ".join(expected(part) for part in get_args(hint))
+    if kind is Literal:
+        return " or ".join(repr(option) for option in get_args(hint))
     names = {"str": "a text", "int": "a whole number", "float": "a number", "NoneType": "null"}
-    parts = get_args(hint) if isinstance(hint, UnionType) else (hint,)
-    kinds = [get_origin(part) or part for part in parts]
-    return " or ".join(names.get(kind.__name__, "a list" if kind is tuple else "an object") for kind in kinds)
+    return names.get(kind.__name__, "a list" if kind is tuple else "an object")
 
 
 @dataclass(frozen=True, kw_only=True)

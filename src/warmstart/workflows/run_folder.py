@@ -78,20 +78,25 @@ def read_start(folder: Path) -> tuple[str, Plan, TrainSettings]:
 def planned(folder: Path, plan: Plan, expected: Forecast | None) -> Iterator[None]:
     """plan.json is there before the work begins; work that fails or is stopped before it left anything leaves no folder either."""
     path = folder / "plan.json"
-    write_plan(path, plan, expected)
     try:
+        write_plan(path, plan, expected)
         yield
     except BaseException:
-        path.unlink()
+        path.unlink(missing_ok=True)
         if not any(folder.iterdir()):
             folder.rmdir()
         raise
 
 
 def write_plan(path: Path, plan: Plan, expected: Forecast | None) -> None:
-    """A plan.json: the recipe and, beside it, what it is expected to take."""
+    """A plan.json: the recipe and, beside it, what it is expected to take. Raises UsageError when the file cannot be written."""
     document = plan.to_dict() | ({FORECAST: expected.to_dict()} if expected else {})
-    path.write_text(to_json(document), "utf-8")
+    try:
+        path.write_text(to_json(document), "utf-8")
+    except OSError as reason:
+        raise UsageError(
+            f"the plan {str(path)!r} cannot be written ({reason.strerror}); name a file in a folder that can be written to"
+        ) from reason
 
 
 def read_plan(path: Path) -> Plan:

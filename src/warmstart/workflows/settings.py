@@ -1,12 +1,13 @@
 """What a run needs beside its plan."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 from warmstart.errors import UsageError
+
+MOST_BUDGET_S = 365 * 86_400.0  # more than that is a slip, such as milliseconds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,8 +27,10 @@ class TrainSettings:
     budget_s: float | None = None  # wall-clock in which training is to end; the plan's epochs are cut down to what fits
 
     def __post_init__(self) -> None:
-        if self.budget_s is not None and not 0 < self.budget_s < math.inf:
-            raise UsageError(f"a budget of {self.budget_s} s is no time to train in; give a number above 0, such as 10m")
+        if self.budget_s is not None and not 0 < self.budget_s <= MOST_BUDGET_S:
+            raise UsageError(
+                f"a budget of {self.budget_s:g} s is no time to train in; give more than 0 s and at most 365 days, such as 10m"
+            )
 
     def kept(self) -> dict[str, Any]:
         """JSON-ready: what an interrupted run must be gone on with."""
