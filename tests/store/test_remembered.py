@@ -1,3 +1,4 @@
+import json
 import os
 import time
 from dataclasses import dataclass
@@ -43,7 +44,7 @@ def test_another_question_is_another_measurement(tmp_path):
     assert remembered(tmp_path, {"pictures": "b"}, Measured, lambda: measured(4)).count == 4
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"count": 3}'])
+@pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"count": 3}'])
 def test_a_damaged_document_is_measured_again_and_mended(tmp_path, content):
     remembered(tmp_path, {}, Measured, measured)
     (document,) = tmp_path.glob("*.json")
@@ -51,6 +52,48 @@ def test_a_damaged_document_is_measured_again_and_mended(tmp_path, content):
 
     assert remembered(tmp_path, {}, Measured, lambda: measured(5)).count == 5
     assert remembered(tmp_path, {}, Measured, never).count == 5
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("count",), "3"),
+        (("count",), 3.5),
+        (("count",), True),
+        (("count",), None),
+        (("interval",), [0.25]),
+        (("interval",), ["a", "b"]),
+        (("interval",), "ab"),
+        (("interval", 0), float("nan")),
+        (("inner",), None),
+        (("inner", "shares"), None),
+        (("inner", "shares", "cat", 0, 0), 5),
+        (("several",), {}),
+        (("several", 1), "inner"),
+        (("perhaps",), 0),
+        (("another",), 1),
+    ],
+)
+def test_a_document_that_was_changed_by_hand_into_what_no_measurement_gives_is_measured_again(tmp_path, path, value):
+    remembered(tmp_path, {}, Measured, measured)
+    (document,) = tmp_path.glob("*.json")
+    content = json.loads(document.read_text())
+    place = content
+    for step in path[:-1]:
+        place = place[step]
+    place[path[-1]] = value
+    document.write_text(json.dumps(content))
+
+    assert remembered(tmp_path, {}, Measured, lambda: measured(5)).count == 5
+    assert remembered(tmp_path, {}, Measured, never).count == 5
+
+
+def test_a_whole_number_is_a_number(tmp_path):
+    remembered(tmp_path, {}, Measured, measured)
+    (document,) = tmp_path.glob("*.json")
+    document.write_text(document.read_text().replace("0.25", "0"))
+
+    assert remembered(tmp_path, {}, Measured, never).interval[0] == 0
 
 
 def test_an_answer_that_is_too_old_is_measured_again(tmp_path):

@@ -8,6 +8,7 @@ What is kept is what was measured, never what was concluded from it.
 import contextlib
 import dataclasses
 import json
+import math
 import os
 import time
 import types
@@ -15,7 +16,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from warmstart.records import to_json
+from warmstart.records import expected, fits, to_json
 from warmstart.store.key import recipe_key
 
 T = TypeVar("T")
@@ -30,7 +31,7 @@ def remembered(
     """The answer to ``question``, an instance of the dataclass ``kind``: as it was measured before, or by ``measure`` now.
 
     question: plain JSON that names all that the answer hangs on. keep_s: how long an answer holds; None: for ever.
-    A document that cannot be read is measured again, one that cannot be written is not kept: neither is an error.
+    A document that cannot be read, or holds what `measure` cannot have given, is measured again, one that cannot be written is not kept: neither is an error.
     """
     path = folder / f"{recipe_key({'format': FORMAT, 'kind': kind.__name__, **question})[:32]}.json"
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
@@ -48,21 +49,29 @@ def remembered(
 
 
 def _restored(kind: Any, value: Any) -> Any:
-    """What `dataclasses.asdict` and JSON have made plain, in its types again: dataclasses, tuples, dicts and what may be None."""
+    """What `dataclasses.asdict` and JSON have made plain, in its types again: dataclasses, tuples, dicts and what may be None.
+
+    Raises TypeError or ValueError where something else stands.
+    """
     origin, inner = get_origin(kind), get_args(kind)
     if origin in (Union, types.UnionType):
-        if value is None:
+        if value is None and types.NoneType in inner:
             return None
         (kind,) = [option for option in inner if option is not types.NoneType]
         return _restored(kind, value)
     if dataclasses.is_dataclass(kind):
         hints = get_type_hints(kind)
-        return kind(**{field.name: _restored(hints[field.name], value[field.name]) for field in dataclasses.fields(kind)})  # type: ignore[operator]
-    if origin is tuple:
+        names = [field.name for field in dataclasses.fields(kind)]
+        if not isinstance(value, dict) or value.keys() != set(names):
+            raise TypeError(f"{value!r} is no {kind}")
+        return kind(**{name: _restored(hints[name], value[name]) for name in names})  # type: ignore[operator]
+    if origin is tuple and isinstance(value, list):
         of_each = [inner[0]] * len(value) if inner[-1] is Ellipsis else inner
         return tuple(_restored(of, v) for of, v in zip(of_each, value, strict=True))
-    if origin in (dict, Mapping):
+    if origin in (dict, Mapping) and isinstance(value, dict):
         return {name: _restored(inner[1], v) for name, v in value.items()}
+    if origin in (tuple, dict, Mapping) or not fits(value, kind) or (isinstance(value, float) and not math.isfinite(value)):
+        raise TypeError(f"{value!r}, expected {expected(kind)}")
     return value
 
 
