@@ -1,6 +1,7 @@
 """Plans as JSON: out and in again, edited by hand, and refused by name."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from warmstart.errors import UnknownNameError, UsageError
 from warmstart.records import Plan
 from warmstart.workflows.run_folder import planned, read_plan, write_plan
+from warmstart.workflows.train import check_plan
 
 
 @given(
@@ -59,6 +61,41 @@ def test_shares_that_leave_nothing_to_train_on_are_refused() -> None:
 def test_an_unknown_key_is_refused_with_the_nearest_name() -> None:
     with pytest.raises(UnknownNameError, match=r"Did you mean .*'cut'"):
         Plan.from_dict({"cutt": "stage5"})
+
+
+@pytest.mark.parametrize("cut", ["pooled", "stage6"])
+@pytest.mark.parametrize(
+    ("training", "words"),
+    [
+        ({"learning_rat": 1}, r"unknown setting of training 'learning_rat'.*Did you mean .*'learning_rate'"),
+        ({"epochs": 2.5}, "'training': 'epochs' is 2.5; expected a whole number"),
+        ({"epochs": "3"}, "'training': 'epochs' is '3'; expected a whole number"),
+        ({"epochs": False}, "'training': 'epochs' is False; expected a whole number"),
+        ({"epochs": -1}, "'training': 'epochs' is -1; expected a whole number, 0 or more"),
+        ({"optimizer": "adam"}, "'training': 'optimizer' is 'adam'; expected 'adamw' or 'sgd'"),
+        ({"learning_rate": "fast"}, "'training': 'learning_rate' is 'fast'; expected a number"),
+        ({"patience": 1.5}, "'training': 'patience' is 1.5; expected a whole number or null"),
+        ({"class_weights": [1, "a"]}, "'training': 'class_weights' is .*; expected a list or null"),
+        ({"epochs": 0, "label_smoothing": 2}, "label smoothing 2 is outside"),
+    ],
+)
+def test_a_setting_of_training_that_cannot_be_is_refused_whatever_the_cut(
+    training: dict[str, object], words: str, cut: str
+) -> None:
+    with pytest.raises(UsageError, match=words):
+        check_plan(Plan.from_dict({"cut": cut, "training": training}))
+
+
+def test_settings_of_training_that_can_be_are_taken_whatever_the_cut() -> None:
+    training = {"epochs": 0, "learning_rate": 1, "optimizer": "sgd", "patience": None, "class_weights": [1, 2.5]}
+    for cut in ("pooled", "stage6"):
+        check_plan(Plan.from_dict({"cut": cut, "training": training}))
+
+
+@pytest.mark.parametrize("plan", [Plan(), Plan(cut="stage5", head="svm"), Plan(cut="stage5", training={"epochs": 0})])
+def test_gradual_unfreezing_where_nothing_is_trained_is_refused(plan: Plan) -> None:
+    with pytest.raises(UsageError, match=r"--unfreeze stage6 .* nothing of it is trained"):
+        check_plan(replace(plan, unfreeze=("stage6",)))
 
 
 def test_a_plan_is_read_from_its_file_or_from_a_run_folder(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import csv
 import json
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -131,6 +132,31 @@ def test_plans_that_cannot_be_are_refused_before_anything_runs(data: Path, tmp_p
     with pytest.raises(UsageError, match="no name for a folder"):
         compare(str(data), {"../frozen": BASE}, settings=TrainSettings(runs=tmp_path, budget_s=60))
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("fractions", "empty"), [((0.75, 0.25, 0.0), "test"), ((0.75, 0.0, 0.25), "val"), ((1.0, 0.0, 0.0), "val and test")]
+)
+def test_without_val_or_test_nothing_is_trained_and_what_is_missing_is_said(
+    fractions: tuple[float, float, float], empty: str, data: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match=rf"no pictures in {empty} \(train .*--split 70/15/15"):
+        compare(str(data), ["frozen"], replace(BASE, fractions=fractions), TrainSettings(runs=tmp_path, budget_s=60))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_split_that_turns_out_empty_ends_the_comparison_at_the_first_plan(
+    data: Path, tmp_path: Path, warm_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = Plan(image_size_px=64, fractions=(0.75, 0.25, 0.0))
+    with monkeypatch.context() as patch, pytest.raises(UsageError, match="no pictures in test"):
+        patch.setattr(module, "_check_splits", lambda *_: None)  # as for pictures that cannot be decoded: digests do not tell
+        compare(str(data), {"one": base, "two": base}, settings=TrainSettings(runs=tmp_path / "runs", budget_s=60))
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert not (folder / "two").exists()
+    with pytest.raises(UsageError, match="no pictures in test"):
+        resume(folder)
+    assert not (folder / "two").exists()
 
 
 def test_plans_of_ones_own_can_be_compared_under_any_names(data: Path, tmp_path: Path, warm_cache: Path) -> None:

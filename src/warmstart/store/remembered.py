@@ -31,7 +31,8 @@ def remembered(
     """The answer to ``question``, an instance of the dataclass ``kind``: as it was measured before, or by ``measure`` now.
 
     question: plain JSON that names all that the answer hangs on. keep_s: how long an answer holds; None: for ever.
-    A document that cannot be read, or holds what `measure` cannot have given, is measured again, one that cannot be written is not kept: neither is an error.
+    A document that cannot be read, or holds a value of another type, is measured again, one that cannot be written is not kept: neither
+    is an error.
     """
     path = folder / f"{recipe_key({'format': FORMAT, 'kind': kind.__name__, **question})[:32]}.json"
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):

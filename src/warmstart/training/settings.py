@@ -4,9 +4,10 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_type_hints
 
-from warmstart.errors import UsageError
+from warmstart.errors import UnknownNameError, UsageError
+from warmstart.records import expected, fits
 from warmstart.training.schedule import ScheduleName
 
 StatisticsPolicy = Literal["stored", "update"]  # mean and variance: those of the source, or those of the batches
@@ -117,3 +118,24 @@ def cold_settings(**changes: Any) -> TrainingSettings:
         learning_rate=1e-3, depth_decay=1.0, weight_decay=0.05, batch_norm="update", head_share=1.0, epochs=60
     )
     return dataclasses.replace(settings, **changes)
+
+
+def planned_settings(given: Mapping[str, Any], *, cold: bool, seed: int) -> TrainingSettings:
+    """The key `training` of a plan over the defaults for pretrained or random weights. Its epochs may be 0, where nothing is trained.
+
+    Raises UnknownNameError for a name that is no setting, UsageError for a value of another kind or out of its range.
+    """
+    hints = get_type_hints(TrainingSettings)
+    for name, value in given.items():
+        if name not in hints:
+            raise UnknownNameError("setting of training", name, hints, hint="What each does: docs/training.md")
+        if not fits(value, hints[name]):
+            raise UsageError(f"plan key 'training': {name!r} is {value!r}; expected {expected(hints[name])}")
+    if given.get("epochs", 0) < 0:
+        raise UsageError(f"plan key 'training': 'epochs' is {given['epochs']}; expected a whole number, 0 or more")
+    changes = {"seed": seed, **given}
+    if not changes.get("epochs", 1):
+        del changes["epochs"]
+    if changes.get("class_weights") is not None:
+        changes["class_weights"] = tuple(changes["class_weights"])
+    return cold_settings(**changes) if cold else TrainingSettings(**changes)

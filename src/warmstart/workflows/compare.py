@@ -16,13 +16,16 @@ from typing import Any
 
 import numpy as np
 
+from warmstart import machine
 from warmstart.backbones.weights import load_backbone
 from warmstart.errors import InputError, UsageError
 from warmstart.evaluation.intervals import paired_bootstrap
 from warmstart.evaluation.learning_curves import CurvePoint, LearningCurve, Shape, compare_shapes, overfitting, shape
-from warmstart.records import Listing, Plan, to_json
+from warmstart.records import SPLITS, Listing, Plan, to_json
 from warmstart.report.run_files import FINDINGS
+from warmstart.store.cache import Store
 from warmstart.strategy.comparison import default_names, plans_by_name
+from warmstart.workflows.dataset import prepare
 from warmstart.workflows.fixes import listed
 from warmstart.workflows.history import read_history
 from warmstart.workflows.looks import LIMIT_S
@@ -84,7 +87,7 @@ def compare(
     """Run each plan within ``settings.budget_s`` seconds.
 
     plans: short names, for which see `strategy.comparison` (none: the usual four), or any plans by names of one's own.
-    plan: what the plans named in short share. Raises what `train` raises.
+    plan: what the plans named in short share. Raises what `train` raises, and UsageError where val or test would be empty.
     """
     base, settings, watcher = plan or Plan(), settings or TrainSettings(), watcher or Nobody()
     if settings.budget_s is None:
@@ -97,6 +100,7 @@ def compare(
         if not re.fullmatch(r"[\w.+@-]+", name) or name.startswith("."):
             raise UsageError(f"plan name {name!r} is no name for a folder; use letters, digits and any of . + @ - _")
         check_plan(each)
+    _check_splits(listing, plans, settings, watcher, strata)
     folder = new_run_folder(settings.runs, f"{listing.source}-compare")
     start = {
         "data": str(Path(listing.source).resolve()),
@@ -124,7 +128,9 @@ def resume(
     settings = TrainSettings.from_kept(start, runs=folder.parent, download=download)
     listing = listed(data or start["data"], settings)
     plans = {name: Plan.from_dict(values) for name, values in start["plans"].items()}
-    return _run(folder, listing, plans, settings, watcher or Nobody(), strata)
+    watcher = watcher or Nobody()
+    _check_splits(listing, plans, settings, watcher, strata)
+    return _run(folder, listing, plans, settings, watcher, strata)
 
 
 def _run(
@@ -151,7 +157,8 @@ def _run(
         run.mkdir()
         # The reports come last: each shows its run beside the best one from random weights.
         of_run = replace(settings, report=False, findings=settings.findings and name == examiner)
-        train(listing, plan, of_run, watcher=watcher, strata=strata, folder=run)
+        made = train(listing, plan, of_run, watcher=watcher, strata=strata, folder=run)
+        _check_held_out(listing.source, made.record.data["splits"])  # near copies and broken pictures are known by now
     comparison = _result(folder, tuple(plans), settings.budget_s or 0.0)
     (folder / RESULT).write_text(to_json(comparison.to_dict()), "utf-8", errors="surrogateescape")
     (folder / START).unlink()
@@ -163,6 +170,30 @@ def _run(
         path = report(folder).path
         watcher.say(f"report: {path}")
     return comparison
+
+
+def _check_splits(
+    listing: Listing,
+    plans: Mapping[str, Plan],
+    settings: TrainSettings,
+    watcher: Watcher,
+    strata: Mapping[str, Hashable] | None,
+) -> None:
+    """Before anything is trained. Raises UsageError where a plan would have no val or no test."""
+    with Store(machine.store_folder(), settings.store_bytes) as store:
+        for plan in {(plan.fractions, plan.seed): plan for plan in plans.values()}.values():
+            splits = prepare(listing, store, plan, watcher, strata=strata).splits
+            _check_held_out(listing.source, {split: splits.count(split) for split in SPLITS})
+
+
+def _check_held_out(source: str, splits: Mapping[str, int]) -> None:
+    empty = [split for split in ("val", "test") if not splits[split]]
+    if empty:
+        counts = ", ".join(f"{split} {splits[split]:,}" for split in SPLITS)
+        raise UsageError(
+            f"{source} has no pictures in {' and '.join(empty)} ({counts}); a comparison chooses the best plan on val and measures it on "
+            "test, so it needs some in both: give all three a share, such as --split 70/15/15, or add pictures"
+        )
 
 
 def _result(folder: Path, names: Sequence[str], budget_s: float) -> Comparison:

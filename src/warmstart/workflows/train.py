@@ -19,6 +19,7 @@ from warmstart.heads.catalog import head_spec
 from warmstart.heads.selection import CLASS_WEIGHTS
 from warmstart.records import ADVISED, Listing, Plan
 from warmstart.store.cache import Store
+from warmstart.training.settings import planned_settings
 from warmstart.workflows.advised import train_advised
 from warmstart.workflows.dataset import prepare
 from warmstart.workflows.fixes import listed
@@ -123,11 +124,15 @@ def check_plan(plan: Plan) -> None:
             "--augment makes views to train the network on, and with this cut and head nothing of it is trained. "
             "Choose an earlier --cut, or average features over --views."
         )
+    if plan.unfreeze and not plan.trains_network:
+        raise UsageError(
+            f"--unfreeze {','.join(plan.unfreeze)} trains the network in steps, and with this cut and head nothing of it is trained. "
+            "Choose an earlier --cut with --head linear, or leave --unfreeze out."
+        )
     view_names(plan.augment, plan.augment_views)
-    if plan.trains_network:
-        from warmstart.workflows.training_inputs import training_settings
-
-        training_settings(plan.training, cold=False, seed=plan.seed)
+    planned_settings(
+        plan.training, cold=False, seed=plan.seed
+    )  # also where nothing is trained: a misspelt name is a slip anywhere
 
 
 def _check_left_open(plan: Plan) -> None:

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -28,9 +27,8 @@ from warmstart.heads.protocol import Array
 from warmstart.heads.standardising import mean_and_scale
 from warmstart.store.cache import Store
 from warmstart.training.batches import Inputs, Read, TrainBatches, ValBatches
-from warmstart.training.settings import TrainingSettings, cold_settings
+from warmstart.training.settings import TrainingSettings, planned_settings
 from warmstart.training.tuned import TunedSuffix, cold_start, split_taps
-from warmstart.workflows.dataset import halves_of_val
 from warmstart.workflows.probe import Probe, is_cold
 from warmstart.workflows.watch import Watcher
 
@@ -70,10 +68,10 @@ def training_inputs(
     plan, dataset = probe.plan, probe.dataset
     cut = cut or plan.cut
     cold = is_cold(probe.plan)
-    settings = training_settings(plan.training, cold=cold, seed=plan.seed)
+    settings = planned_settings(plan.training, cold=cold, seed=plan.seed)
     if settings.head_penalty is None:
         settings = replace(settings, head_penalty=0.0 if cold else probe.choice.settings["penalty"])
-    train, val = dataset.positions("train"), halves_of_val(dataset, plan)[0]
+    train, val = dataset.positions("train"), probe.choosing
     if not len(val):
         raise DataError(
             f"{dataset.source} has no val pictures, by which training chooses its best epoch. Use --split 70/15/15."
@@ -112,14 +110,6 @@ def training_inputs(
         )
 
 
-def training_settings(given: Any, *, cold: bool, seed: int) -> TrainingSettings:
-    """The plan's settings over the defaults for pretrained or random weights. Raises UsageError."""
-    try:
-        return cold_settings(**{"seed": seed, **given}) if cold else TrainingSettings(**{"seed": seed, **given})
-    except TypeError as reason:
-        raise UsageError(f"plan key 'training': {reason}") from reason
-
-
 def _probed(probe: Probe) -> HeadStart:
     """The frozen head, and the frozen features of train that it was fitted under."""
     X = probe.features(probe.dataset.positions("train"))
@@ -154,7 +144,7 @@ def _reader(probe: Probe, cut: str, store: Store, watcher: Watcher) -> Iterator[
         on_progress=watcher.progress,
     ) as rows:
         learnt = [pictures[i] for i in probe.dataset.positions("train")]
-        checked = [pictures[i] for i in halves_of_val(probe.dataset, plan)[0]]
+        checked = [pictures[i] for i in probe.choosing]
         filled = [rows.fill(learnt, names), rows.fill(checked, names[:1])]
 
         def read(positions: np.ndarray, views: np.ndarray) -> Inputs:
