@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from warmstart.workflows.backbone_competition import Competition
 
 BARS = "▁▂▃▄▅▆▇█"
+SCORES = {"logme": "LogME", "h_score": "H", "knn": "k-NN", "leep": "LEEP", "nce": "NCE"}
 
 
 def advice(result: "Advised", out: Console) -> None:
@@ -183,37 +184,30 @@ def _summary(plan: "Plan") -> str:
 
 
 def _competition(contest: "Competition", out: Console) -> None:
+    """Two tables, because one would be wider than 100 columns and lose names and intervals: the places, and what else is known."""
     table = Table(box=box.SIMPLE_HEAD, title=f"Backbones, on up to {contest.pictures} train pictures", title_justify="left")
-    for name in (
-        "backbone",
-        "accuracy",
-        "95 % interval",
-        "pictures",
-        "images/s",
-        "parameters",
-        "licence",
-        "LogME",
-        "H",
-        "k-NN",
-        "LEEP",
-        "NCE",
-    ):
-        table.add_column(name, justify="left" if name in ("backbone", "licence") else "right")
+    table.add_column("backbone", overflow="fold")
+    for name in ("accuracy", "95 % interval", "pictures", "images/s", "parameters"):
+        table.add_column(name, justify="right", overflow="fold")
+    scores = Table(box=box.SIMPLE_HEAD, title="Fast scores of the pooled features, and licences", title_justify="left")
+    scores.add_column("backbone", overflow="fold")
+    for name in SCORES.values():
+        scores.add_column(name, justify="right", overflow="fold")
+    scores.add_column("licence", overflow="fold")
     for candidate in contest.places:
-        place = candidate.place
+        place, name = candidate.place, escape(candidate.name)
         low, high = place.accuracy_ci95
         tie = " = best" if place.tied_with_best and place is not contest.places[0].place else ""
         speed = "stored" if candidate.images_per_second is None else f"{candidate.images_per_second:.0f}"
-        scores = [
-            f"{candidate.scores[key]:.2f}" if key in candidate.scores else ""
-            for key in ("logme", "h_score", "knn", "leep", "nce")
-        ]
+        style = "bold" if candidate.name == contest.recommended else ""
         table.add_row(
-            candidate.name + tie, f"{place.accuracy:.3f}", f"{low:.3f}-{high:.3f}", f"{place.pictures}", speed,
-            f"{candidate.params_millions:.1f} M", candidate.licence or "not stated", *scores,
-            style="bold" if candidate.name == contest.recommended else "",
+            name + tie, f"{place.accuracy:.3f}", f"{low:.3f}-{high:.3f}", f"{place.pictures}", speed,
+            f"{candidate.params_millions:.1f} M", style=style,
         )  # fmt: skip
+        found = (f"{candidate.scores[key]:.2f}" if key in candidate.scores else "" for key in SCORES)
+        scores.add_row(name, *found, escape(candidate.licence or "not stated"), style=style)
     out.print(table)
+    out.print(scores)
     for name, reason in contest.absent.items():
         out.print(f"  not on this machine: {escape(name)} [dim]({escape(printable(reason))})[/dim]", soft_wrap=True)
     out.print(

@@ -6,17 +6,19 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
+from warmstart.cli.run_tables import duration
 from warmstart.cli.tables import console
-from warmstart.cli.terminal import printable
+from warmstart.cli.terminal import Terminal, printable
 from warmstart.evaluation.learning_curves import AGAINST_OVERFITTING
 
 if TYPE_CHECKING:
+    from warmstart.records import RunRecord
     from warmstart.workflows.compare import Comparison, Contestant
     from warmstart.workflows.lr_find import LearningRateSearch
 
 
 def compare(result: "Comparison", *, licence: str | None = None) -> None:
-    """A row a plan, the naive baseline first, then what follows in words."""
+    """A row a plan, the naive baseline first: how it went on val, what it can do on test; then what follows in words."""
     out = console()
     first = result.contestants[0].record
     splits = first["data"]["splits"]
@@ -25,21 +27,18 @@ def compare(result: "Comparison", *, licence: str | None = None) -> None:
         f"(train {splits['train']:,}, val {splits['val']:,}, test {splits['test']:,}); "
         f"{first['plan']['image_size_px']} px where a plan's name says nothing else; {result.budget_s:,.0f} s for each plan"
     )
-    table = Table(box=box.SIMPLE_HEAD)
-    for header, justify in (
-        ("plan", "left"),
-        ("accuracy on val, %\nstart → epoch 1 → best", "right"),
-        ("on test, %\n(95 % interval)", "right"),
-        (f"against {escape(result.reference)},\npoints (95 %)", "right"),
-        ("macro-F1\non test, %", "right"),
-        ("epochs", "right"),
-        ("seconds\nextract + train", "right"),
-    ):
-        table.add_column(header, justify=justify, no_wrap=True)  # type: ignore[arg-type]
-    table.add_row("majority class", f"{100 * result.majority_val:.1f}", f"{100 * result.majority_accuracy:.1f}")
+    course = _table("accuracy on val, %\nstart → epoch 1 → best", "epochs", "seconds\nextract + train")
+    course.add_row("majority class", f"{100 * result.majority_val:.1f}")
+    results = _table(
+        "accuracy on test, %\n(95 % interval)", f"against {escape(result.reference)},\npoints (95 %)", "macro-F1\non test, %"
+    )
+    results.add_row("majority class", f"{100 * result.majority_accuracy:.1f}")
     for contestant in result.contestants:
-        table.add_row(*_row(contestant, best=contestant.name == result.best))
-    out.print(table)
+        style = "bold" if contestant.name == result.best else ""
+        course.add_row(escape(contestant.name), *_course(contestant), style=style)
+        results.add_row(escape(contestant.name), *_results(contestant), style=style)
+    out.print(course)
+    out.print(results)
     out.print(f"Best by log-loss on val, without test: [bold]{escape(result.best)}[/bold]")
     for sentence in result.transfer:
         out.print(escape(sentence), soft_wrap=True)
@@ -55,6 +54,16 @@ def compare(result: "Comparison", *, licence: str | None = None) -> None:
         out.print(f"Data: {licence}", style="dim")
 
 
+def say_overrun(record: "RunRecord", budget_s: float | None, terminal: Terminal) -> None:
+    """That a run took longer than it was given, and what of it did; nothing where it kept to its time."""
+    total = record.seconds["total"]
+    if budget_s is None or total <= budget_s or duration(total) == duration(budget_s):
+        return
+    probe_only = record.advice and all(one["measured_s"] is None for one in record.advice["tried"])
+    what = "the first model alone" if probe_only else "the run"
+    terminal.say(f"the budget of {duration(budget_s)} could not be met: {what} took {duration(total)}")
+
+
 def learning_rate(result: "LearningRateSearch") -> None:
     """The suggestion, why, and where the picture is."""
     out = console()
@@ -66,21 +75,35 @@ def learning_rate(result: "LearningRateSearch") -> None:
     out.print(f"curve: {escape(printable(result.folder))}/lr-find.png (and .svg)", soft_wrap=True)
 
 
-def _row(contestant: "Contestant", *, best: bool) -> tuple[str, ...]:
-    record, shape = contestant.record, contestant.shape
-    test, seconds = record["scores"]["test"], record["seconds"]
-    low, high = test["accuracy_ci95"]
-    name = escape(contestant.name)
+def _table(*headers: str) -> Table:
+    """A row a plan. Two of these stand one below the other: in one, names and intervals would be cut at 120 columns."""
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("plan", overflow="fold")
+    for header in headers:
+        table.add_column(header, justify="right", overflow="fold")
+    return table
+
+
+def _course(contestant: "Contestant") -> tuple[str, str, str]:
+    """How training went on val, and what it took."""
+    shape, seconds = contestant.shape, contestant.record["seconds"]
     starts = [shape.start] if shape.after_first_epoch is None else [shape.start, shape.after_first_epoch, shape.asymptote]
-    extracted = f"{seconds['extract']:.0f}" if record["cache"]["misses"] else "stored"
+    extracted = f"{seconds['extract']:.0f}" if contestant.record["cache"]["misses"] else "stored"
     return (
-        f"[bold]{name}[/bold]" if best else name,
         " → ".join(f"{100 * accuracy:.1f}" for accuracy in starts),
+        str(contestant.curve.points[-1].epoch) if contestant.curve.points[-1].epoch else "",
+        f"{extracted} + {seconds.get('train', seconds['fit']):.0f}",
+    )
+
+
+def _results(contestant: "Contestant") -> tuple[str, str, str]:
+    """What it can do on test."""
+    test = contestant.record["scores"]["test"]
+    low, high = test["accuracy_ci95"]
+    return (
         f"{100 * test['accuracy']:.1f} ({100 * low:.1f}-{100 * high:.1f})",
         "" if contestant.gain is None or contestant.gain_ci95 is None else _points(contestant.gain, contestant.gain_ci95),
         f"{100 * test['macro_f1']:.1f}",
-        str(contestant.curve.points[-1].epoch) if contestant.curve.points[-1].epoch else "",
-        f"{extracted} + {seconds.get('train', seconds['fit']):.0f}",
     )
 
 
