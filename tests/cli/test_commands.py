@@ -6,15 +6,22 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import typer.main
+from rich.console import Console
 
 from drawn_shapes import CLASSES, draw_folder, draw_shape
 from warmstart.cli.main import app
 from warmstart.cli.options import seconds
 from warmstart.cli.reference import reference
+from warmstart.cli.terminal import Terminal
+from warmstart.cli.training_tables import say_overrun
+from warmstart.errors import UsageError
+from warmstart.records import Plan
+from warmstart.workflows import train as train_module
 from warmstart.workflows.outcome import Run
 
 Call = Callable[..., Any]
@@ -317,6 +324,15 @@ def test_a_comparison_is_a_table_with_the_majority_class_first_and_says_what_is_
         (["compare", "photos", "--budget", "soon"], "for example 90s, 10m or 1.5h"),
         (["train", "photos", "--budget", "0m"], "no time to train in"),
         (["demo", "--plans", "frozen"], "belongs to --compare"),
+        (["train", "photos", "--budget", ""], "'' is no time"),
+        (["demo", "--budget", ""], "'' is no time"),
+        (["demo", "--compare", "--budget", ""], "'' is no time"),
+        (["train", "photos", "--budget", "9000h"], "at most 365 days"),
+        (["compare", "photos", "--budget", "99999999999"], "at most 365 days"),
+        (["advise", "photos", "--budget", "9000h"], "at most 365 days"),
+        (["demo", "--budget", "9000h"], "at most 365 days"),
+        (["demo", "--views", "flip", "--budget", "60s"], "--views is for the head that the demo fits without --budget"),
+        (["demo", "--compare", "--views", "flip"], "--views cannot be chosen with --compare"),
     ],
 )
 def test_time_and_plans_that_make_no_sense_are_refused(arguments: list[str], words: str, warmstart: Call) -> None:
@@ -340,4 +356,78 @@ def test_a_plan_from_a_file_is_the_whole_recipe_and_options_beside_it_are_refuse
     assert document["scores"]["test"] == json.loads(json.dumps(trained.record.to_dict()))["scores"]["test"]
     both = warmstart("train", shapes, "--plan", trained.folder, "--seed", 3)
     assert both.code == 2
-    assert "seed was given beside it" in both.said
+    assert "--seed was given beside it" in both.said
+    usual = warmstart("train", shapes, "--plan", trained.folder, "--seed", 0, "--epochs", 1, "--heat-maps")
+    assert usual.code == 2
+    assert "--epochs, --seed was given beside it" in usual.said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "cut"),
+    [
+        ([], "auto"),
+        (["--seed", 0, "--batch-size", 32, "--image-size", 64], "auto"),
+        (["--head", "linear"], "pooled"),
+        (["--augment", "none"], "pooled"),
+        (["--training", "momentum=0.9"], "pooled"),
+        (["--cut", "auto"], "auto"),
+        (["--cut", "stage5", "--augment", "none"], "stage5"),
+    ],
+)
+def test_a_part_of_the_recipe_that_is_typed_counts_also_where_it_is_the_usual_one(
+    arguments: list[object], cut: str, warmstart: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Plan] = []
+
+    def stop(_data: object, plan: Plan, *_: object, **__: object) -> None:
+        seen.append(plan)
+        raise UsageError("far enough")
+
+    monkeypatch.setattr(train_module, "train", stop)
+    assert "far enough" in warmstart("train", "photos", *arguments).said
+    assert seen[0].cut == cut
+
+
+def test_a_part_of_the_recipe_beside_the_cut_auto_is_refused_also_where_it_is_the_usual_one(warmstart: Call) -> None:
+    result = warmstart("train", "photos", "--cut", "auto", "--augment", "none", "--epochs", 15)
+    assert (result.code, "--augment, --epochs was given: name a cut instead" in result.said) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "idle"),
+    [
+        (["train", "--seed", 0], "--seed would"),
+        (["train", "--budget", "10m", "--download", "--cut", "stage5"], "--cut, --budget would"),
+        (["train", "--no-heat-maps", "--json"], "--no-heat-maps would"),
+        (["compare", "--budget", "10m"], "--budget would"),
+        (["compare", "--plans", "frozen", "--download", "--runs", "runs"], "--plans, --runs would"),
+        (["demo", "--seed", 1, "--views", "none", "--budget", "60s"], "--seed, --views, --budget would"),
+        (["demo", "--compare", "--plans", "frozen", "--json"], "--plans would"),
+    ],
+)
+def test_options_that_would_change_nothing_beside_resume_are_refused_by_name(
+    arguments: list[object], idle: str, warmstart: Call
+) -> None:
+    result = warmstart(*arguments, "--resume", "runs/one")
+    assert (result.code, result.out) == (2, "")
+    assert idle in result.said
+
+
+@pytest.mark.parametrize("verb", ["train", "compare"])
+def test_what_does_something_beside_resume_may_stand_there(verb: str, warmstart: Call) -> None:
+    result = warmstart(verb, "--resume", "runs/one", "--download", "--json")
+    assert (result.code, "runs/one" in result.said) == (1, True)
+
+
+def test_a_run_that_took_longer_than_its_budget_says_so_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    def said(budget_s: float | None, *measured: float | None, advised: bool = True) -> str:
+        advice = {"tried": [{"measured_s": seconds} for seconds in measured]} if advised else {}
+        with Terminal(Console(stderr=True)) as terminal:
+            say_overrun(SimpleNamespace(seconds={"total": 14.2}, advice=advice), budget_s, terminal)  # type: ignore[arg-type]
+        return " ".join(capsys.readouterr().err.split())
+
+    assert said(1, None, None) == "the budget of 1 s could not be met: the first model alone took 14 s"
+    assert said(1) == "the budget of 1 s could not be met: the first model alone took 14 s"
+    assert said(10, 3.0, None) == "the budget of 10 s could not be met: the run took 14 s"
+    assert said(10, advised=False) == "the budget of 10 s could not be met: the run took 14 s"
+    assert (said(None, None), said(15, None), said(14, None)) == ("", "", "")

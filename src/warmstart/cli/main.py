@@ -25,8 +25,10 @@ from warmstart.cli.options import (
     Views,
     give,
     names,
+    only_beside_resume,
     seconds,
     size_bytes,
+    typed,
 )
 from warmstart.cli.terminal import Terminal, printable, stderr
 from warmstart.errors import InputError, UsageError
@@ -200,6 +202,7 @@ def cache(
 
 @app.command()
 def demo(
+    context: typer.Context,
     seed: Annotated[int, typer.Option(help="Which pictures are held out.")] = 0,
     views: Views = "none",
     compare: Annotated[
@@ -224,30 +227,45 @@ def demo(
     from warmstart.workflows.demo import LICENCE, compare_demo
     from warmstart.workflows.demo import demo as demo_workflow
 
+    given = typed(context)
+    if resume is not None:
+        only_beside_resume(context, ("compare", "as_json"))
+    elif compare and "views" in given:
+        raise UsageError(
+            "--views cannot be chosen with --compare: the plans are read as they do best on val, trained ones over mirror images and the "
+            "frozen one plain. Leave it out"
+        )
+    elif not compare and "plans" in given:
+        raise UsageError("--plans belongs to --compare")
+    elif not compare and {"budget", "views"} <= given.keys():
+        raise UsageError(
+            "--views is for the head that the demo fits without --budget: with it, what is advised is trained and pictures are read plain. "
+            "Leave one of the two out"
+        )
     if compare:
         with Terminal() as terminal:
             comparison = compare_demo(
                 names=names(plans),
                 seed=seed,
-                budget_s=seconds(budget or "10m"),
+                budget_s=seconds("10m" if budget is None else budget),
                 runs=runs,
                 resume_from=resume,
                 watcher=terminal,
             )
         give(comparison.to_dict(), as_json, lambda: training_tables.compare(comparison, licence=f"elpv-dataset, {LICENCE}"))
         return
-    if plans:
-        raise UsageError("--plans belongs to --compare")
+    budget_s = None if budget is None else seconds(budget)
     with Terminal() as terminal:
         result = demo_workflow(
             seed=seed,
             views=views,
             runs=runs,
-            budget_s=seconds(budget) if budget else None,
+            budget_s=budget_s,
             resume_from=resume,
             watcher=terminal,
             seconds_before=process_seconds(),
         )
+        training_tables.say_overrun(result.run.record, budget_s, terminal)
     give(result.to_dict(), as_json, lambda: tables.demo(result))
 
 

@@ -4,7 +4,7 @@ import json
 import math
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -114,6 +114,28 @@ def give(document: Any, as_json: bool, draw: Callable[[], None]) -> None:
         sys.stdout.write(to_json(document))
     else:
         draw()
+
+
+def typed(context: typer.Context) -> dict[str, str]:
+    """Parameters that stand on the command line, also with their usual value: name → the option as it is spelt, or the argument."""
+    found = {}
+    for parameter in context.command.params:
+        source = context.get_parameter_source(parameter.name or "")
+        if parameter.name and source is not None and source.name == "COMMANDLINE":
+            negated = parameter.secondary_opts and context.params[parameter.name] is False
+            found[parameter.name] = (parameter.secondary_opts if negated else parameter.opts)[0]
+    return found
+
+
+def only_beside_resume(context: typer.Context, allowed: Iterable[str]) -> None:
+    """What was interrupted goes on as it was begun. Raises UsageError naming the options beside --resume that would change nothing."""
+    given = typed(context)
+    idle = [option for name, option in given.items() if name not in {"resume", *allowed}]
+    if idle:
+        raise UsageError(
+            f"--resume goes on with what was begun, as it was begun: {', '.join(idle)} would change nothing. Leave "
+            f"{'it' if len(idle) == 1 else 'them'} out, or start anew without --resume"
+        )
 
 
 def shares(text: str) -> tuple[float, float, float]:

@@ -1,6 +1,6 @@
 """The verbs that train: train, compare, lr-find."""
 
-from dataclasses import replace
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,10 +14,18 @@ from warmstart.machine import process_seconds
 from warmstart.records import ADVISED, Plan
 from warmstart.workflows.run_folder import read_plan
 
+# What may stand beside --plan: where, how strictly and how long, but nothing of the recipe. And what --cut auto leaves to the advice.
+BESIDE_PLAN = {
+    "data", "plan", "budget", "exclude", "runs", "strict", "download", "cache_gb", "fixes", "group_duplicates", "heat_maps", "findings",
+    "as_json",
+}  # fmt: skip
+ADVICE_DECIDES = ("taps", "head", "views", "unfreeze", "augment", "epochs", "learning_rate", "training")
+
 Cut = Annotated[str, typer.Option(help="Where the frozen part ends: 'pooled', a stage, or 'pixels': nothing is frozen.")]
 
 
 def train(
+    context: typer.Context,
     data: o.DataOrNot = None,
     plan: Annotated[
         Path | None, typer.Option(metavar="FILE", help="A plan.json of a run or of advise: the recipe, instead of options.")
@@ -85,38 +93,42 @@ def train(
     --epochs 0, that head reads the frozen stage.
     """
     from warmstart.workflows.settings import TrainSettings
-    from warmstart.workflows.train import RECIPE
     from warmstart.workflows.train import resume as resume_workflow
     from warmstart.workflows.train import train as train_workflow
 
     _one_of(data, resume, "RUN")
     if resume is not None:
+        o.only_beside_resume(context, ("download", "as_json"))
         with Terminal() as terminal:
             run = resume_workflow(resume, watcher=terminal, download=download, seconds_before=process_seconds())
         o.give(run.record.to_dict(), as_json, lambda: tables.train(run.record))
         return
-    typed = Plan(
-        backbone=backbone,
-        weights=weights,
-        cut=cut or "pooled",
-        taps=taps,
-        head=head,
-        image_size_px=image_size,
-        resize=resize.value,
-        views=views,
-        engine=engine,
-        precision=precision,
-        class_weight=class_weight,
-        positive=positive,
-        threshold=threshold,
-        fractions=o.shares(split),
-        seed=seed,
-        unfreeze=o.names(unfreeze),
-        augment=augment,
-        augment_views=augment_views,
-        batch_size=batch_size,
-        training=o.training_given(epochs, learning_rate, training),
-    )
+    given = o.typed(context)
+    if plan is not None:
+        recipe = _from_file(plan, given)
+    else:
+        recipe = Plan(
+            backbone=backbone,
+            weights=weights,
+            cut=_cut(cut, given),
+            taps=taps,
+            head=head,
+            image_size_px=image_size,
+            resize=resize.value,
+            views=views,
+            engine=engine,
+            precision=precision,
+            class_weight=class_weight,
+            positive=positive,
+            threshold=threshold,
+            fractions=o.shares(split),
+            seed=seed,
+            unfreeze=o.names(unfreeze),
+            augment=augment,
+            augment_views=augment_views,
+            batch_size=batch_size,
+            training=o.training_given(epochs, learning_rate, training),
+        )
     settings = TrainSettings(
         exclude=tuple(exclude or ()),
         runs=runs,
@@ -127,17 +139,16 @@ def train(
         group_duplicates=group_duplicates,
         heat_maps=heat_maps,
         findings=findings,
-        budget_s=o.seconds(budget) if budget else None,
+        budget_s=None if budget is None else o.seconds(budget),
     )
-    if cut is None:
-        left_open = plan is None and all(getattr(typed, name) == getattr(Plan(), name) for name in RECIPE)
-        typed = replace(typed, cut=ADVISED if left_open else "pooled")
     with Terminal() as terminal:
-        run = train_workflow(data, _planned(plan, typed), settings, watcher=terminal, seconds_before=process_seconds())
+        run = train_workflow(data, recipe, settings, watcher=terminal, seconds_before=process_seconds())
+        training_tables.say_overrun(run.record, settings.budget_s, terminal)
     o.give(run.record.to_dict(), as_json, lambda: tables.train(run.record))
 
 
 def compare(
+    context: typer.Context,
     data: o.DataOrNot = None,
     plans: Annotated[
         str | None,
@@ -183,6 +194,8 @@ def compare(
     from warmstart.workflows.settings import TrainSettings
 
     _one_of(data, resume, "FOLDER")
+    if resume is not None:
+        o.only_beside_resume(context, ("download", "as_json"))
     with Terminal() as terminal:
         if resume is not None:
             result = resume_workflow(resume, watcher=terminal, download=download)
@@ -270,17 +283,24 @@ def lr_find(
     o.give(result.to_dict(), as_json, lambda: training_tables.learning_rate(result))
 
 
-def _planned(file: Path | None, typed: Plan) -> Plan:
-    """The plan of the file, or the typed one. Raises UsageError for both."""
-    if file is None:
-        return typed
-    usual = Plan().to_dict()
-    beside = [name for name, value in typed.to_dict().items() if value != usual[name]]
+def _from_file(file: Path, given: Mapping[str, str]) -> Plan:
+    """The plan of the file. Raises UsageError where a part of the recipe was typed beside it, even with the same value."""
+    beside = [option for name, option in given.items() if name not in BESIDE_PLAN]
     if beside:
         raise UsageError(
             f"--plan {file} is the whole recipe, and {', '.join(beside)} was given beside it: edit the file instead"
         )
     return read_plan(file)
+
+
+def _cut(cut: str | None, given: Mapping[str, str]) -> str:
+    """As typed; else 'auto', or 'pooled' where another part of the recipe was typed. Raises UsageError for such a part beside 'auto'."""
+    parts = [given[name] for name in ADVICE_DECIDES if name in given]
+    if cut == ADVISED and parts:
+        raise UsageError(
+            f"--cut auto leaves the recipe to what is measured, and {', '.join(parts)} was given: name a cut instead, such as --cut pooled"
+        )
+    return ("pooled" if parts else ADVISED) if cut is None else cut
 
 
 def _one_of(data: Any, resume: Path | None, what: str) -> None:
