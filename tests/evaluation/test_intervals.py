@@ -2,47 +2,36 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from warmstart.evaluation.intervals import bootstrap_ci, paired_bootstrap
+from warmstart.evaluation.intervals import paired_bootstrap, wilson
 
 
-def test_interval_holds_the_true_accuracy_about_as_often_as_it_says():
-    rng = np.random.default_rng(0)
-    hits = 0
-    for trial in range(300):
-        low, high = bootstrap_ci(rng.random(200) < 0.8, seed=trial)
-        hits += low <= 0.8 <= high
-    assert 0.90 <= hits / 300 <= 0.98
+def test_interval_holds_the_true_accuracy_about_as_often_as_it_says() -> None:
+    for share in (0.8, 0.97):
+        right = np.random.default_rng(0).binomial(60, share, 2000)
+        held = [low <= share <= high for low, high in (wilson(int(count), 60) for count in right)]
+        assert 0.92 <= np.mean(held) <= 0.98
 
 
-def test_interval_is_the_quantiles_of_the_binomial_that_resampling_draws_from():
-    correct = np.arange(400) % 10 != 0
-    expected = stats.binom(400, 0.9).ppf([0.025, 0.975]) / 400
-    assert bootstrap_ci(correct, resamples=50_000) == pytest.approx(expected, abs=1 / 400)
+def test_it_is_the_interval_that_statisticians_publish() -> None:
+    expected = stats.binomtest(339, 372).proportion_ci(0.9, method="wilson")
+    assert wilson(339, 372, 0.9) == pytest.approx((expected.low, expected.high))
 
 
-def test_drawing_a_count_equals_resampling_pictures():
-    correct = np.arange(60) % 4 != 0
-    rng = np.random.default_rng(5)
-    resampled = correct[rng.integers(0, 60, (20_000, 60))].mean(axis=1)
-    assert bootstrap_ci(correct, resamples=20_000) == pytest.approx(np.quantile(resampled, [0.025, 0.975]), abs=1 / 60)
-
-
-def test_interval_narrows_with_pictures_and_level():
-    def width(n, level=0.95):
-        low, high = bootstrap_ci(np.arange(n) % 5 != 0, level=level)
+def test_interval_narrows_with_pictures_and_level() -> None:
+    def width(n: int, level: float = 0.95) -> float:
+        low, high = wilson(n * 4 // 5, n, level)
         return high - low
 
     assert width(4000) < width(400) < width(40)
     assert width(400, 0.5) < width(400)
 
 
-def test_interval_depends_on_nothing_but_its_arguments():
-    correct = np.arange(97) % 3 == 0
-    assert bootstrap_ci(correct, seed=3) == bootstrap_ci(correct, seed=3)
-
-
-def test_interval_has_no_width_when_every_picture_is_right():
-    assert bootstrap_ci(np.ones(10, bool)) == (1, 1)
+def test_a_few_right_ones_do_not_promise_that_all_are() -> None:
+    low, high = wilson(1, 1)
+    assert low < 0.25
+    assert high == 1
+    assert wilson(0, 10)[0] == 0
+    assert wilson(10, 10)[0] == pytest.approx(0.722, abs=1e-3)
 
 
 def test_paired_interval_of_equal_models_is_zero_and_of_opposites_mirrors():
@@ -65,7 +54,7 @@ def test_paired_interval_is_narrower_where_the_models_err_on_the_same_pictures()
 def test_no_pictures_have_no_interval():
     none = np.zeros(0, bool)
     with pytest.raises(ValueError, match="no pictures to score"):
-        bootstrap_ci(none)
+        wilson(0, 0)
     with pytest.raises(ValueError, match="no pictures to compare"):
         paired_bootstrap(none, none)
     with pytest.raises(ValueError, match="same pictures on both sides, got 2 and 3"):

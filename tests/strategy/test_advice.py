@@ -29,6 +29,7 @@ from warmstart.strategy.advice import (
 STAGES = ("stem", *(f"stage{i}" for i in range(1, 9)))
 CLOTHES = Measured(
     train_images=400,
+    val_images=80,
     classes=10,
     smallest_class=40,
     imbalance=1.0,
@@ -142,6 +143,18 @@ def test_training_pictures_are_turned_as_far_as_they_keep_their_class(kept: tupl
     assert {plan.augment for plan in advice.plans[:-1]} == {augment}
     assert advice.plans[-1].augment == "none"  # nothing is trained, so nothing is augmented
     view_names(augment, 4)  # a name that training knows
+
+
+def test_a_val_that_cannot_tell_gets_the_probe_and_a_word_of_why() -> None:
+    advice = advise(replace(CLOTHES, val_images=14), Plan())
+    assert [plan.cut for plan in advice.plans] == ["pooled"]
+    assert any("val has 14 pictures" in reason.text for reason in advice.reasons)
+
+
+def test_no_more_is_to_be_gained_than_is_wrong() -> None:
+    right = replace(CELLS, tap_set_accuracy={"pooled": 0.99, "middle": 0.995})
+    assert advise(right, Plan()).gains == (pytest.approx(0.5), 0.0)
+    assert advise(replace(CELLS, tap_set_accuracy={"pooled": 1.0}, tap_set_information={"pooled": 1.0}), Plan()).gains[0] == 0
 
 
 def test_a_probe_that_knows_nothing_says_nothing_about_turned_pictures() -> None:

@@ -203,6 +203,43 @@ def test_competing_backbones_are_ranked_and_absent_ones_listed(
     json.loads(to_json(result.to_dict()))
 
 
+def test_backbones_do_not_compete_on_pictures_that_cannot_be_decoded(
+    advised: tuple[Advised, Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = draw_folder(tmp_path / "own")
+    (data / "circle" / "broken.jpg").write_bytes(b"\xff\xd8 no picture")
+    (data / "square" / "broken.jpg").write_bytes(b"\xff\xd8 nor this")
+    set_back(data)
+    with cache_of(advised, tmp_path / "cache", monkeypatch):
+        result = advise(str(data), SMALL, TrainSettings(group_duplicates=False), backbones=("lite0", "lite0@random"))
+    contest = result.competition
+    assert contest is not None
+    assert contest.pictures == result.evidence.train_images == result.data["splits"]["train"]
+
+
+def test_random_weights_are_never_recommended_and_do_not_compete_alone(
+    advised: tuple[Advised, Path, Path], shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with cache_of(advised, tmp_path / "cache", monkeypatch):
+        with pytest.raises(UsageError, match="name a pretrained backbone beside"):
+            advise(str(shapes), SMALL, backbones=("lite0@random",))
+        with pytest.raises(BackboneError, match="resnet18"):
+            advise(str(shapes), SMALL, backbones=("resnet18", "lite0@random"))
+        found = advise(str(shapes), SMALL, backbones=("lite0", "lite0@random")).competition
+    assert found is not None
+    turned = replace(found, places=tuple(sorted(found.places, key=lambda c: "@" not in c.name)))
+    assert turned.recommended == "efficientnet_lite0"
+
+
+def test_a_forecast_counts_what_the_process_took_before_only_where_it_is_said(
+    advised: tuple[Advised, Path, Path], shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with cache_of(advised, tmp_path / "cache", monkeypatch):
+        here = advise(str(shapes), SMALL)
+        fresh = advise(str(shapes), SMALL, seconds_before=1000.0)
+    assert here.forecasts[-1].seconds["total"] < 1000 < fresh.forecasts[-1].seconds["total"]
+
+
 def test_a_class_with_one_train_picture_is_spoken_of(
     advised: tuple[Advised, Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

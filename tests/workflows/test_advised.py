@@ -12,6 +12,7 @@ from drawn_shapes import draw_folder
 from warmstart.errors import UsageError
 from warmstart.model.predictor import load
 from warmstart.records import Plan
+from warmstart.workflows import advised as advised_module
 from warmstart.workflows import candidates
 from warmstart.workflows.outcome import Run
 from warmstart.workflows.run_folder import read_plan
@@ -35,6 +36,8 @@ def _any_val_will_do_and_epochs_are_few() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(candidates, "FEWEST_VAL", 1)
+        patch.setattr(candidates, "RIGHT_ON_ALL", 2.0)  # never
+        patch.setattr(advice, "FEWEST_VAL", 1)
         patch.setattr(candidates, "better_on_val", lambda *_: True)
         patch.setattr(advice, "FEWEST_TO_TRAIN", 1)
         options = (advice.Option(0.75, 1.0), advice.PROBE)  # small data has none but the probe
@@ -125,6 +128,32 @@ def test_a_model_is_there_before_any_training_and_ctrl_c_keeps_it(data: Path, ru
     assert record["scores"]["test"]["n"] > 0
     assert load(folder).predict(str(next((data / "circle").iterdir()))).class_name in ("circle", "square", "stripes")
     assert any("the best so far" in sentence for sentence in watcher.sentences)
+
+
+def test_ctrl_c_while_evidence_is_measured_tests_and_keeps_the_probe(
+    data: Path, runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object, **_more: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(advised_module, "advised", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train(str(data), OPEN, TrainSettings(runs=runs, budget_s=600))
+    (folder,) = runs.iterdir()
+    record = json.loads((folder / "run.json").read_text("utf-8"))
+    assert record["plan"]["cut"] == "pooled"
+    assert record["scores"]["test"]["n"] > 0
+    assert (folder / "report.html").is_file()
+
+
+def test_where_the_probe_is_right_on_all_of_val_nothing_is_trained(
+    data: Path, runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(candidates, "RIGHT_ON_ALL", 1.0)
+    run = train(str(data), OPEN, TrainSettings(runs=runs, budget_s=600, report=False))
+    (tried,) = run.record.advice["tried"]
+    assert "right on all" in tried["outcome"]
+    assert run.record.plan.cut == "pooled"
 
 
 def test_a_run_that_died_while_it_trained_is_resumed_to_the_same_model(

@@ -25,12 +25,13 @@ def data_set(val: int) -> Dataset:
         pictures=tuple(Picture(path=str(i), digest=rng.bytes(16)) for i in range(val + 10)),
         labels=np.arange(val + 10) % 2,
         splits=("train",) * 10 + ("val",) * val,
+        units=np.arange(val + 10),
         problems=(),
     )
 
 
 def test_halves_share_val_between_them_class_by_class() -> None:
-    choosing, calibrating = halves_of_val(data_set(401), TUNED)
+    choosing, calibrating = halves_of_val(data_set(401), trains_network=True)
     assert set(choosing) | set(calibrating) == set(range(10, 411))
     assert not set(choosing) & set(calibrating)
     assert len(choosing) - len(calibrating) in (0, 1, 2)
@@ -38,17 +39,17 @@ def test_halves_share_val_between_them_class_by_class() -> None:
 
 
 def test_a_frozen_network_and_a_small_val_are_not_halved() -> None:
-    for dataset, plan in ((data_set(401), Plan()), (data_set(199), TUNED)):
-        choosing, calibrating = halves_of_val(dataset, plan)
+    for dataset, trained in ((data_set(401), False), (data_set(199), True)):
+        choosing, calibrating = halves_of_val(dataset, trains_network=trained)
         assert len(choosing) == len(dataset.positions("val"))
         assert not len(calibrating)
 
 
 def test_more_pictures_leave_those_that_were_there_where_they_were() -> None:
     dataset = data_set(400)
-    _, before = halves_of_val(dataset, TUNED)
+    _, before = halves_of_val(dataset, trains_network=True)
     fewer = replace(dataset, splits=(*dataset.splits[:-2], "train", "train"))
-    _, after = halves_of_val(fewer, TUNED)
+    _, after = halves_of_val(fewer, trains_network=True)
     assert len(set(before) ^ set(after)) <= 4
 
 

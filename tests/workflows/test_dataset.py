@@ -79,6 +79,35 @@ def test_identical_pictures_of_one_class_stay_in_one_split(folder: Path, store: 
     assert len({dataset.splits[i] for i in copies}) == 1
 
 
+def test_copies_and_groups_are_units_also_when_pictures_leave(tmp_path: Path, store: Store) -> None:
+    folder = draw_folder(tmp_path / "data", 6)
+    (folder / "circle" / "again.png").write_bytes((folder / "circle" / "0.png").read_bytes())
+    names = sorted(path.relative_to(folder) for path in folder.rglob("*.*"))
+    rows = [f"{name},{name.parent},{'pair' if name.stem in ('4', '5') else ''}" for name in names]
+    manifest = folder / "manifest.csv"
+    manifest.write_text("\n".join(["path,label,group", *rows]), "utf-8")
+    dataset = prepare(read_listing(str(manifest)), store, Plan(), Nobody())
+    for left in (dataset, without(dataset, broken(dataset, "square", 1))[0]):
+        check(left)
+        assert len(left.units) == len(left.pictures)
+        together: dict[int, set[str]] = {}
+        for unit, picture in zip(left.units, left.pictures, strict=True):
+            together.setdefault(int(unit), set()).add("/".join(Path(picture.path).parts[-2:]))
+        several = sorted(sorted(unit) for unit in together.values() if len(unit) > 1)
+        assert several[0] == ["circle/0.png", "circle/again.png"]
+        assert len(several) == 2  # that, and all of the group, whatever their class
+
+
+def test_a_class_that_stands_in_test_alone_is_said_to(tmp_path: Path, store: Store) -> None:
+    draw_folder(tmp_path / "data" / "train", 6, classes=CLASSES[:2])
+    draw_folder(tmp_path / "data" / "test", 3, first_seed=50)
+    dataset = prepare(read_listing(str(tmp_path / "data")), store, Plan(), Nobody())
+    left, _ = without(dataset, {})
+    (problem,) = [p for p in left.problems if p.kind == "class-without-train"]
+    assert "stripes: no picture in train, only in val or test" in problem.message
+    assert not [p for p in left.problems if p.kind == "empty-class"]
+
+
 def test_a_class_whose_pictures_are_all_broken_leaves_by_name_and_labels_close_up(folder: Path, store: Store) -> None:
     dataset = prepared(folder, store)
     left, kept = without(dataset, broken(dataset, "circle"))

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from warmstart import machine
 from warmstart.cli import advice_tables
 from warmstart.cli import options as o
 from warmstart.cli.tables import console
@@ -53,6 +54,13 @@ def advise(
     )
     with Terminal() as terminal:
         result = advise_workflow(
-            data, plan, settings, backbones=o.names(backbones), plan_out=plan_out, plot=plot, watcher=terminal
+            data,
+            plan,
+            settings,
+            backbones=o.names(backbones),
+            plan_out=plan_out,
+            plot=plot,
+            watcher=terminal,
+            seconds_before=machine.process_seconds(),
         )
     o.give(result.to_dict(), as_json, lambda: advice_tables.advice(result, console()))

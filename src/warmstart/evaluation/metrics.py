@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from warmstart.evaluation.calibration import expected_calibration_error, reliability_bins
-from warmstart.evaluation.intervals import bootstrap_ci
+from warmstart.evaluation.intervals import wilson
 from warmstart.records import Scores
 
 # float32's resolution at 1, whatever the dtype at hand: one confident mistake costs at most 16 nats, and the score of a split
@@ -32,12 +32,11 @@ def score(
     majority_label: int,
     used_for_choosing: bool,
     predicted: NDArray[np.integer] | None = None,
-    seed: int = 0,
 ) -> Scores:
     """Scores of probabilities (N, K) against labels (N,).
 
     ``predicted`` (N,) when it is not the most probable class, as with a threshold of its own for two classes.
-    ``majority_label`` is the most frequent class of train. ``seed`` is that of the bootstrap interval.
+    ``majority_label`` is the most frequent class of train.
     Raises ValueError for no pictures, mismatched shapes, labels outside 0 … K-1, or probabilities that are not.
     """
     n, k = probabilities.shape
@@ -50,7 +49,7 @@ def score(
     return Scores(
         n=n,
         accuracy=float(correct.mean()),
-        accuracy_ci95=bootstrap_ci(correct, seed=seed),
+        accuracy_ci95=wilson(int(correct.sum()), n),
         macro_f1=macro_f1,
         log_loss=log_loss(probabilities, labels),
         ece=expected_calibration_error(reliability_bins(probabilities, labels, predicted)),

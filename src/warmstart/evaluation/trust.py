@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from warmstart.errors import UsageError
 from warmstart.evaluation import conformal
-from warmstart.evaluation.intervals import bootstrap_ci
+from warmstart.evaluation.intervals import wilson
 from warmstart.evaluation.novelty import Novelty
 
 
@@ -58,7 +58,7 @@ class Trust:
         return Coverage(
             asked=asked,
             measured=float(inside.mean()) if len(inside) else None,
-            ci95=bootstrap_ci(inside) if len(inside) else None,
+            ci95=wilson(int(inside.sum()), len(inside)) if len(inside) else None,
             pictures=len(inside),
             calibrated_on=len(self.calibration),
         )

@@ -3,7 +3,7 @@
     for each set of taps: fit_path over the grid → held-out logits → temperature → log-loss → the candidate with the lowest
 
 Held out is val where every class has `ENOUGH_VAL` pictures in it. Otherwise val is too small to choose by, and each picture of
-train is held out once, in stratified folds; val then stays untouched and its scores flatter nobody.
+train is held out once, in stratified folds that divide no copies and no group; val then stays untouched and its scores flatter nobody.
 
 Why log-loss, when accuracy is what people ask for: accuracy counts pictures, its standard error on a few hundred is larger than
 what candidates differ by, and the highest of many such counts is the luckiest. Log-loss uses how sure each picture was. It is
@@ -26,6 +26,7 @@ from warmstart.errors import UnknownNameError
 from warmstart.evaluation.calibration import fit_temperature, softmax
 from warmstart.evaluation.metrics import log_losses
 from warmstart.heads.catalog import HeadSpec, head_spec, make_head
+from warmstart.heads.folds import dealt, units_by_class
 from warmstart.heads.protocol import Array, Head, Labels, Settings
 from warmstart.heads.standardising import blocks
 
@@ -91,16 +92,18 @@ def choose_head(
     n_classes: int,
     train: Indices,
     val: Indices,
+    units: Indices | None = None,
     class_weight: str = "none",
     seed: int = 0,
 ) -> Choice:
     """The best set of taps and setting of a head for ``labels`` (N,); ``train`` and ``val`` index the N examples.
 
-    Of the N rows only those in train and val are read; where features come as functions, those of one set at a time.
+    ``units`` (N,): examples with the same number are held out together (see `heads.folds`). Of the N rows only those in train and val
+    are read; where features come as functions, those of one set at a time.
     Raises UnknownNameError for an unknown head or class weight.
     """
     spec = head_spec(head_name)
-    trial = _trial(labels, n_classes, train, val, class_weight, seed)
+    trial = _trial(labels, n_classes, train, val, units, class_weight, seed)
     attempts = [attempt for tap_set, source in features.items() for attempt in _attempts(spec, tap_set, source, trial)]
     best = min(attempts, key=lambda attempt: attempt.candidate.log_loss)  # of equals the first, which is more regularised
     fitted_on = trial.fitted_on
@@ -151,19 +154,14 @@ def class_weights(y: Labels, n_classes: int, class_weight: str) -> Array:
     return (len(y) / (np.count_nonzero(count) * np.maximum(count, 1))).astype(np.float32)
 
 
-def stratified_folds(y: Labels, seed: int) -> Indices:
-    """(N,): the fold that holds each example out. Classes and folds are as even as whole pictures allow.
+def stratified_folds(y: Labels, seed: int, units: Indices | None = None) -> Indices:
+    """(N,): the fold that holds each example out; see `heads.folds.dealt`.
 
-    `FOLDS`, or `FEW_FOLDS` for many examples, or as many as the smallest class has examples, but at least 2.
+    `FOLDS`, or `FEW_FOLDS` for many examples, or as many as the smallest class has units, but at least 2.
     """
-    counts = np.bincount(y)
+    counts = units_by_class(y, units)
     wanted = FOLDS if len(y) < MANY_EXAMPLES else FEW_FOLDS
-    folds = max(2, min(wanted, int(counts[counts > 0].min())))
-    order = np.random.default_rng(seed).permutation(len(y))
-    order = order[np.argsort(y[order], kind="stable")]  # by class, shuffled within
-    fold_of = np.empty(len(y), np.int64)
-    fold_of[order] = np.arange(len(y)) % folds  # counting on from class to class keeps fold sizes even
-    return fold_of
+    return dealt(y, max(2, min(wanted, int(counts[counts > 0].min()))), seed, units)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -176,6 +174,7 @@ class _Trial:
     fold_of: Indices | None  # of train; None: val is held out
     held_out: Indices
     held_out_y: Labels
+    held_out_units: Indices | None
     held_out_weights: Array
     n_classes: int
 
@@ -193,7 +192,9 @@ class _Attempt:
     temperature: float
 
 
-def _trial(labels: Labels, n_classes: int, train: Indices, val: Indices, class_weight: str, seed: int) -> _Trial:
+def _trial(
+    labels: Labels, n_classes: int, train: Indices, val: Indices, units: Indices | None, class_weight: str, seed: int
+) -> _Trial:
     y = labels[train]
     weights = class_weights(y, n_classes, class_weight)
     by_val = np.bincount(labels[val], minlength=n_classes).min() >= ENOUGH_VAL
@@ -202,9 +203,10 @@ def _trial(labels: Labels, n_classes: int, train: Indices, val: Indices, class_w
         y=y,
         weights=weights[y],
         train=train,
-        fold_of=None if by_val else stratified_folds(y, seed),
+        fold_of=None if by_val else stratified_folds(y, seed, None if units is None else units[train]),
         held_out=held_out,
         held_out_y=labels[held_out],
+        held_out_units=None if units is None else units[held_out],
         held_out_weights=weights[labels[held_out]],
         n_classes=n_classes,
     )
@@ -238,7 +240,7 @@ def _chosen_by_others(attempts: Sequence[_Attempt], trial: _Trial, seed: int) ->
     given the logits of the candidate that the other folds prefer (cross-validating the choice: S. Varma, R. Simon, BMC Bioinformatics
     7:91, 2006). Nothing is fitted for it. Mostly all folds agree, and then these are the logits of the candidate that was chosen.
     """
-    fold_of = stratified_folds(trial.held_out_y, seed) if trial.fold_of is None else trial.fold_of
+    fold_of = stratified_folds(trial.held_out_y, seed, trial.held_out_units) if trial.fold_of is None else trial.fold_of
     losses = np.stack([attempt.losses for attempt in attempts])  # (candidates, held out)
     logits = np.empty_like(attempts[0].logits)
     for fold in range(int(fold_of.max()) + 1):

@@ -41,8 +41,11 @@ def compete(
     *,
     n_classes: int,
     seed: int,
+    units: NDArray[np.int64] | None = None,
 ) -> tuple[Place, ...]:
-    """Best first. ``features(name, positions)`` are (len(positions), D of that backbone); ``order`` (N,) says which pictures come first."""
+    """Best first. ``features(name, positions)`` are (len(positions), D of that backbone); ``order`` (N,) says which pictures come first;
+    ``units`` (N,) as in `heads.folds`.
+    """
     n, left, number = min(FIRST_PICTURES, len(order)), list(names), 0
     last: dict[str, tuple[int, int, HeldOut]] = {}
     while True:
@@ -52,7 +55,13 @@ def compete(
             last[name] = (
                 number,
                 n,
-                cross_validated(features(name, chosen), labels[chosen], n_classes=n_classes, seed=seed),
+                cross_validated(
+                    features(name, chosen),
+                    labels[chosen],
+                    n_classes=n_classes,
+                    seed=seed,
+                    units=None if units is None else units[chosen],
+                ),
             )
         left.sort(key=lambda name: float(last[name][2].losses.mean()))
         whole = n >= min(MOST_PICTURES, len(order))

@@ -48,15 +48,25 @@ class DepthProfile:
         return asdict(self)
 
 
-def depth_profile(read: Callable[[str], Array], taps: Sequence[str], y: Labels, *, n_classes: int, seed: int) -> DepthProfile:
-    """``read(tap)`` gives the features (N, D) of a stage; ``taps`` are stages in the order of the network, then 'pooled'."""
+def depth_profile(
+    read: Callable[[str], Array],
+    taps: Sequence[str],
+    y: Labels,
+    *,
+    n_classes: int,
+    seed: int,
+    units: NDArray[np.int64] | None = None,
+) -> DepthProfile:
+    """``read(tap)`` gives the features (N, D) of a stage; ``taps`` are stages in the order of the network, then 'pooled'; ``units`` (N,)
+    as in `heads.folds`.
+    """
     entropy = class_entropy(y)
     stages: list[StageProbe] = []
     losses: list[NDArray[np.float64]] = []
     for tap in taps:
         X = read(tap)
-        held_out = cross_validated(X, y, n_classes=n_classes, seed=seed)
-        stages.append(_stage(tap, held_out, knn_accuracy(X, y), entropy))
+        held_out = cross_validated(X, y, n_classes=n_classes, seed=seed, units=units)
+        stages.append(_stage(tap, held_out, knn_accuracy(X, y, units=units), entropy))
         losses.append(held_out.losses)
     best = min(range(len(taps)), key=lambda i: losses[i].mean())
     return DepthProfile(

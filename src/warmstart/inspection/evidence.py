@@ -53,6 +53,7 @@ class Seen:
     class_names: tuple[str, ...]  # K
     rows: np.ndarray  # (N, D)
     layout: tuple[tuple[str, int], ...]
+    units: NDArray[np.int64]  # (N,), the same number for copies and groups, which are held out together
     counts: Labels  # (K,), train pictures by class: all that there are, and
     duplicates: int  # of all those, copies of another
 
@@ -93,10 +94,11 @@ class Evidence:
         """JSON-ready."""
         return asdict(self)
 
-    def measured(self, stages: tuple[str, ...]) -> Measured:
+    def measured(self, stages: tuple[str, ...], *, val_images: int) -> Measured:
         """What the table of advice looks at; ``stages``: the cuts between pixels and pooled."""
         return Measured(
             train_images=self.train_images,
+            val_images=val_images,
             classes=len(self.classes),
             smallest_class=self.classes[self.smallest_class],
             imbalance=self.imbalance,
@@ -123,14 +125,20 @@ def gather(seen: Seen, rows_of: RowsOf, *, seed: int, on_progress: Callable[[str
 
     on_progress("probing", 0, STEPS)
     names = tuple(tap for tap, _ in seen.layout)
-    depth = depth_profile(read, [tap for tap in names if tap != "max"], y, n_classes=k, seed=seed)
+    depth = depth_profile(read, [tap for tap in names if tap != "max"], y, n_classes=k, seed=seed, units=seen.units)
     on_progress("probing", 1, STEPS)
     sets = tap_sets(names)
-    probes = {name: cross_validated(read(*taps), y, n_classes=k, seed=seed) for name, taps in sets.items()}
+    probes = {name: cross_validated(read(*taps), y, n_classes=k, seed=seed, units=seen.units) for name, taps in sets.items()}
     best = min(probes, key=lambda name: probes[name].losses.mean())
     on_progress("probing", 2, STEPS)
     curve = learning_curve(
-        read(*sets[best]), y, n_classes=k, penalty=probes[best].penalty, seed=seed, there_are=int(counts.sum())
+        read(*sets[best]),
+        y,
+        n_classes=k,
+        penalty=probes[best].penalty,
+        seed=seed,
+        there_are=int(counts.sum()),
+        units=seen.units,
     )
     on_progress("probing", 3, STEPS)
     pooled = read("pooled")
@@ -153,7 +161,7 @@ def gather(seen: Seen, rows_of: RowsOf, *, seed: int, on_progress: Callable[[str
         depth=depth,
         tap_sets={name: _probe(probe, y) for name, probe in probes.items()},
         learning_curve=curve,
-        scores={"logme": logme(pooled, y), "h_score": h_score(pooled, y), "knn": knn_accuracy(pooled, y)},
+        scores={"logme": logme(pooled, y), "h_score": h_score(pooled, y), "knn": knn_accuracy(pooled, y, units=seen.units)},
         source_names=_source_names(seen, pooled, y, seed),
         shift=_shift(seen, seed) if seen.pretrained else None,
         pictures=signs,
@@ -228,6 +236,7 @@ def _source_names(seen: Seen, pooled: Array, y: Labels, seed: int) -> SourceName
         source_class_names=names,
         class_names=seen.class_names,
         seed=seed,
+        units=seen.units,
     )
 
 

@@ -46,13 +46,23 @@ class LearningCurve:
         return asdict(self)
 
 
-def learning_curve(X: Array, y: Labels, *, n_classes: int, penalty: float, seed: int, there_are: int) -> LearningCurve | None:
+def learning_curve(
+    X: Array,
+    y: Labels,
+    *,
+    n_classes: int,
+    penalty: float,
+    seed: int,
+    there_are: int,
+    units: NDArray[np.int64] | None = None,
+) -> LearningCurve | None:
     """The curve of a linear probe on X (N, D) with ``penalty`` chosen for all of it; None where there are too few pictures for two points.
 
-    ``there_are``: pictures in all, of which these N were drawn; what as many more would bring is counted from there.
+    ``units`` (N,) as in `heads.folds`. ``there_are``: pictures in all, of which these N were drawn; what as many more would bring is
+    counted from there.
     The penalty is a prior: per picture it is the heavier the fewer there are (as in `heads.selection.same_prior`).
     """
-    fold_of = folds_of(y, seed)
+    fold_of = folds_of(y, seed, units)
     fitted_per_class = len(y) * (1 - 1 / (fold_of.max() + 1)) / n_classes
     shares = [share for share in SHARES if share * fitted_per_class >= FEWEST]
     if len(shares) < 2:
@@ -73,8 +83,9 @@ def learning_curve(X: Array, y: Labels, *, n_classes: int, penalty: float, seed:
     if now + more <= REACH * sizes[-1]:
         gains = gain_of(fit_power_law(sizes, _resampled(wrong, seed)), now, now + more)
         gain = float(gain_of((np.array([floor]), np.array([scale]), np.array([exponent])), now, now + more)[0])
+        gain = min(gain, float(error[-1]))  # there is no more to be gained
         low, high = np.quantile(gains, [0.025, 0.975])
-        interval = (min(float(low), gain), max(float(high), gain))
+        interval = (min(float(low), gain), max(min(float(high), float(error[-1])), gain))
     return LearningCurve(
         images_per_class=tuple(sizes.tolist()),
         error=tuple(error.tolist()),

@@ -3,16 +3,16 @@
 N examples, D features, K classes, F folds.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
 
 from warmstart.evaluation.calibration import fit_temperature, softmax
+from warmstart.evaluation.intervals import wilson
 from warmstart.evaluation.metrics import SMALLEST_PROBABILITY
+from warmstart.heads.folds import dealt
 from warmstart.heads.linear import LinearHead
 from warmstart.heads.protocol import Array, Labels
 
@@ -34,12 +34,20 @@ class HeldOut:
     accuracy_ci95: tuple[float, float]
 
 
-def cross_validated(X: Array, y: Labels, *, n_classes: int, seed: int, penalties: Sequence[float] = PENALTIES) -> HeldOut:
-    """The probe with the penalty of the lowest held-out log-loss. X float32 (N, D), y (N,).
+def cross_validated(
+    X: Array,
+    y: Labels,
+    *,
+    n_classes: int,
+    seed: int,
+    units: NDArray[np.int64] | None = None,
+    penalties: Sequence[float] = PENALTIES,
+) -> HeldOut:
+    """The probe with the penalty of the lowest held-out log-loss. X float32 (N, D), y (N,); ``units`` as in `heads.folds`.
 
     The penalty is chosen on the same held-out pictures; among five that are half a decade apart this flatters by less than the interval.
     """
-    fold_of = folds_of(y, seed)
+    fold_of = folds_of(y, seed, units)
     inside = [fold_of == fold for fold in range(int(fold_of.max()) + 1)]
     weights = np.stack([np.where(held_out, 0, 1) for held_out in inside]).astype(np.float32)
     path = LinearHead.fit_path(X, y, n_classes=n_classes, weights=weights, grid=[{"penalty": p} for p in penalties])
@@ -67,17 +75,16 @@ def cross_validated(X: Array, y: Labels, *, n_classes: int, seed: int, penalties
     return best
 
 
-def folds_of(y: Labels, seed: int, folds: int = FOLDS) -> NDArray[np.int64]:
-    """(N,): the fold that holds each picture out. Two pictures of a small class are never held out together while folds last."""
-    order = np.random.default_rng(seed).permutation(len(y))
-    order = order[np.argsort(y[order], kind="stable")]  # by class, shuffled within
-    fold_of = np.empty(len(y), np.int64)
-    fold_of[order] = np.arange(len(y)) % min(folds, len(y))
-    return fold_of
+def folds_of(y: Labels, seed: int, units: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
+    """(N,): the fold that holds each picture out, 0 … `FOLDS` - 1 where there are pictures enough. Two pictures of a small class are never
+    held out together while folds last, unless they are of one unit.
+    """
+    fold_of = dealt(y, min(FOLDS, len(y)), seed, units)
+    return np.unique(fold_of, return_inverse=True)[1].astype(np.int64)  # few units may leave a fold without any
 
 
 def accuracy_interval(correct: NDArray[np.bool_], y: Labels, *, level: float = 0.95) -> tuple[float, float]:
-    """Of the accuracy on pictures like these, 0 … 1 (Wilson, J. American Statistical Association 1927: never of width 0).
+    """Of the accuracy on pictures like these, 0 … 1 (see `evaluation.intervals`).
 
     A class with a single picture cannot be learnt while that picture is held out, so nothing is known of it: the lower end
     counts such pictures as wrong, the upper one as right.
@@ -86,12 +93,3 @@ def accuracy_interval(correct: NDArray[np.bool_], y: Labels, *, level: float = 0
     share = float(known.mean())
     low, high = wilson(int(correct[known].sum()), int(known.sum()), level) if known.any() else (0.0, 1.0)
     return low * share, high * share + 1 - share
-
-
-def wilson(right: int, n: int, level: float = 0.95) -> tuple[float, float]:
-    """The score interval of a share ``right`` / ``n``."""
-    z = NormalDist().inv_cdf((1 + level) / 2)
-    p = right / n
-    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
-    half = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / (1 + z * z / n)
-    return max(0.0, centre - half), min(1.0, centre + half)

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from warmstart.evaluation.calibration import softmax
 from warmstart.heads.protocol import Array, Labels
@@ -41,13 +42,14 @@ def source_names(
     source_class_names: Sequence[str],
     class_names: Sequence[str],
     seed: int,
+    units: NDArray[np.int64] | None = None,
 ) -> SourceNames:
     """From pooled features (N, D) and the source's classifier, weight (Z, D) and bias (Z,)."""
     probabilities = softmax(pooled @ weight.T + bias)
     guesses = probabilities.argmax(axis=1).astype(np.int64)
     return SourceNames(
         by_class={name: _most_frequent(guesses[labels == k], source_class_names) for k, name in enumerate(class_names)},
-        named=_renamed_accuracy(guesses, labels, len(source_class_names), len(class_names), seed),
+        named=_renamed_accuracy(guesses, labels, len(source_class_names), len(class_names), seed, units),
         majority=float(np.bincount(labels).max() / len(labels)),
         leep=leep(probabilities, labels),
         nce=nce(guesses, labels),
@@ -60,9 +62,11 @@ def _most_frequent(guesses: Labels, names: Sequence[str]) -> tuple[tuple[str, fl
     return tuple((names[found[i]], float(counts[i] / len(guesses))) for i in order)
 
 
-def _renamed_accuracy(guesses: Labels, labels: Labels, n_source: int, n_classes: int, seed: int) -> float:
+def _renamed_accuracy(
+    guesses: Labels, labels: Labels, n_source: int, n_classes: int, seed: int, units: NDArray[np.int64] | None
+) -> float:
     """A source class that the other folds never met is renamed to their most frequent class."""
-    fold_of = folds_of(labels, seed)
+    fold_of = folds_of(labels, seed, units)
     right = 0
     for fold in range(int(fold_of.max()) + 1):
         rest = fold_of != fold

@@ -18,6 +18,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+from warmstart import machine
 from warmstart.data.listing import read_listing
 from warmstart.errors import InputError, UsageError, WarmstartError
 from warmstart.records import Listing, Plan, to_json
@@ -88,7 +89,14 @@ def advise(spec: dict[str, Any], folder: Path, events: EventWriter) -> None:
     """result.json, and the depth profile as a picture."""
     from warmstart.workflows.advise import advise as workflow
 
-    result = workflow(_listing(spec), Plan.from_dict(spec["plan"]), _settings(spec), plot=folder, watcher=events)
+    result = workflow(
+        _listing(spec),
+        Plan.from_dict(spec["plan"]),
+        _settings(spec),
+        plot=folder,
+        watcher=events,
+        seconds_before=machine.process_seconds(),
+    )
     _write(folder / "result.json", result.to_dict())
 
 

@@ -53,6 +53,7 @@ class Measured:
     """The part of the evidence that the table looks at."""
 
     train_images: int
+    val_images: int
     classes: int
     smallest_class: int
     imbalance: float  # largest class over smallest
@@ -166,9 +167,11 @@ def advise(measured: Measured, base: Plan) -> Advice:
         training={"learning_rate": scenario.learning_rate, "depth_decay": scenario.depth_decay, "epochs": scenario.epochs},
     )
     gains: dict[str, float | None] = {}  # a short network has fewer cuts than the table has options
-    options = scenario.options if measured.train_images >= FEWEST_TO_TRAIN else (PROBE,)
+    enough = measured.train_images >= FEWEST_TO_TRAIN and measured.val_images >= FEWEST_VAL
+    options = scenario.options if enough else (PROBE,)
+    most = 100 * (1 - max(measured.tap_set_accuracy.values()))  # points: no more is wrong
     for option in options:
-        gains.setdefault(cut_at(option.share, measured.stages), option.gain)
+        gains.setdefault(cut_at(option.share, measured.stages), None if option.gain is None else min(option.gain, most))
     plans = tuple(replace(common, cut=cut) if cut == "pooled" else replace(trained, cut=cut) for cut in gains)
     reasons = [
         size_reason,
@@ -262,10 +265,15 @@ def _cut_reason(measured: Measured, scenario: Scenario, options: Sequence[Option
     if len(options) == 1:
         where = "after the whole backbone (pooled), every stage's features being read on the way"
         if scenario.similarity == "different":
-            where += f"; {measured.first_as_good} is already as good as the best, so the head leans on the earlier ones"
-        few = (
-            f" Fewer than {FEWEST_TO_TRAIN} pictures do not train a network." if measured.train_images < FEWEST_TO_TRAIN else ""
-        )
+            where += f"; {measured.first_as_good} is already as good as the best"
+        few = ""
+        if measured.train_images < FEWEST_TO_TRAIN:
+            few = f" Fewer than {FEWEST_TO_TRAIN} pictures do not train a network."
+        elif measured.val_images < FEWEST_VAL:
+            few = (
+                f" val has {measured.val_images} pictures; fewer than {FEWEST_VAL} cannot tell whether training the network helps. "
+                "--split 60/20/20 gives it more."
+            )
         return Reason(text=f"Cut {where}: only a head is trained.{few}", source=source)
     told = [
         f"{cut_at(option.share, measured.stages)} ({'not measured' if option.gain is None else f'+{option.gain:g} points'})"

@@ -89,10 +89,13 @@ def h_score(features: Features, labels: Labels) -> float:
     return float((1 - a) * np.sum(counts / n * (in_basis**2 * inverse[:, None]).sum(axis=0)))
 
 
-def knn_accuracy(features: Features, labels: Labels, *, neighbours: int = NEIGHBOURS) -> float:
+def knn_accuracy(
+    features: Features, labels: Labels, *, neighbours: int = NEIGHBOURS, units: NDArray[np.int64] | None = None
+) -> float:
     """Share of examples whose class is named by most of their nearest others (cosine of standardised features), 0 … 1.
 
-    Nobody votes for itself. Of equal votes the class of the nearer neighbours wins.
+    Nobody votes for itself, nor for another of its unit, where ``units`` (N,) are given: copies of a picture, a group. Of equal votes the
+    class of the nearer neighbours wins.
     """
     X = features.astype(np.float32)
     X = X - X.mean(axis=0)
@@ -104,11 +107,14 @@ def knn_accuracy(features: Features, labels: Labels, *, neighbours: int = NEIGHB
         rows = np.arange(start, min(start + ROWS_AT_ONCE, len(X)))
         likeness = X[rows] @ X.T
         likeness[np.arange(len(rows)), rows] = -np.inf
+        if units is not None:
+            likeness[units[rows][:, None] == units] = -np.inf
         nearest = np.argpartition(-likeness, k - 1, axis=1)[:, :k]
         votes = np.zeros((len(rows), int(labels.max()) + 1))
         closeness = np.take_along_axis(likeness, nearest, axis=1)
         for column in range(k):  # likeness is within ±1, so its share decides ties and nothing else
-            votes[np.arange(len(rows)), labels[nearest[:, column]]] += 1 + closeness[:, column] / (4 * k)
+            vote = np.where(np.isfinite(closeness[:, column]), 1 + closeness[:, column] / (4 * k), 0)
+            votes[np.arange(len(rows)), labels[nearest[:, column]]] += vote
         right += int(np.sum(votes.argmax(axis=1) == labels[rows]))
     return right / len(X)
 

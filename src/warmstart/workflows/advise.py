@@ -10,6 +10,7 @@ import hashlib
 import time
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +23,13 @@ from warmstart.extraction.features import extract
 from warmstart.extraction.prefixes import tapped_prefix
 from warmstart.inspection.evidence import MOST_PICTURES, Evidence, Seen, drawn, gather
 from warmstart.inspection.pictures import picture_signs
-from warmstart.records import Picture, Plan
+from warmstart.records import Listing, Picture, Plan
 from warmstart.store.cache import Store
 from warmstart.store.remembered import remembered
 from warmstart.strategy.advice import DEFAULT_BUDGET_S, Advice, input_size, recommended
 from warmstart.strategy.advice import advise as advise_from
 from warmstart.strategy.forecast import Forecast, Speed, forecast
-from warmstart.workflows.backbone_competition import RANDOM, Competition, competition
+from warmstart.workflows.backbone_competition import Competition, check_names, competition
 from warmstart.workflows.dataset import Dataset, prepare
 from warmstart.workflows.fixes import listed
 from warmstart.workflows.forecasting import counted_work, measured_speed, missing_taps
@@ -86,31 +87,35 @@ def advise(
     plot: Path | None = None,
     watcher: Watcher | None = None,
     strata: Mapping[str, Hashable] | None = None,
+    seconds_before: float = 0.0,
 ) -> Advised:
     """Advice for a folder, manifest, list of (path, label) or DataFrame.
 
     ``plan`` gives what is not to be decided: backbone (unless ``backbones`` are to compete), weights, resize, splits, seed, and the
     image size if it has one. ``settings.budget_s`` is the time that the run may take; without one, `DEFAULT_BUDGET_S`. ``plot``: a
-    folder for the picture of the depth profile.
+    folder for the picture of the depth profile. ``seconds_before``: what the process had taken before this call; a run that is started in a
+    process of its own takes them again.
     Raises DataError, UsageError, BackboneError or StoreError, each saying what to do.
     """
     plan, settings, watcher = plan or Plan(), settings or TrainSettings(), watcher or Nobody()
     begin = time.perf_counter()
-    for name in (plan.backbone, *backbones):
-        find(name.removesuffix(RANDOM))
+    find(plan.backbone)
+    check_names(backbones)
     _check_writable(plan_out)
     if plot is not None and not plot.is_dir():
         raise UsageError(f"--plot {str(plot)!r} is no folder: name one that is there, such as .")
     listing = listed(data, settings)
     with Store(machine.store_folder(), settings.store_bytes) as store:
         dataset = prepare(listing, store, plan, watcher, strata=strata)
-        contest = competition(backbones, dataset, plan, settings, store, watcher) if backbones else None
-        if contest and contest.places:
+        contest = None
+        if backbones:
+            split = _as_train_splits(dataset, plan, settings, store, watcher, listing=listing, strata=strata)
+            size_of = partial(_input_size, split, plan)
+            contest = competition(backbones, split, plan, settings, store, watcher, size_of=size_of)
             plan = replace(plan, backbone=contest.recommended)
         start = time.perf_counter()
         ready = make_ready(dataset, plan_for_advice(dataset, plan), settings, watcher, listing=listing, strata=strata)
-        # A run starts a process of its own, which loads what this one has loaded.
-        start_s = machine.process_seconds() - (time.perf_counter() - begin) + time.perf_counter() - start
+        start_s = seconds_before + time.perf_counter() - start
         looked_at = _looked_at(ready, settings, store, watcher)
         result = advised(ready, looked_at, store, watcher, budget_s=settings.budget_s or DEFAULT_BUDGET_S, start_s=start_s)
     if plot is not None:
@@ -123,7 +128,7 @@ def advise(
 
 def plan_for_advice(dataset: Dataset, plan: Plan) -> Plan:
     """The whole backbone, plain views, and an input that suits the pictures."""
-    size_px = plan.image_size_px or _input_size(dataset, find(plan.backbone).input_size_px, plan)
+    size_px = plan.image_size_px or _input_size(dataset, plan, find(plan.backbone).input_size_px)
     return replace(plan, cut="pooled", unfreeze=(), image_size_px=size_px, views="none")
 
 
@@ -148,7 +153,7 @@ def of_all(seen: Extracted, seed: int) -> LookedAt:
 
 def _looked_at(ready: Ready, settings: TrainSettings, store: Store, watcher: Watcher) -> LookedAt:
     """Small data as `train` will see it, near copies and all; of larger data no more than evidence needs, unless copies are to be found."""
-    if settings.group_duplicates or len(ready.dataset.pictures) <= MOST_PICTURES:
+    if _is_looked_at_whole(ready.dataset, settings):
         return of_all(extracted(ready, settings, store, watcher), ready.plan.seed)
     begin = time.perf_counter()
     chosen = _drawn(ready.dataset, ready.plan.seed)
@@ -162,6 +167,27 @@ def _looked_at(ready: Ready, settings: TrainSettings, store: Store, watcher: Wat
         layout=extraction.layout,
         seconds=time.perf_counter() - begin,
     )
+
+
+def _is_looked_at_whole(dataset: Dataset, settings: TrainSettings) -> bool:
+    return bool(settings.group_duplicates) or len(dataset.pictures) <= MOST_PICTURES
+
+
+def _as_train_splits(
+    dataset: Dataset,
+    plan: Plan,
+    settings: TrainSettings,
+    store: Store,
+    watcher: Watcher,
+    *,
+    listing: Listing,
+    strata: Mapping[str, Hashable] | None,
+) -> Dataset:
+    """Near copies together, as far as they are looked for: backbones should not compete on what will be test."""
+    if not _is_looked_at_whole(dataset, settings) or settings.group_duplicates is False:
+        return dataset
+    ready = make_ready(dataset, plan_for_advice(dataset, plan), settings, watcher, listing=listing, strata=strata)
+    return extracted(ready, settings, store, watcher).dataset
 
 
 def _drawn(dataset: Dataset, seed: int) -> np.ndarray:
@@ -186,6 +212,7 @@ def advised(ready: Ready, looked_at: LookedAt, store: Store, watcher: Watcher, *
         class_names=dataset.class_names,
         rows=looked_at.rows,
         layout=looked_at.layout,
+        units=dataset.units[looked_at.positions],
         counts=np.bincount(dataset.labels[train], minlength=len(dataset.class_names)),
         duplicates=len(train) - len({dataset.pictures[i].digest for i in train}),
     )
@@ -202,7 +229,7 @@ def advised(ready: Ready, looked_at: LookedAt, store: Store, watcher: Watcher, *
     question = _question(ready, shown)
     measured = remembered(machine.evidence_folder(), question, _Measured, measure_evidence)
     evidence = measured.evidence
-    advice = advise_from(evidence.measured(backbone.cuts[1:-1]), plan)
+    advice = advise_from(evidence.measured(backbone.cuts[1:-1], val_images=len(dataset.positions("val"))), plan)
     probe_s = time.perf_counter() - begin
 
     begin = time.perf_counter()
@@ -301,7 +328,7 @@ def _check_writable(plan_out: Path | None) -> None:
         raise UsageError(f"--plan-out {str(plan_out)!r} cannot be written: name a file in a folder that is there")
 
 
-def _input_size(dataset: Dataset, own: int, plan: Plan) -> int:
+def _input_size(dataset: Dataset, plan: Plan, own: int) -> int:
     paths = [dataset.pictures[i].path for i in dataset.positions("train")]
     signs = picture_signs(paths, size_px=own, resize=plan.resize, seed=plan.seed)
     return input_size(signs.shorter_side_px[1], own) if signs else own

@@ -48,33 +48,35 @@ def train_advised(
         dataset = prepare(listing, store, plan, watcher, strata=strata)
         ready = make_ready(dataset, plan_for_advice(dataset, plan), settings, watcher, listing=listing, strata=strata)
         seen = extracted(ready, settings, store, watcher)
-        probe = probed(ready, seen)
+        probe = probed(ready, seen, may_be_trained=True)
         trained = frozen(probe, watcher)
-        first = best = on_val(probe, trained) if len(seen.dataset.positions("val")) else None
+        first = best = on_val(probe, trained) if len(probe.choosing) else None
         folder = folder or new_run_folder(settings.runs, listing.source)
         trained.model.save(folder / "model")
         write_start(folder, listing.source, plan, settings)
         watcher.say(f"a first model is in {folder}{_accuracy(first)}")
 
-        advice = advised(ready, of_all(seen, plan.seed), store, watcher, budget_s=budget_s, start_s=0.0)
-        draw_evidence(advice.evidence, listing.source, folder)
         clock = Clock(begin=begin, earlier_s=earlier_seconds(folder) if resume else 0.0, budget_s=budget_s)
-        candidates = ranked(advice.advice, advice.forecasts, probe) if first else []
-        expected = _expected(candidates, clock)
-        write_plan(folder / "plan.json", probe.plan, expected)
+        advice: Advised | None = None
+        expected: Forecast | None = None
         tried: list[Tried] = []
         stopped = False
-        if first and best:
-            try:
+        try:
+            advice = advised(ready, of_all(seen, plan.seed), store, watcher, budget_s=budget_s, start_s=0.0)
+            draw_evidence(advice.evidence, listing.source, folder)
+            candidates = ranked(advice.advice, advice.forecasts, probe) if first else []
+            expected = _expected(candidates, clock)
+            write_plan(folder / "plan.json", probe.plan, expected)
+            if first and best:
                 for one, result in try_each(candidates, first, settings, store, watcher, folder, clock, resume=resume):
                     tried.append(one)
                     watcher.say(f"{one.cut}: {one.outcome}{_accuracy(result)}")
                     if result and result.log_loss < best.log_loss:
                         best = result
                         best.trained.model.save(folder / "model")
-            except KeyboardInterrupt:
-                stopped = True
-                watcher.say("stopping; the best so far is tested and kept")
+        except KeyboardInterrupt:
+            stopped = True
+            watcher.say("stopping; the best so far is tested and kept")
     if best is not first and best:
         keep_candidate(folder, best.probe.plan.cut)
     run = finish(
@@ -83,7 +85,7 @@ def train_advised(
         folder,
         begin,
         expected=expected,
-        advice=_document(advice, first, tried),
+        advice=_document(advice, first, tried) if advice else None,
     )
     reported(run, probe, settings, watcher)
     if stopped:
@@ -92,7 +94,7 @@ def train_advised(
 
 
 def _expected(candidates: Sequence[tuple[Plan, Forecast]], clock: Clock) -> Forecast | None:
-    """Of the whole run: what it has taken, and all candidates that will fit, one after the other. None where there is none."""
+    """Of this process: what it has taken, and all candidates that will fit, one after the other. None where there is none."""
     left = clock.left()
     chosen: list[Forecast] = []
     for _, needed in candidates:
@@ -105,7 +107,7 @@ def _expected(candidates: Sequence[tuple[Plan, Forecast]], clock: Clock) -> Fore
     seconds = {name: sum(needed.seconds[name] for needed in chosen) for name in ("extract", "train")}
     return replace(
         max(chosen, key=lambda needed: needed.memory_bytes),
-        seconds={**seconds, "total": clock.budget_s - left},
+        seconds={**seconds, "total": clock.budget_s - left - clock.earlier_s},
         longest_s=min(clock.budget_s, spent + sum(needed.longest_s for needed in chosen)),
         store_bytes=sum(needed.store_bytes for needed in chosen),
     )

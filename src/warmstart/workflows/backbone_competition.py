@@ -6,7 +6,7 @@ The static baseline, "take the one that is best on ImageNet, or the largest", st
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -19,12 +19,12 @@ from warmstart.backbones.chain import Backbone
 from warmstart.backbones.imagenet import imagenet_class_names
 from warmstart.backbones.weights import load_backbone
 from warmstart.engines.build import Proven
-from warmstart.errors import BackboneError
+from warmstart.errors import BackboneError, UsageError
 from warmstart.evaluation.calibration import softmax
-from warmstart.extraction.features import columns, extract
+from warmstart.extraction.features import Extraction, columns, extract
 from warmstart.extraction.prefixes import choose_engine, tapped_prefix
 from warmstart.heads.protocol import Array
-from warmstart.inspection.competition import FIRST_PICTURES, Place, compete
+from warmstart.inspection.competition import FIRST_PICTURES, MOST_PICTURES, Place, compete
 from warmstart.inspection.evidence import ranking
 from warmstart.records import Picture, Plan, Preprocessing
 from warmstart.store.cache import Store
@@ -62,13 +62,14 @@ class Competition:
 
     @property
     def recommended(self) -> str:
-        """Of those that the best is not ahead of, the one with the fewest parameters."""
-        tied = [candidate for candidate in self.places if candidate.place.tied_with_best and RANDOM not in candidate.name]
-        return min(tied or self.places, key=lambda candidate: candidate.params_millions).name
+        """Of those that the best is not ahead of, the one with the fewest parameters; random weights are a check and never taken."""
+        taught = [candidate for candidate in self.places if RANDOM not in candidate.name]
+        tied = [candidate for candidate in taught if candidate.place.tied_with_best]
+        return min(tied, key=lambda candidate: candidate.params_millions).name if tied else taught[0].name
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
-        return asdict(self) | {"recommended": self.recommended if self.places else None}
+        return asdict(self) | {"recommended": self.recommended}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,13 +80,31 @@ class _Entry:
     proven: Proven
 
 
+def check_names(names: Sequence[str]) -> None:
+    """Raises UnknownNameError, or UsageError where none of them could be recommended."""
+    for name in names:
+        find(name.removesuffix(RANDOM))
+    if names and all(name.endswith(RANDOM) for name in names):
+        raise UsageError(f"{', '.join(names)}: random weights are there as a check; name a pretrained backbone beside them")
+
+
 def competition(
-    names: Sequence[str], dataset: Dataset, plan: Plan, settings: TrainSettings, store: Store, watcher: Watcher
+    names: Sequence[str],
+    dataset: Dataset,
+    plan: Plan,
+    settings: TrainSettings,
+    store: Store,
+    watcher: Watcher,
+    *,
+    size_of: Callable[[int], int],
 ) -> Competition:
-    """Rank ``names`` on train pictures of ``dataset``. Raises BackboneError when none of them can be loaded."""
+    """Rank ``names`` on train pictures of ``dataset``. ``size_of``: a backbone's own input size → the size that suits these pictures.
+
+    Raises BackboneError when none of those with pretrained weights can be loaded.
+    """
     begin = time.perf_counter()
-    entries, absent = _entries(names, dataset, plan, settings, watcher)
-    if not entries:
+    entries, absent = _entries(names, dataset, plan, settings, watcher, size_of)
+    if not any(entry.pretrained for entry in entries.values()):
         raise BackboneError(
             f"none of the backbones {', '.join(names)} has weights on this machine: " + "; ".join(absent.values())
         )
@@ -94,12 +113,11 @@ def competition(
     speeds: dict[str, list[tuple[int, float]]] = {name: [] for name in entries}
     seen: dict[str, tuple[NDArray[np.int64], np.ndarray]] = {}
 
-    def features(name: str, positions: NDArray[np.int64]) -> Array:
-        watcher.say(f"{name}: {len(positions)} pictures")
+    def rows_of(name: str, positions: NDArray[np.int64]) -> Extraction:
         entry = entries[name]
         extraction = extract(
             [dataset.pictures[i] for i in positions],
-            prefix=(prefix := tapped_prefix(entry.backbone, entry.preprocessing.size_px)),
+            prefix=tapped_prefix(entry.backbone, entry.preprocessing.size_px),
             engine=entry.proven.engine,
             precision=entry.proven.precision,
             preprocessing=entry.preprocessing,
@@ -109,11 +127,28 @@ def competition(
         )
         if extraction.misses:
             speeds[name].append((extraction.misses, extraction.seconds))
-        seen.setdefault(name, (positions, extraction.rows))
-        return columns(extraction.rows, prefix.layout, tap_sets(entry.backbone.tap_names)["all"])
+        return extraction
 
+    def features(name: str, positions: NDArray[np.int64]) -> Array:
+        watcher.say(f"{name}: {len(positions)} pictures")
+        extraction = rows_of(name, positions)
+        seen.setdefault(name, (positions, extraction.rows))
+        return columns(extraction.rows, extraction.layout, tap_sets(entries[name].backbone.tap_names)["all"])
+
+    # What cannot be decoded is found with the backbone that costs least.
+    order = order[:MOST_PICTURES]
+    cheapest = min(entries, key=lambda name: entries[name].backbone.spec.params_millions)
+    order = np.delete(order, list(rows_of(cheapest, order).broken))
     with machine.calm_blas():
-        places = compete(list(entries), features, dataset.labels, order, n_classes=len(dataset.class_names), seed=plan.seed)
+        places = compete(
+            list(entries),
+            features,
+            dataset.labels,
+            order,
+            n_classes=len(dataset.class_names),
+            seed=plan.seed,
+            units=dataset.units,
+        )
         candidates = tuple(
             _candidate(place, entries[place.name], speeds[place.name], seen[place.name], dataset) for place in places
         )
@@ -127,7 +162,12 @@ def competition(
 
 
 def _entries(
-    names: Sequence[str], dataset: Dataset, plan: Plan, settings: TrainSettings, watcher: Watcher
+    names: Sequence[str],
+    dataset: Dataset,
+    plan: Plan,
+    settings: TrainSettings,
+    watcher: Watcher,
+    size_of: Callable[[int], int],
 ) -> tuple[dict[str, _Entry], dict[str, str]]:
     entries: dict[str, _Entry] = {}
     absent: dict[str, str] = {}
@@ -147,7 +187,7 @@ def _entries(
         except BackboneError as reason:
             absent[name] = str(reason)
             continue
-        preprocessing = Preprocessing(size_px=plan.image_size_px or spec.input_size_px, resize=plan.resize)
+        preprocessing = Preprocessing(size_px=plan.image_size_px or size_of(spec.input_size_px), resize=plan.resize)
         proven = choose_engine(
             proof,
             tapped_prefix(backbone, preprocessing.size_px),

@@ -26,6 +26,8 @@ from warmstart.workflows.run_folder import candidate_folder
 from warmstart.workflows.settings import TrainSettings
 from warmstart.workflows.watch import Watcher
 
+RIGHT_ON_ALL = 1.0  # accuracy of the probe on val from which val has nothing more to say
+
 
 @dataclass(frozen=True, kw_only=True)
 class Tried:
@@ -41,11 +43,11 @@ class Tried:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class OnVal:
-    """A model, the probe it was made from, and how it does on val, N pictures."""
+    """A model, the probe it was made from, and how it does on the part of val that chooses, N pictures."""
 
     probe: Probe  # with the plan that was run
     trained: Trained
-    losses: np.ndarray  # float64 (N,), nats, at the temperature that fits best
+    losses: np.ndarray  # float64 (N,), nats
     accuracy: float
 
     @property
@@ -68,11 +70,15 @@ class Clock:
 
 
 def on_val(probe: Probe, trained: Trained) -> OnVal:
-    """Of a data set that has val pictures. Losses of two models on the same pictures can be paired."""
-    val = probe.dataset.positions("val")
+    """Of a data set that has val pictures, on those that choose. Losses of two models on the same pictures can be paired.
+
+    The temperature allows for a mistake that was not seen: without, a model that is right on all of them could be made as sure as one
+    likes, and two such would differ by numerical dust.
+    """
+    val = probe.choosing
     labels = probe.dataset.labels[val]
     logits = trained.val_head.logits(columns(trained.rows[val], trained.model.layout, trained.model.taps))
-    probabilities = softmax(logits.astype(np.float64), fit_temperature(logits, labels))
+    probabilities = softmax(logits.astype(np.float64), fit_temperature(logits, labels, doubt=1 / (len(val) + 2)))
     return OnVal(
         probe=probe,
         trained=trained,
@@ -159,6 +165,8 @@ def _obstacle(plan: Plan, needed: Forecast, first: OnVal, left_s: float) -> str 
         return (
             f"val has {len(first.losses)} pictures, too few to tell whether training helped; from {FEWEST_VAL} on it is tried"
         )
+    if first.accuracy >= RIGHT_ON_ALL:
+        return f"the probe is right on all {len(first.losses)} val pictures, so they cannot tell whether training helps"
     if not split_taps(first.probe.backbone, plan.cut, first.probe.taps)[1]:
         return f"the head reads {', '.join(first.probe.taps)}, all left of this cut"
     if not fits(needed, left_s):

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from warmstart.data.splitting import assign_splits, find_conflicts, find_leaks
+from warmstart.data.splitting import assign_splits, connected, find_conflicts, find_leaks
 from warmstart.errors import DataError
 from warmstart.extraction.scanning import scan
 from warmstart.records import SPLITS, Listing, Picture, Plan, Problem, Split
@@ -32,6 +32,7 @@ class Dataset:
     pictures: tuple[Picture, ...]  # N
     labels: np.ndarray  # int64 (N,), indices into class_names
     splits: tuple[Split, ...]  # N
+    units: np.ndarray  # int64 (N,): pictures with the same number are copies or of one group, and are never divided
     problems: tuple[Problem, ...]
     fixes: Mapping[str, Any] | None = None  # what a list of fixes has changed before
     kept_together: int = 0  # pictures that are near copies of another and share its split for that
@@ -93,12 +94,16 @@ def prepare(
     )
     leaks = find_leaks([d for _, d, _ in rows], [e.group for e, _, _ in rows], splits)
     problems += [_leak_problem([rows[i][0].path for i in leak], [splits[i] for i in leak]) for leak in leaks]
+    units = np.empty(len(rows), np.int64)
+    for number, members in enumerate(connected([d for _, d, _ in rows], [e.group for e, _, _ in rows])):
+        units[list(members)] = number
     dataset = Dataset(
         source=listing.source,
         class_names=listing.class_names,
         pictures=tuple(Picture(path=e.path, digest=d) for e, d, _ in rows),
         labels=np.array([label for _, _, label in rows], dtype=np.int64),
         splits=tuple(splits),
+        units=units,
         problems=tuple(problems),
         fixes=listing.fixes,
         licence=listing.licence,
@@ -114,34 +119,40 @@ def without(dataset: Dataset, broken: Mapping[int, Problem]) -> tuple[Dataset, n
         pictures=tuple(dataset.pictures[i] for i in keep),
         labels=dataset.labels[keep],
         splits=tuple(dataset.splits[i] for i in keep),
+        units=dataset.units[keep],
         problems=(*dataset.problems, *broken.values()),
     )
     trained = set(left.labels[left.positions("train")].tolist())
     usable = np.array([label in trained for label in left.labels], dtype=bool)
     lost = sorted({left.class_names[label] for label in left.labels[~usable]})
     if lost:
+        had = {dataset.class_names[label] for label in dataset.labels[dataset.positions("train")]}
+        broken_ones, elsewhere = [n for n in lost if n in had], [n for n in lost if n not in had]
+        reasons = [f"{', '.join(broken_ones)}: no readable picture in train"] if broken_ones else []
+        reasons += [f"{', '.join(elsewhere)}: no picture in train, only in val or test"] if elsewhere else []
         problem = Problem(
             path=left.source,
             kind="class-without-train",
-            message=f"{', '.join(lost)}: no readable picture in train, so nothing to learn from; left out. Add pictures.",
+            message=f"{'; '.join(reasons)}. Nothing to learn from, so left out. Add pictures.",
         )
         left = replace(
             left,
             pictures=tuple(p for p, ok in zip(left.pictures, usable, strict=True) if ok),
             labels=left.labels[usable],
             splits=tuple(s for s, ok in zip(left.splits, usable, strict=True) if ok),
+            units=left.units[usable],
             problems=(*left.problems, problem),
         )
-    return _drop_empty_classes(left), keep[usable]
+    return _drop_empty_classes(left, told=lost), keep[usable]
 
 
-def halves_of_val(dataset: Dataset, plan: Plan) -> tuple[np.ndarray, np.ndarray]:
+def halves_of_val(dataset: Dataset, *, trains_network: bool) -> tuple[np.ndarray, np.ndarray]:
     """Positions of val that choose, and those that calibrate: (all, none) unless a network is trained and val is large enough.
 
     Ranked by content inside each class, so that the halves are alike and adding pictures moves almost none from one to the other.
     """
     val = dataset.positions("val")
-    if not plan.trains_network or len(val) < 2 * LEAST_HALF:
+    if not trains_network or len(val) < 2 * LEAST_HALF:
         return val, val[:0]
     halves: tuple[list[int], list[int]] = ([], [])
     for label in np.unique(dataset.labels[val]):
@@ -153,12 +164,12 @@ def halves_of_val(dataset: Dataset, plan: Plan) -> tuple[np.ndarray, np.ndarray]
     return choosing, calibrating
 
 
-def _drop_empty_classes(dataset: Dataset) -> Dataset:
-    """Classes without a usable picture leave the list, by name. Raises DataError when fewer than two are left."""
+def _drop_empty_classes(dataset: Dataset, *, told: Sequence[str] = ()) -> Dataset:
+    """Classes without a usable picture leave the list, by name if not ``told`` of. Raises DataError when fewer than two are left."""
     counts = np.bincount(dataset.labels, minlength=len(dataset.class_names))
     problems = list(dataset.problems)
     for name, count in zip(dataset.class_names, counts, strict=True):
-        if count == 0:
+        if count == 0 and name not in told:
             message = f"class {name!r}: none of its pictures can be used, so the class is left out."
             problems.append(Problem(path=dataset.source, kind="empty-class", message=message))
         elif count == 1:

@@ -77,6 +77,8 @@ class Probe:
     rows: np.ndarray  # float16 or float32 (N, D)
     layout: tuple[tuple[str, int], ...]
     taps: tuple[str, ...]  # what the head reads
+    choosing: np.ndarray  # positions of val that choices are made on, and
+    calibrating: np.ndarray  # those kept apart to calibrate a trained network: often none
     choice: Choice  # with the head fitted on train
     extraction: Extraction
     extract_seconds: float
@@ -148,10 +150,14 @@ def readable(dataset: Dataset, broken: Mapping[int, Problem], settings: TrainSet
     return dataset, kept
 
 
-def probed(ready: Ready, seen: Extracted) -> Probe:
-    """The head on the taps and with the penalty that do best on held-out pictures, never on test."""
+def probed(ready: Ready, seen: Extracted, *, may_be_trained: bool = False) -> Probe:
+    """The head on the taps and with the penalty that do best on held-out pictures, never on test.
+
+    ``may_be_trained``: a network may be trained from here although the plan does not say so, so a half of val is kept apart.
+    """
     plan, dataset, proven = ready.plan, seen.dataset, ready.proven
     tap_sets = ready.tap_sets
+    choosing, calibrating = halves_of_val(dataset, trains_network=may_be_trained or plan.trains_network)
     begin = time.perf_counter()
     with machine.calm_blas():
         choice = choose_head(
@@ -160,7 +166,8 @@ def probed(ready: Ready, seen: Extracted) -> Probe:
             dataset.labels,
             n_classes=len(dataset.class_names),
             train=dataset.positions("train"),
-            val=halves_of_val(dataset, plan)[0],
+            val=choosing,
+            units=dataset.units,
             class_weight=plan.class_weight,
             seed=plan.seed,
         )
@@ -174,6 +181,8 @@ def probed(ready: Ready, seen: Extracted) -> Probe:
         rows=seen.rows,
         layout=seen.extraction.layout,
         taps=taps,
+        choosing=choosing,
+        calibrating=calibrating,
         choice=choice,
         extraction=seen.extraction,
         extract_seconds=seen.seconds,

@@ -28,7 +28,6 @@ from warmstart.evaluation.novelty import UNLIKE, Novelty
 from warmstart.evaluation.trust import Trust
 from warmstart.extraction.features import columns
 from warmstart.model.predictor import Model
-from warmstart.workflows.dataset import halves_of_val
 from warmstart.workflows.probe import Probe
 
 COVERAGES = (0.80, 0.90, 0.95, 0.99)  # in the record; a model makes sets for any
@@ -53,15 +52,18 @@ def of_frozen(seen: Probe) -> Calibration:
     """What calibrates a head on the frozen network."""
     choice, n = seen.choice, len(seen.choice.held_out)
     by_folds = choice.method == "folds"
+    if len(seen.calibrating) and not by_folds:  # val also decides between it and a trained network
+        logits = choice.head.logits(seen.features(seen.calibrating))
+        on = f"{len(seen.calibrating):,} pictures of val"
+        return Calibration(logits=logits, labels=seen.dataset.labels[seen.calibrating], on=on, apart=True)
     on = f"{n:,} pictures of {'train, each held out once' if by_folds else 'val'}"
     return Calibration(logits=choice.apart_logits, labels=seen.dataset.labels[choice.held_out], on=on, apart=True)
 
 
 def of_tuned(seen: Probe, model: Model, rows: np.ndarray) -> Calibration:
     """What calibrates a trained network, whose ``rows`` (N of the data set, D) are filled for val."""
-    choosing, calibrating = halves_of_val(seen.dataset, seen.plan)
-    apart = bool(len(calibrating))
-    positions = calibrating if apart else choosing
+    apart = bool(len(seen.calibrating))
+    positions = seen.calibrating if apart else seen.choosing
     return Calibration(
         logits=model.head.logits(columns(rows[positions], model.layout, model.taps)),
         labels=seen.dataset.labels[positions],
