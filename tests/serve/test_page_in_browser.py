@@ -177,10 +177,11 @@ def walked(browser: Browser, address: str, tmp_path_factory: pytest.TempPathFact
     pages["stopped"] = f"{address}/runs/{asked.json()['id']}"
     browser.open(pages["stopped"], width=1280)
     browser.wait_for("document.querySelectorAll('#accuracy path').length && document.querySelectorAll('#epochs tr').length > 2")
-    assert browser.run("document.querySelector('#cancel').innerText") == "Stop"  # nothing else was tried, so there is no best
+    assert browser.run("document.querySelector('#cancel').innerText") == "Stop, and keep the best so far"
     browser.run("document.querySelector('#cancel').click()")
     browser.wait_for("document.querySelector('#result .state').innerText === 'cancelled'")
     assert browser.run("document.querySelectorAll('#epochs tr').length") < 500
+    assert browser.run("document.querySelector('.headline') !== null")  # the best of its epochs, tested
     settle()
 
     # What is left of the pile, and then all of it trained on.

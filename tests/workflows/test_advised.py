@@ -124,7 +124,8 @@ def test_a_model_is_there_before_any_training_and_ctrl_c_keeps_it(data: Path, ru
         train(str(data), OPEN, TrainSettings(runs=runs, budget_s=600), watcher=watcher)
     (folder,) = runs.iterdir()
     record = json.loads((folder / "run.json").read_text("utf-8"))
-    assert record["plan"]["cut"] == "pooled"
+    assert record["plan"]["cut"] == "stage6"  # better on val, as every candidate is here
+    assert "stopped on request" in record["training"]["end"]
     assert record["scores"]["test"]["n"] > 0
     assert load(folder).predict(str(next((data / "circle").iterdir()))).class_name in ("circle", "square", "stripes")
     assert any("the best so far" in sentence for sentence in watcher.sentences)

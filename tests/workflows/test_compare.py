@@ -17,8 +17,10 @@ from warmstart.errors import InputError, UnknownNameError, UsageError
 from warmstart.records import Plan
 from warmstart.workflows import compare as module
 from warmstart.workflows.compare import Comparison, compare, resume
+from warmstart.workflows.history import HistoryRow
 from warmstart.workflows.report import report
 from warmstart.workflows.settings import TrainSettings
+from warmstart.workflows.watch import Nobody
 
 BASE = Plan(image_size_px=64, batch_size=8, training={"epochs": 2})
 NAMES = ("frozen", "stage6", "scratch@32")
@@ -122,6 +124,23 @@ def test_an_interrupted_comparison_goes_on_where_it_was(
         assert [point.val_loss for point in after.curve.points] == [point.val_loss for point in before.curve.points]
 
 
+def test_ctrl_c_leaves_a_plan_unfinished_so_that_all_have_had_the_same_time(
+    data: Path, tmp_path: Path, warm_cache: Path
+) -> None:
+    class Impatient(Nobody):
+        def epoch(self, row: HistoryRow) -> None:
+            if row.epoch == 1:
+                raise KeyboardInterrupt
+
+    settings = TrainSettings(runs=tmp_path / "runs", budget_s=600, report=False)
+    with pytest.raises(KeyboardInterrupt):
+        compare(str(data), ["stage6"], BASE, settings, watcher=Impatient())
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert not (folder / "stage6" / "run.json").exists()
+    resumed = resume(folder)
+    assert [point.epoch for point in resumed.contestants[0].curve.points] == [0, 1, 2]
+
+
 def test_plans_that_cannot_be_are_refused_before_anything_runs(data: Path, tmp_path: Path) -> None:
     with pytest.raises(UnknownNameError, match="stage6"):
         compare(str(data), ["stage66"], BASE, TrainSettings(runs=tmp_path, budget_s=60))
@@ -149,9 +168,10 @@ def test_a_split_that_turns_out_empty_ends_the_comparison_at_the_first_plan(
     data: Path, tmp_path: Path, warm_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     base = Plan(image_size_px=64, fractions=(0.75, 0.25, 0.0))
-    with monkeypatch.context() as patch, pytest.raises(UsageError, match="no pictures in test"):
+    with monkeypatch.context() as patch:
         patch.setattr(module, "_check_splits", lambda *_: None)  # as for pictures that cannot be decoded: digests do not tell
-        compare(str(data), {"one": base, "two": base}, settings=TrainSettings(runs=tmp_path / "runs", budget_s=60))
+        with pytest.raises(UsageError, match="no pictures in test"):
+            compare(str(data), {"one": base, "two": base}, settings=TrainSettings(runs=tmp_path / "runs", budget_s=60))
     (folder,) = (tmp_path / "runs").iterdir()
     assert not (folder / "two").exists()
     with pytest.raises(UsageError, match="no pictures in test"):

@@ -18,13 +18,19 @@ from warmstart.training.settings import TrainingSettings
 from warmstart.training.validation import ValScores
 from warmstart.workflows import tune
 from warmstart.workflows.evaluate import evaluate
+from warmstart.workflows.history import HistoryRow
 from warmstart.workflows.lr_find import lr_find
 from warmstart.workflows.outcome import Run
 from warmstart.workflows.run_folder import read_plan
 from warmstart.workflows.settings import TrainSettings
 from warmstart.workflows.train import resume, train
+from warmstart.workflows.watch import Nobody
 
 TUNED = Plan(image_size_px=64, cut="stage6", taps="all", batch_size=8, training={"epochs": 2})
+
+
+class Killed(BaseException):
+    """As a kill: nothing of ours catches it."""
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -92,9 +98,6 @@ def test_history_has_a_line_for_the_start_and_for_every_epoch(run: Run) -> None:
 def test_a_run_that_died_in_its_last_epoch_is_resumed_to_the_same_model(
     run: Run, shapes_to_tune: Path, new_cache: Callable[[], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Killed(BaseException):
-        """As a kill: nothing of ours catches it."""
-
     def die_after_the_first_epoch(path: Path, checkpoint: object, identity: object) -> None:
         write(path, checkpoint, identity)  # type: ignore[arg-type]
         raise Killed
@@ -114,6 +117,47 @@ def test_a_run_that_died_in_its_last_epoch_is_resumed_to_the_same_model(
         resume(folder)
 
 
+class Impatient(Nobody):
+    """Presses Ctrl-C when the first epoch was looked at, and once more while what came of it is tested, if ``twice``."""
+
+    def __init__(self, *, twice: bool = False) -> None:
+        self.twice, self.pressed = twice, False
+
+    def epoch(self, row: HistoryRow) -> None:
+        if row.epoch == 1:
+            self.pressed = True
+            raise KeyboardInterrupt
+
+    def progress(self, phase: str, done: int, total: int, *, note: str = "") -> None:
+        if self.twice and self.pressed:
+            raise KeyboardInterrupt
+
+
+def test_ctrl_c_tests_and_keeps_the_best_epoch_so_far(shapes_to_tune: Path, tmp_path: Path) -> None:
+    plan = replace(TUNED, training={"epochs": 50})
+    with pytest.raises(KeyboardInterrupt):
+        train(str(shapes_to_tune), plan, TrainSettings(runs=tmp_path), watcher=Impatient())
+    (folder,) = tmp_path.glob("*-shapes")
+    record = json.loads((folder / "run.json").read_text("utf-8"))
+    assert [row["epoch"] for row in record["training"]["epochs"]] == [0, 1]
+    assert "stopped on request after epoch 1" in record["training"]["end"]
+    assert record["scores"]["test"]["n"] > 0
+    assert (folder / "report.html").is_file()
+    assert load(folder).predict(next(shapes_to_tune.rglob("*.png"))).class_name
+    with pytest.raises(InputError, match="finished"):
+        resume(folder)
+
+
+def test_ctrl_c_a_second_time_leaves_the_run_to_be_resumed(shapes_to_tune: Path, tmp_path: Path) -> None:
+    settings = TrainSettings(runs=tmp_path, report=False)
+    with pytest.raises(KeyboardInterrupt):
+        train(str(shapes_to_tune), TUNED, settings, watcher=Impatient(twice=True))
+    (folder,) = tmp_path.glob("*-shapes")
+    assert not (folder / "run.json").exists()
+    resumed = resume(folder)
+    assert [row["epoch"] for row in resumed.record.training["epochs"]] == [0, 1, 2]
+
+
 def test_resuming_with_other_pictures_is_refused_by_name(
     shapes_to_tune: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -121,12 +165,12 @@ def test_resuming_with_other_pictures_is_refused_by_name(
 
     def die(*_: object) -> None:
         write(*_)  # type: ignore[arg-type]
-        raise KeyboardInterrupt
+        raise Killed
 
     write = tune.write_checkpoint
     with monkeypatch.context() as patch:
         patch.setattr(tune, "write_checkpoint", die)
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(Killed):
             train(str(data), TUNED, TrainSettings(runs=tmp_path / "runs"))
     draw_folder(data, per_class=2, first_seed=50)
     (folder,) = (tmp_path / "runs").iterdir()
@@ -204,12 +248,12 @@ def test_gradual_unfreezing_is_resumed_in_the_phase_that_was_interrupted(
     def die_at_the_second_cut(path: Path, checkpoint: object, identity: object) -> None:
         write(path, checkpoint, identity)  # type: ignore[arg-type]
         if "stage5" in path.name:
-            raise KeyboardInterrupt
+            raise Killed
 
     write = tune.write_checkpoint
     with monkeypatch.context() as patch:
         patch.setattr(tune, "write_checkpoint", die_at_the_second_cut)
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(Killed):
             train(str(shapes_to_tune), plan, TrainSettings(runs=tmp_path / "killed"))
     (folder,) = (tmp_path / "killed").iterdir()
     resumed = resume(folder)

@@ -18,7 +18,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 
 from warmstart.errors import DataError, WarmstartError
 from warmstart.inspection.findings import KINDS
-from warmstart.records import ADVISED, Listing
+from warmstart.records import ADVISED, Listing, Plan
 from warmstart.report.sentences import verdict
 from warmstart.serve.body import read_bytes
 from warmstart.serve.data_routes import told
@@ -131,12 +131,13 @@ def run(server: Server, run: str) -> HTMLResponse:
     """How far it is; afterwards how good the model is."""
     job = server.jobs.get(run, "train")
     record = run_record(server, run)
+    plan = Plan.from_dict(server.jobs.spec(run)["plan"])
     return page(
         "run.html",
         title=f"Run {run}",
         run={**brief(server, job), **progress_of(server.jobs.folder(run))},
         active=job["state"] in ACTIVE,
-        keeps_best=server.jobs.spec(run)["plan"]["cut"] == ADVISED,  # one plan alone has nothing to fall back on
+        keeps_best=plan.cut == ADVISED or plan.trains_network,
         verdict=verdict(record) if record else None,
         plan=record["plan"] if record else None,
         export=_or_none(lambda: export_of(server, run)),

@@ -12,7 +12,7 @@ from.
 import itertools
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
@@ -52,7 +52,7 @@ def fine_tune(
     save: Callable[[Checkpoint], None] | None = None,
     save_every_s: float = SAVE_EVERY_S,
     clock: Callable[[], float] = time.monotonic,
-) -> Iterator[Event]:
+) -> Generator[Event]:
     """Train ``module`` in place; see above for what it holds in the end. It is left on the CPU, in eval mode.
 
     ``save`` is called after every epoch and every ``save_every_s`` seconds with all that is needed to go on (``resume``).

@@ -108,7 +108,7 @@ def try_each(
     """What became of each, and the model where there is one; the caller saves it while the next one waits.
 
     ``folder`` is the run's; each candidate has its own in it for history and checkpoint. With ``resume`` one that has begun is gone on
-    with, from its checkpoint, whatever the time.
+    with, from its checkpoint, whatever the time. Raises KeyboardInterrupt after one whose training it ended.
     """
     for plan, needed in candidates:
         home = candidate_folder(folder, plan.cut)
@@ -132,6 +132,8 @@ def try_each(
             outcome="better on val" if kept else "not better on val than the probe by more than chance",
         )
         yield tried, result if kept else None
+        if result.trained.stopped:
+            raise KeyboardInterrupt
 
 
 def earlier_seconds(folder: Path) -> float:

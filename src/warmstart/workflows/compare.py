@@ -151,13 +151,13 @@ def _run(
             continue
         watcher.say(f"plan {number} of {len(plans)}: {name}")
         if any(run.glob(checkpoint_path(run, "*").name)):
-            resume_run(run, data=listing, watcher=watcher, strata=strata, download=settings.download)
+            resume_run(run, data=listing, watcher=watcher, strata=strata, download=settings.download, stop_keeps=False)
             continue
         shutil.rmtree(run, ignore_errors=True)  # what a run leaves that was stopped before its first checkpoint
         run.mkdir()
         # The reports come last: each shows its run beside the best one from random weights.
         of_run = replace(settings, report=False, findings=settings.findings and name == examiner)
-        made = train(listing, plan, of_run, watcher=watcher, strata=strata, folder=run)
+        made = train(listing, plan, of_run, watcher=watcher, strata=strata, folder=run, stop_keeps=False)
         _check_held_out(listing.source, made.record.data["splits"])  # near copies and broken pictures are known by now
     comparison = _result(folder, tuple(plans), settings.budget_s or 0.0)
     (folder / RESULT).write_text(to_json(comparison.to_dict()), "utf-8", errors="surrogateescape")

@@ -68,6 +68,7 @@ class Trained:
     calibration: Calibration  # what the model was calibrated on
     rows: np.ndarray  # (N, D); those of val and test are meant
     training: Mapping[str, Any]  # what is worth recording of the training of the network; empty for a frozen one
+    stopped: bool  # whether Ctrl-C ended its training
     hits: int
     misses: int
     seconds: Mapping[str, float]
@@ -90,6 +91,7 @@ def frozen(seen: Probe, watcher: Watcher) -> Trained:
         calibration=calibration,
         rows=seen.rows,
         training={},
+        stopped=False,
         hits=seen.extraction.hits,
         misses=seen.extraction.misses,
         seconds={"extract": seen.extract_seconds, "fit": seen.fit_seconds + time.perf_counter() - begin},
@@ -105,11 +107,15 @@ def tuned(
     begin: float,
     budget_s: float | None,
     resume: bool = False,
+    stop_keeps: bool = True,
 ) -> Trained:
-    """The network trained right of the cut. It is tested as it will be used: through an engine, from the pictures on."""
+    """The network trained right of the cut. It is tested as it will be used: through an engine, from the pictures on.
+
+    ``stop_keeps``: as for `tune`.
+    """
     from warmstart.workflows.tune import tune
 
-    result = tune(seen, store, watcher, folder, begin=begin, budget_s=budget_s, resume=resume)
+    result = tune(seen, store, watcher, folder, begin=begin, budget_s=budget_s, resume=resume, stop_keeps=stop_keeps)
     held_out = seen.dataset.positions("val", "test")
     see_begin = time.perf_counter()
     pictures = [seen.dataset.pictures[i] for i in held_out]
@@ -128,6 +134,7 @@ def tuned(
         calibration=calibration,
         rows=rows,
         training=result.to_dict(),
+        stopped=result.stopped,
         hits=seen.extraction.hits + sum(phase.hits for phase in result.phases) + extraction.hits,
         misses=seen.extraction.misses + sum(phase.misses for phase in result.phases) + extraction.misses,
         seconds={

@@ -24,7 +24,7 @@ from warmstart.workflows.advised import train_advised
 from warmstart.workflows.dataset import prepare
 from warmstart.workflows.fixes import listed
 from warmstart.workflows.forecasting import foresee, in_words
-from warmstart.workflows.outcome import Run, finish, frozen, reported, tuned
+from warmstart.workflows.outcome import Run, Trained, finish, frozen, reported, tuned
 from warmstart.workflows.probe import extracted, make_ready, probe, probed
 from warmstart.workflows.run_folder import new_run_folder, planned, read_start, write_start
 from warmstart.workflows.settings import TrainSettings
@@ -42,11 +42,13 @@ def train(
     strata: Mapping[str, Hashable] | None = None,
     folder: Path | None = None,
     seconds_before: float = 0.0,
+    stop_keeps: bool = True,
 ) -> Run:
     """Train a classifier on a folder, manifest, list of (path, label) or DataFrame.
 
     strata: path → what to stratify splits by instead of the class. folder: the run folder, if not a new one in ``settings.runs``.
-    seconds_before: time that the process had used before this call.
+    seconds_before: time that the process had used before this call. stop_keeps: Ctrl-C ends training, the best epoch so far is tested and
+    kept, and KeyboardInterrupt is raised then; otherwise, and a second time, the run is left as it is, for `resume`.
     Raises DataError, UsageError, BackboneError or StoreError, each saying what to do.
     """
     plan, settings, watcher = plan or Plan(), settings or TrainSettings(), watcher or Nobody()
@@ -65,10 +67,11 @@ def train(
             seen = probed(ready, extracted(ready, settings, store, watcher))
         if plan.trains_network:
             write_start(folder, listing.source, plan, settings)
-            trained = tuned(seen, store, watcher, folder, begin=begin, budget_s=settings.budget_s)
+            trained = tuned(seen, store, watcher, folder, begin=begin, budget_s=settings.budget_s, stop_keeps=stop_keeps)
         else:
             trained = frozen(seen, watcher)
-    return reported(finish(seen, trained, folder, begin, expected=expected), seen, settings, watcher)
+    run = reported(finish(seen, trained, folder, begin, expected=expected), seen, settings, watcher)
+    return _raised_if_stopped(run, trained)
 
 
 def resume(
@@ -79,6 +82,7 @@ def resume(
     strata: Mapping[str, Hashable] | None = None,
     download: bool = False,
     seconds_before: float = 0.0,
+    stop_keeps: bool = True,
 ) -> Run:
     """Go on with a run whose training was interrupted, from its last checkpoint, to the weights it would have had.
 
@@ -94,8 +98,15 @@ def resume(
         return train_advised(listing, plan, settings, watcher, begin=begin, strata=strata, folder=folder, resume=True)
     with Store(machine.store_folder(), settings.store_bytes) as store:
         seen = probe(listing, plan, settings, store, watcher, strata=strata)
-        trained = tuned(seen, store, watcher, folder, begin=begin, budget_s=settings.budget_s, resume=True)
-    return reported(finish(seen, trained, folder, begin), seen, settings, watcher)
+        budget_s = settings.budget_s
+        trained = tuned(seen, store, watcher, folder, begin=begin, budget_s=budget_s, resume=True, stop_keeps=stop_keeps)
+    return _raised_if_stopped(reported(finish(seen, trained, folder, begin), seen, settings, watcher), trained)
+
+
+def _raised_if_stopped(run: Run, trained: Trained) -> Run:
+    if trained.stopped:
+        raise KeyboardInterrupt
+    return run
 
 
 def check_plan(plan: Plan) -> None:

@@ -7,7 +7,7 @@ left of a cut is untouched by all that lies right of it, so stored activations s
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,7 @@ class Phase:
     trained_stages: tuple[str, ...]
     settings: TrainingSettings  # with the number of epochs that fitted the time
     end: str  # why it ended, in words
+    stopped: bool  # by Ctrl-C
     learnt: HeadStart  # the head for raw features, and how these are distributed now
     execution: dict[str, Any]
     hits: int
@@ -57,6 +58,11 @@ class Tuned:
     backbone: Backbone
     phases: tuple[Phase, ...]
     history: tuple[HistoryRow, ...]  # of the whole run, also of what was done before it was resumed
+
+    @property
+    def stopped(self) -> bool:
+        """Whether Ctrl-C ended it."""
+        return self.phases[-1].stopped
 
     @property
     def head(self) -> LinearHead:
@@ -110,11 +116,13 @@ def tune(
     begin: float,
     budget_s: float | None = None,
     resume: bool = False,
+    stop_keeps: bool = True,
 ) -> Tuned:
     """Train the network right of ``probe.plan.cut``; history.csv and checkpoints go to ``folder``.
 
     ``begin``: when the run began, by `time.perf_counter`. ``budget_s``: seconds from then on within which training is to end,
-    by making fewer epochs than the plan says. Raises UsageError for settings that do not fit the data, DataError without val,
+    by making fewer epochs than the plan says. ``stop_keeps``: Ctrl-C ends training with the best epoch so far, once val was looked at;
+    otherwise it is raised. Raises UsageError for settings that do not fit the data, DataError without val,
     StoreError when activations do not fit.
     """
     cuts = _cuts(probe)
@@ -137,8 +145,11 @@ def tune(
                         clock,
                         share=1 / (len(cuts) - number),
                         resume=resume and number == start,
+                        stop_keeps=stop_keeps,
                     )
                 )
+            if phases[-1].stopped:
+                break
     return Tuned(backbone=probe.backbone, phases=tuple(phases), history=read_history(folder))
 
 
@@ -170,6 +181,7 @@ def _phase(
     *,
     share: float,
     resume: bool,
+    stop_keeps: bool,
 ) -> Phase:
     """Train at one cut, in ``share`` of the time that is left."""
     before = prefix_digest(probe.backbone, cut)
@@ -191,7 +203,8 @@ def _phase(
 
     start = time.perf_counter()
     events = fine_tune(inputs.module, inputs.batches, inputs.val, settings, execution=execution, resume=checkpoint, save=save)
-    end, pictures = _follow(events, watcher, history, clock, cut=cut, settings=settings, n=len(inputs.batches.labels))
+    n = len(inputs.batches.labels)
+    end, pictures, stopped = _follow(events, watcher, history, clock, cut=cut, settings=settings, n=n, stop_keeps=stop_keeps)
     train_seconds = time.perf_counter() - start
     after = prefix_digest(probe.backbone, cut)
     if after != before:  # a promise to the user, so it is looked at in every run
@@ -203,6 +216,7 @@ def _phase(
         trained_stages=inputs.module.trained_stages,
         settings=settings,
         end=end,
+        stopped=stopped,
         learnt=HeadStart(head=inputs.module.to_head(), mean=mean, scale=scale),
         execution=execution.describe(),
         hits=inputs.hits,
@@ -231,7 +245,7 @@ def _same_execution(checkpoint: Checkpoint) -> Execution:
 
 
 def _follow(
-    events: Iterator[Event],
+    events: Generator[Event],
     watcher: Watcher,
     history: History,
     clock: Clock,
@@ -239,32 +253,42 @@ def _follow(
     cut: str,
     settings: TrainingSettings,
     n: int,
-) -> tuple[str, int]:
-    """Write the history and tell the watcher. Returns why training ended, and how many pictures went through."""
+    stop_keeps: bool,
+) -> tuple[str, int, bool]:
+    """Write the history and tell the watcher. Returns why training ended, how many pictures went through, and whether Ctrl-C ended it."""
     end, done, pictures, step, rate = "every epoch was run", 0, 0, 0, 0.0
-    accuracy = ""
-    for event in events:
-        match event:
-            case Step():
-                step, rate = event.step, event.learning_rate
-                pictures += event.pictures
-                done += event.pictures
-                watcher.progress("training", done, settings.epochs * n, note=f"loss {event.loss:.3f}{accuracy}")
-            case Epoch():
-                accuracy = f" · val accuracy {event.val_accuracy:.3f}"
-                row = HistoryRow.of(event, cut=cut, step=step, learning_rate=rate, elapsed_seconds=clock.elapsed())
-                history.write(row)
-                watcher.epoch(row)
-                watcher.say(_line(row))
-            case Resumed():
-                how = "exactly" if event.exact else f"not exactly ({'; '.join(event.differences)})"
-                done = event.epoch * n
-                watcher.say(f"resumed at step {event.step}, {how}")
-            case _:
-                end = getattr(event, "reason", end)
-    watcher.progress("training", settings.epochs * n, settings.epochs * n)
+    epoch: Epoch | None = None
+    stopped = False
+    try:
+        for event in events:
+            match event:
+                case Step():
+                    step, rate = event.step, event.learning_rate
+                    pictures += event.pictures
+                    done += event.pictures
+                    accuracy = f" · val accuracy {epoch.val_accuracy:.3f}" if epoch else ""
+                    watcher.progress("training", done, settings.epochs * n, note=f"loss {event.loss:.3f}{accuracy}")
+                case Epoch():
+                    epoch = event
+                    row = HistoryRow.of(event, cut=cut, step=step, learning_rate=rate, elapsed_seconds=clock.elapsed())
+                    history.write(row)
+                    watcher.epoch(row)
+                    watcher.say(_line(row))
+                case Resumed():
+                    how = "exactly" if event.exact else f"not exactly ({'; '.join(event.differences)})"
+                    done = event.epoch * n
+                    watcher.say(f"resumed at step {event.step}, {how}")
+                case _:
+                    end = getattr(event, "reason", end)
+    except KeyboardInterrupt:
+        if epoch is None or not stop_keeps:
+            raise
+        events.close()  # which puts the best weights back
+        stopped, end = True, f"stopped on request after epoch {epoch.epoch}; the best epoch so far is tested and kept"
+    else:
+        watcher.progress("training", settings.epochs * n, settings.epochs * n)
     watcher.say(end)
-    return end, pictures
+    return end, pictures, stopped
 
 
 def _line(row: HistoryRow) -> str:
