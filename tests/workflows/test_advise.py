@@ -154,6 +154,24 @@ def test_asked_again_only_the_advice_is_made_anew(
         module.advise(str(shapes), replace(SMALL, seed=1))
 
 
+def test_evidence_hangs_on_who_belongs_together_and_not_on_what_groups_are_called(
+    advised: tuple[Advised, Path, Path], shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[Any, Any]] = []
+    question = advise_module._question
+
+    def noting(ready: Any, shown: Any) -> dict[str, Any]:
+        asked.append((ready, shown))
+        return question(ready, shown)
+
+    monkeypatch.setattr(advise_module, "_question", noting)
+    with cache_of(advised, tmp_path / "cache", monkeypatch):
+        advise(str(shapes), SMALL)
+    ((ready, shown),) = asked
+    assert question(ready, replace(shown, units=shown.units + 100)) == question(ready, shown)
+    assert question(ready, replace(shown, units=shown.units // 2)) != question(ready, shown)
+
+
 def test_the_table_shows_profile_case_reasons_and_forecast(advised: tuple[Advised, Path, Path]) -> None:
     page = StringIO()
     advice_tables.advice(advised[0], Console(file=page, width=140))

@@ -7,6 +7,7 @@ about the same pictures, only the advice is made anew. Of test, no label is look
 """
 
 import hashlib
+import os
 import time
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -101,9 +102,7 @@ def advise(
     begin = time.perf_counter()
     find(plan.backbone)
     check_names(backbones)
-    _check_writable(plan_out)
-    if plot is not None and not plot.is_dir():
-        raise UsageError(f"--plot {str(plot)!r} is no folder: name one that is there, such as .")
+    _check_writable(plan_out, plot)
     listing = listed(data, settings)
     with Store(machine.store_folder(), settings.store_bytes) as store:
         dataset = prepare(listing, store, plan, watcher, strata=strata)
@@ -290,8 +289,9 @@ class _Measured:
 def _question(ready: Ready, shown: Seen) -> dict[str, Any]:
     """All that the evidence hangs on, as plain JSON."""
     pictures = hashlib.sha256()
-    for picture, label in zip(shown.pictures, shown.labels, strict=True):
-        pictures.update(picture.digest + int(label).to_bytes(4, "little"))
+    units = np.unique(shown.units, return_inverse=True)[1]  # their numbers say nothing, who shares one does
+    for picture, label, unit in zip(shown.pictures, shown.labels, units, strict=True):
+        pictures.update(picture.digest + int(label).to_bytes(4, "little") + int(unit).to_bytes(4, "little"))
     return {
         "prefix": tapped_prefix(ready.backbone, shown.preprocessing.size_px).key,
         "engine": ready.proven.engine,
@@ -322,10 +322,14 @@ class _Steps:
         return self.at[then] - self.at[first]
 
 
-def _check_writable(plan_out: Path | None) -> None:
+def _check_writable(plan_out: Path | None, plot: Path | None) -> None:
     """Before a minute's work, not after it."""
-    if plan_out is not None and (plan_out.is_dir() or not plan_out.absolute().parent.is_dir()):
-        raise UsageError(f"--plan-out {str(plan_out)!r} cannot be written: name a file in a folder that is there")
+    if plan_out is not None:
+        folder = plan_out.absolute().parent
+        if plan_out.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
+            raise UsageError(f"--plan-out {str(plan_out)!r} cannot be written: name a file in a folder that is there")
+    if plot is not None and not (plot.is_dir() and os.access(plot, os.W_OK)):
+        raise UsageError(f"--plot {str(plot)!r} is no folder that can be written to: name one, such as .")
 
 
 def _input_size(dataset: Dataset, plan: Plan, own: int) -> int:
