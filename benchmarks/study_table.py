@@ -80,7 +80,7 @@ def _regrets(cases: dict[str, dict[str, Any]]) -> Table:
         "always stage5": lambda _: "stage5",
     }
     for rule, choose in rules.items():
-        known = [case for case in cases.values() if choose(case) in case["correct"] and len(case["correct"]) > 5]
+        known = [case for case in cases.values() if choose(case) in case["correct"] and len(case["correct"]) >= 5]
         if not known:
             continue
         pools = [[name for name in case["correct"] if name != "advised"] for case in known]

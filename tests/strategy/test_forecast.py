@@ -32,6 +32,7 @@ WORK = Work(
     start_s=4.0,
     fit_s=2.0,
     open_s=1.0,
+    finish_s=0.0,
     activations={"pixels": 150_000, "stage3": 30_000, "pooled": 1280},
     features=4000,
     params_right={"pixels": 5_000_000, "stage3": 4_000_000, "stage5": 3_000_000, "pooled": 0},
@@ -40,6 +41,17 @@ WORK = Work(
 )
 FROZEN, TRAINED = Plan(), Plan(cut="stage3", training={"epochs": 10, "patience": None})
 SETTLED = 100  # 12 batches of 32 would be more than there are
+
+
+@pytest.mark.parametrize("plan", [FROZEN, TRAINED])
+def test_what_comes_when_the_model_is_there_is_part_of_the_whole(plan: Plan) -> None:
+    short, long = (forecast(plan, SPEED, replace(WORK, finish_s=seconds)) for seconds in (0.0, 3.0))
+    assert long.seconds["total"] - short.seconds["total"] == pytest.approx(3)
+    assert long.longest_s - short.longest_s == pytest.approx(3)
+    assert long.test_s - short.test_s == pytest.approx(3 if plan.trains_network else 0)
+    assert {name: long.seconds[name] for name in ("extract", "fit", "train")} == {
+        name: short.seconds[name] for name in ("extract", "fit", "train")
+    }
 
 
 def of(plan: Plan, work: Work = WORK) -> Forecast:

@@ -10,6 +10,7 @@ import hashlib
 import json
 import shutil
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -57,6 +58,7 @@ class Proven:
     precision: str
     proof: EngineProof
     notes: tuple[str, ...] = ()
+    seconds: float = 0.0  # that converting, compiling and proving took, when it was done
 
 
 def candidates(engine: str, precision: str) -> list[tuple[str, str]]:
@@ -83,6 +85,7 @@ def resolve(prefix: Prefix, pictures: ProofPictures, *, engine: str = "auto", pr
         saved = json.loads(remembered.read_text("utf-8"))
         return Proven(**saved | {"proof": EngineProof(**saved["proof"]), "notes": tuple(saved["notes"])})
 
+    begin = time.perf_counter()
     pixels = pictures.load()
     reference = _reference(prefix, pixels)
     notes: list[str] = []
@@ -97,7 +100,8 @@ def resolve(prefix: Prefix, pictures: ProofPictures, *, engine: str = "auto", pr
             continue
         proof = compare(computed, reference, prefix.layout, engine=name, precision=bits)
         if proof.passed:
-            proven = Proven(engine=name, precision=bits, proof=proof, notes=tuple(notes))
+            seconds = time.perf_counter() - begin
+            proven = Proven(engine=name, precision=bits, proof=proof, notes=tuple(notes), seconds=seconds)
             _write_atomically(remembered, json.dumps(asdict(proven)))
             return proven
         tap = max(proof.tap_errors, key=proof.tap_errors.__getitem__)

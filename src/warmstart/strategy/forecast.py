@@ -44,6 +44,7 @@ class Work:
     start_s: float  # until the forecast was made: starting the process, loading the backbone, proving the engine
     fit_s: float  # choosing a head once
     open_s: float  # converting a prefix for the engine and proving it
+    finish_s: float  # what comes when the model is there: scores, the map of pictures, files
     missing_taps: int  # rows of the whole backbone that are not in the store, views counted
     missing_activations: Mapping[str, int] | None = None  # cut → rows that are not in the store; None: none is
     activations: Mapping[str, int]  # cut → numbers of one picture there
@@ -58,7 +59,7 @@ class Forecast:
 
     seconds: Mapping[str, float]  # extract, fit, train, total, which begins with the process; as a run record has them
     longest_s: float
-    test_s: float  # of that, testing a trained network through an engine, when its training is over
+    test_s: float  # of that, what comes when a network's training is over: testing it through an engine, and finishing
     memory_bytes: int
     store_bytes: int  # added to the store
 
@@ -88,7 +89,7 @@ def forecast(plan: Plan, speed: Speed, work: Work) -> Forecast:
     store = work.missing_taps * work.features * STORED_BYTES
     memory = work.base_bytes + sum(work.images.values()) * work.features * (STORED_BYTES + 4)
     if not plan.trains_network:
-        return _summed(start=work.start_s, extract=extract, fit=work.fit_s, memory=memory, store=store)
+        return _summed(start=work.start_s, extract=extract, fit=work.fit_s, finish=work.finish_s, memory=memory, store=store)
 
     train, val = work.images["train"], work.images["val"]
     held_out = val + work.images["test"]
@@ -113,7 +114,8 @@ def forecast(plan: Plan, speed: Speed, work: Work) -> Forecast:
         start=work.start_s,
         extract=extract + test,
         fit=work.fit_s,
-        test=test,
+        finish=work.finish_s,
+        test=test + work.finish_s,
         train=per_epoch * expected_epochs(epochs, plan.training.get("patience")),
         longest=per_epoch * epochs,
         memory=memory,
@@ -156,6 +158,7 @@ def _summed(
     start: float,
     extract: float,
     fit: float,
+    finish: float,
     memory: int,
     store: int,
     train: float = 0.0,
@@ -163,8 +166,8 @@ def _summed(
     test: float = 0.0,
 ) -> Forecast:
     return Forecast(
-        seconds={"extract": extract, "fit": fit, "train": train, "total": start + extract + fit + train},
-        longest_s=start + extract + fit + longest,
+        seconds={"extract": extract, "fit": fit, "train": train, "total": start + extract + fit + train + finish},
+        longest_s=start + extract + fit + longest + finish,
         test_s=test,
         memory_bytes=memory,
         store_bytes=store,

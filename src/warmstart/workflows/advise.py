@@ -246,6 +246,7 @@ def advised(ready: Ready, looked_at: LookedAt, store: Store, watcher: Watcher, *
         dataset,
         backbone,
         shown.preprocessing,
+        ready.proven,
         missing_taps=missing_taps(ready, dataset.pictures, store),
         start_s=start_s,
         # What a run's choice of taps does, on some pictures: the time of both grows with their number.
