@@ -191,7 +191,7 @@ def test_a_plan_that_would_gain_more_but_does_not_fit_is_named_with_the_time_it_
     advice = replace(result.advice, plans=(slow, probe), gains=(3.0, 0.0))
     advice_tables.advice(replace(result, advice=advice, forecasts=forecasts), Console(file=page, width=140))
     assert "--budget 21m: cut stage3" in page.getvalue()
-    assert "gained 3.0 points" in page.getvalue()
+    assert "3.0 points to expect" in page.getvalue()
 
 
 def test_a_sparkline_has_a_bar_a_value() -> None:

@@ -138,7 +138,7 @@ def _plans(result: "Advised", out: Console) -> None:
         f"(budget {duration(result.budget_s)})",
         title_justify="left",
     )
-    for name in ("", "plan", "gained on such data", "expected", "at most", "memory", "added to the store"):
+    for name in ("", "plan", "gain to expect", "expected", "at most", "memory", "added to the store"):
         table.add_column(name, justify="left" if name in ("", "plan") else "right")
     for plan, gain, needed in zip(result.advice.plans, result.advice.gains, result.forecasts, strict=True):
         here = plan == result.plan
@@ -166,7 +166,7 @@ def _plans(result: "Advised", out: Console) -> None:
         gain, longest = result.advice.gains[best], result.forecasts[best].longest_s
         out.print(
             f"With more time, --budget {minutes(longest)}m: {escape(_summary(result.advice.plans[best]))}"
-            + ("" if gain is None else f"; such plans gained {gain:.1f} points on data like this")
+            + ("" if gain is None else f"; {gain:.1f} points to expect, by what such plans gained on data like this")
         )
 
 

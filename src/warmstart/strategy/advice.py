@@ -24,9 +24,8 @@ DIFFERENT_EARLY_SHARE = 0.75
 EARLY_SHARE_DOUBT = 0.10  # so near to it the shift of statistics decides
 DIFFERENT_SHIFT = 0.5  # clothing 0.33, colours inverted 0.35, grey 0.42; solar cells 0.63, noise 0.93, blank 1.07
 KEEPS_CLASS = -0.03  # change of the probe's accuracy on turned pictures above which they keep their class
-KNOWS_SOMETHING = (
-    0.10  # accuracy above naming the most frequent class; a probe that knows less has nothing to lose on turned pictures
-)
+# Accuracy above naming the most frequent class: a probe that knows less has nothing to lose on turned pictures.
+KNOWS_SOMETHING = 0.10
 SMALL_PICTURES_PX = 96  # BiT's hyper-rule: smaller pictures are enlarged less than larger ones
 SMALL_PICTURES_INPUT_PX = 128
 IMBALANCE_TO_NAME = 10.0
@@ -134,7 +133,9 @@ class Advice:
 
     scenario: Scenario
     plans: tuple[Plan, ...]
-    gains: tuple[float | None, ...]  # of accuracy over the probe, points, as measured on such data; None: not measured
+    gains: tuple[
+        float | None, ...
+    ]  # of accuracy over the probe, points: as measured on such data, at most all that is wrong here; None: not measured
     reasons: tuple[Reason, ...]
 
     def to_dict(self) -> dict[str, Any]:

@@ -117,6 +117,8 @@ def tuned(
 
     result = tune(seen, store, watcher, folder, begin=begin, budget_s=budget_s, resume=resume, stop_keeps=stop_keeps)
     held_out = seen.dataset.positions("val", "test")
+    if result.stopped:
+        watcher.say("the best epoch so far is looked at; asked to stop once more, the run is left as it is, for --resume")
     see_begin = time.perf_counter()
     pictures = [seen.dataset.pictures[i] for i in held_out]
     proven = prove(pictures, result.backbone, seen.plan)

@@ -141,9 +141,8 @@ def check_plan(plan: Plan) -> None:
             "Choose an earlier --cut with --head linear, or leave --unfreeze out."
         )
     view_names(plan.augment, plan.augment_views)
-    planned_settings(
-        plan.training, cold=False, seed=plan.seed
-    )  # also where nothing is trained: a misspelt name is a slip anywhere
+    # Also where nothing is trained: a misspelt name is a slip anywhere.
+    planned_settings(plan.training, cold=False, seed=plan.seed)
 
 
 def _check_left_open(plan: Plan) -> None:

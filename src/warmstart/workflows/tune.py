@@ -284,7 +284,7 @@ def _follow(
         if epoch is None or not stop_keeps:
             raise
         events.close()  # which puts the best weights back
-        stopped, end = True, f"stopped on request after epoch {epoch.epoch}; the best epoch so far is tested and kept"
+        stopped, end = True, f"stopped on request after epoch {epoch.epoch}"
     else:
         watcher.progress("training", settings.epochs * n, settings.epochs * n)
     watcher.say(end)
