@@ -48,15 +48,25 @@ class DataError(InputError):
     """A folder, manifest or label that cannot be used."""
 
 
+OF_THE_BYTES = frozenset({"not-a-picture", "truncated", "damaged", "too-large", "unsupported"})
+
+
 class PictureError(InputError):
     """One picture that cannot be used.
 
-    ``kind`` is one of 'missing', 'permission', 'empty', 'not-a-picture', 'truncated', 'too-large', 'unsupported'.
+    ``kind`` is a member of `OF_THE_BYTES`, whose cause lies in the bytes and holds wherever and whenever they are met; or one of
+    'missing', 'permission', 'empty', 'not-a-file' (a folder, pipe or device), 'unreadable' (the disk, or too many open files), 'memory'
+    and 'changed' (while it was read), which are this moment's alone and are never remembered.
     """
 
     def __init__(self, kind: str, message: str) -> None:
         super().__init__(message)
         self.kind = kind
+
+    @property
+    def transient(self) -> bool:
+        """Whether the same bytes may be fine the next time."""
+        return self.kind not in OF_THE_BYTES
 
 
 class BackboneError(InputError):

@@ -5,6 +5,7 @@ N examples, K classes.
 
 import dataclasses
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import UnionType
@@ -48,12 +49,46 @@ class Listing:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Depth:
+    """What a picture of more than 8 bits a value says of its values. How they become 8 bits: `warmstart.data.depth`."""
+
+    bits: int | None  # whole numbers: bits that the file declares, or that its values use; None: signed or real numbers
+    declared: bool = False
+    low: float = 0.0  # signed or real: the values between which nearly all lie
+    high: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Facts:
+    """What the bytes of a picture say, found once when they are hashed and remembered under their digest."""
+
+    format: str  # a name of `data.formats.READABLE`
+    width: int  # of the upright picture, px
+    height: int
+    mode: str  # Pillow's word for the stored pixels
+    pages: int = 1  # pages, frames or pictures in the file; the first is used
+    damage: str | None = None  # what is wrong with bytes that decode all the same, as the end of a sentence
+    cure: str | None = None  # how a conversion that would have left nothing was put right: a name of `data.flattening.CURES`
+    lost: str | None = None  # why the network sees (almost) one colour though the file holds more, as the end of a sentence
+    depth: Depth | None = None  # None: 8 bits, as they are
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ValueRange:
+    """Which values become 0 … 255, for pictures of more than 8 bits. None: each picture's own (`warmstart.data.depth`)."""
+
+    bits: int | None = None  # whole numbers without declared bits: 0 … 2^bits - 1
+    real: tuple[float, float] | None = None  # signed and real numbers
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Picture:
     """A picture and the digest of its content: what extraction works on, and what rows are stored under."""
 
     path: str  # or a name for one that is in memory
     digest: bytes  # BLAKE2b-128 of the file (or of shape and pixels), 16 bytes
     content: Any = None  # encoded bytes, PIL image or uint8 array; None: it is in the file
+    facts: Facts | None = None  # None: its bytes are no picture, or there are none
 
     @property
     def source(self) -> Any:
@@ -68,6 +103,35 @@ class Preprocessing:
     size_px: int
     resize: str = "crop"  # 'crop', 'squash', 'pad'
     views: tuple[str, ...] = ("plain",)  # features are averaged over these
+    values: ValueRange = ValueRange()  # for pictures of more than 8 bits
+    keep_damaged: bool = False  # use pictures whose bytes are damaged but decode
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready; what the model's document says. What is as it always was is not written."""
+        out: dict[str, Any] = {"size_px": self.size_px, "resize": self.resize, "views": list(self.views)}
+        if self.values != ValueRange():
+            out["values"] = {"bits": self.values.bits, "real": self.values.real and list(self.values.real)}
+        return out | ({"keep_damaged": True} if self.keep_damaged else {})
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> Self:
+        """The inverse of `to_dict`; more keys do no harm. Raises KeyError, TypeError or ValueError for what it would not have written."""
+        values = document.get("values") or {"bits": None, "real": None}
+        bits, real = values["bits"], values["real"]
+        if bits is not None and (type(bits) is not int or not 1 <= bits <= 32):
+            raise ValueError(f"values of {bits!r} bits; expected 1 … 32")
+        if real is not None:
+            low, high = map(float, real)
+            if not (math.isfinite(low) and math.isfinite(high) and low < high):
+                raise ValueError(f"values between {low} and {high}; expected two numbers, the smaller one first")
+            real = (low, high)
+        return cls(
+            size_px=document["size_px"],
+            resize=document["resize"],
+            views=tuple(document["views"]),
+            values=ValueRange(bits=bits, real=real),
+            keep_damaged=document.get("keep_damaged") is True,
+        )
 
 
 SEEDS = 2**32  # NumPy and scikit-learn take 0 … 2³² - 1
@@ -95,6 +159,7 @@ class Plan:
     class_weight: str = "none"  # 'none', 'balanced'
     positive: str | None = None  # two classes only: the class that counts as found
     threshold: float | None = None  # two classes only: probability of `positive` from which it is predicted; None: 0.5
+    keep_damaged: bool = False  # learn from pictures whose bytes are damaged but decode, and predict them
     fractions: tuple[float, float, float] = (0.70, 0.15, 0.15)
     seed: int = 0
     # What follows concerns the training of the network itself, right of a cut before 'pooled' with a linear head.

@@ -1,16 +1,10 @@
-"""Bytes → an upright 8-bit RGB picture. One set of rules, in training and in serving.
+"""Bytes → an upright 8-bit RGB picture. One set of rules, in training and in serving, and one path: whatever names a picture becomes
+bytes first (`data.memory` says what may).
 
-The path of a picture: sniff its format → read its header → check its size → decode its pixels → 8-bit RGB → upright.
-
-Rules, so that the numbers can be understood:
+The path of a picture: sniff its format → read its header → check its size → decode its pixels → 8-bit RGB → upright. All rules, so that the
+numbers can be understood, are in docs/pictures.md; those of deep values in `data.depth`, of transparency and palettes in `data.flattening`.
 
 * The content decides the format; the extension is ignored.
-* Transparent pixels lie on white, as a page or a viewer shows them.
-* 16-bit grey and colour keep their upper byte (12-bit grey its upper 8 bits).
-* 32-bit integer, signed 16-bit and floating-point grey has no agreed range: each picture's finite values are stretched
-  from its minimum … maximum to 0 … 255.
-* CMYK is converted without a colour profile, and other embedded profiles are ignored; four-colour JPEG is inverted, as Adobe
-  writes it.
 * Of several frames or pages the first counts.
 
 Pillow's plugin classes are called directly instead of through `Image.open`: the formats are a closed list, and Pillow's own
@@ -19,12 +13,14 @@ size guard, whose limit is a process-wide variable and whose answer may be a war
 
 import os
 import re
+import struct
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, ImageFile, features
@@ -37,10 +33,13 @@ from PIL.PpmImagePlugin import PpmImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from warmstart.data.files import open_file
+from warmstart.data.depth import OWN
+from warmstart.data.files import open_file, read_bytes
+from warmstart.data.flattening import Flat, flatten
 from warmstart.data.formats import SNIFF_BYTES, UNREADABLE, sniff
 from warmstart.data.orientation import TURN, orientation_of
 from warmstart.errors import PictureError
+from warmstart.records import ValueRange
 
 # Part of every recipe key. Raise the number when a change here or in `views.resize` changes any pixel.
 DECODER_ID = "pillow-1"
@@ -58,6 +57,7 @@ class Header:
     mode: str  # Pillow's word for the stored pixels: 'L', 'RGB', 'CMYK', 'I;16' …
     orientation: int  # EXIF tag 274, 1 … 8; 1 is upright
     bytes: int
+    converts: bool  # whether it is anything else than 8-bit grey or colour, so that a conversion may lose something
 
 
 def decode(
@@ -66,30 +66,48 @@ def decode(
     shorter_side_px: int | None = None,
     max_pixels: int = MAX_PIXELS,
     name: str | None = None,
+    values: ValueRange = OWN,
 ) -> Image.Image:
     """The picture, mode RGB, EXIF-upright, without metadata.
 
     ``shorter_side_px`` is what the caller needs at least: a JPEG is then decoded at 1/2, 1/4 or 1/8 of its size by dropping DCT
     coefficients, as long as its shorter side stays at twice that, so that the resize that follows still has something to
-    average. None: full size. ``name`` stands in messages for a ``source`` that is bytes. Safe to call from many threads.
+    average. None: full size. ``name`` stands in messages for a ``source`` that is bytes. ``values``: which become black and white where
+    there are more than 8 bits. Safe to call from many threads.
 
-    Raises PictureError with kind 'missing', 'permission', 'empty', 'not-a-picture', 'truncated', 'too-large' or 'unsupported'.
+    Raises PictureError of any kind but 'damaged' and 'changed'.
     """
-    with _opened(source, name) as (file, shown):
+    return decoded(source, shorter_side_px=shorter_side_px, max_pixels=max_pixels, name=name, values=values).picture
+
+
+def decoded(
+    source: Path | str | bytes,
+    *,
+    shorter_side_px: int | None = None,
+    max_pixels: int = MAX_PIXELS,
+    name: str | None = None,
+    values: ValueRange = OWN,
+) -> Flat:
+    """As `decode`, with what the picture has lost on its way to 8-bit RGB."""
+    content = source if isinstance(source, bytes) else read_bytes(source)
+    with _opened(content, name if isinstance(source, bytes) else os.fspath(source)) as (file, shown):
         format_name = _sniffed(file, shown)
         picture = _header(file, format_name, shown)
-        _check_size(picture, max_pixels, shown)
-        with _damage_becomes_picture_error(format_name, shown):
+        check_size(picture, max_pixels, shown)
+        with damage_becomes_picture_error(format_name, shown):
             if shorter_side_px is not None:
                 target = 2 * shorter_side_px
                 picture.draft(None, (target, target))  # only JPEG does anything
             picture.load()
             orientation = orientation_of(picture)  # after load: a PNG may keep its EXIF behind its pixels
-            upright = to_rgb(picture)
-    if orientation in TURN:
-        upright = upright.transpose(TURN[orientation])
+            if format_name == "png":
+                picture.info["significant_bits"] = significant_bits(content)
+            flat = flatten(picture, values, lambda: _lower_bytes(content, format_name))
+            upright = flat.picture
+            if orientation in TURN:
+                upright = upright.transpose(TURN[orientation])
     upright.info = {}  # an orientation left here would be applied a second time by whoever looks
-    return upright
+    return replace(flat, picture=upright)
 
 
 def read_header(source: Path | str | bytes, *, max_pixels: int = MAX_PIXELS, name: str | None = None) -> Header:
@@ -97,7 +115,7 @@ def read_header(source: Path | str | bytes, *, max_pixels: int = MAX_PIXELS, nam
     with _opened(source, name) as (file, shown):
         format_name = _sniffed(file, shown)
         picture = _header(file, format_name, shown)
-        _check_size(picture, max_pixels, shown)
+        check_size(picture, max_pixels, shown)
         orientation = orientation_of(picture)
         width, height = picture.size
         # Pillow's TIFF reader turns by itself and so reports the upright size already.
@@ -110,21 +128,10 @@ def read_header(source: Path | str | bytes, *, max_pixels: int = MAX_PIXELS, nam
             mode=picture.mode,
             orientation=orientation,
             bytes=len(source) if isinstance(source, bytes) else os.fstat(file.fileno()).st_size,
+            converts=picture.mode not in ("RGB", "L", "1")
+            or "transparency" in picture.info
+            or _raw_mode(picture)[-4:] in _LOWER,
         )
-
-
-def to_rgb(picture: Image.Image) -> Image.Image:
-    """Mode RGB from any mode, by the rules at the top of this file; the same object if it is RGB already."""
-    if picture.mode == "F" or picture.mode.startswith("I"):
-        return Image.fromarray(_to_8_bits(picture)).convert("RGB")
-    if picture.has_transparency_data:
-        # Premultiplied alpha ('La', 'RGBa') converts only to its own plain form.
-        straight = picture.convert({"La": "LA", "RGBa": "RGBA"}[picture.mode]) if picture.mode.endswith("a") else picture
-        colour = straight.convert("RGBA")
-        page = Image.new("RGB", colour.size, "white")
-        page.paste(colour, mask=colour.getchannel("A"))
-        return page
-    return picture if picture.mode == "RGB" else picture.convert("RGB")
 
 
 class _Jpeg(JpegImageFile):
@@ -183,7 +190,7 @@ def _sniffed(file: BinaryIO, shown: str) -> str:
 
 
 def _header(file: BinaryIO, format_name: str, shown: str) -> ImageFile.ImageFile:
-    with _damage_becomes_picture_error(format_name, shown):
+    with damage_becomes_picture_error(format_name, shown):
         picture = _READERS[format_name](file)
     # DNG, NEF and ARW are TIFF files whose first page is a thumbnail: bit 0 of NewSubfileType (TIFF 6.0, p. 36).
     if isinstance(picture, TiffImageFile) and int(picture.tag_v2.get(254, 0)) & 1:
@@ -191,7 +198,8 @@ def _header(file: BinaryIO, format_name: str, shown: str) -> ImageFile.ImageFile
     return picture
 
 
-def _check_size(picture: ImageFile.ImageFile, max_pixels: int, shown: str) -> None:
+def check_size(picture: Image.Image, max_pixels: int, shown: str) -> None:
+    """Refuse by name what has too many pixels. Raises PictureError 'too-large'."""
     # Pillow's TIFF and GIF readers look at Pillow's own limit while they decode, so for them the lower one of both holds.
     if isinstance(picture, TiffImageFile | GifImageFile) and Image.MAX_IMAGE_PIXELS is not None:
         max_pixels = min(max_pixels, Image.MAX_IMAGE_PIXELS)
@@ -205,12 +213,16 @@ def _check_size(picture: ImageFile.ImageFile, max_pixels: int, shown: str) -> No
 
 
 @contextmanager
-def _damage_becomes_picture_error(format_name: str, shown: str) -> Iterator[None]:
+def damage_becomes_picture_error(format_name: str, shown: str) -> Iterator[None]:
     """What Pillow raises for a damaged file is not one class: OSError, SyntaxError, ValueError, struct.error, EOFError …"""
     try:
         yield
-    except (PictureError, MemoryError):
+    except PictureError:
         raise
+    except MemoryError as error:
+        raise PictureError(
+            "memory", f"{shown} could not be decoded: memory does not suffice. Close other programs, or scale it down"
+        ) from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise PictureError(
             "too-large", f"{shown} is too large to decode: {error} Scale it down or cut it into tiles"
@@ -230,25 +242,46 @@ def _unsupported(shown: str, format_name: str, reason: str, cure: str) -> Pictur
     return PictureError("unsupported", f"{shown} is a {format_name} file that cannot be read here ({reason}): {cure}")
 
 
-def _to_8_bits(picture: Image.Image) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """Grey of more than 8 bits → (H, W) uint8, by the rules at the top of this file."""
-    values: np.ndarray[Any, Any] = np.asarray(picture)
-    # PNG and PNM give 0 … 65535, in mode 'I;16' or, by age of Pillow, 'I'; a TIFF in mode 'I' is signed or has 32 bits.
-    if picture.mode.startswith("I;16") or (picture.mode == "I" and not isinstance(picture, TiffImageFile)):
-        tags = picture.tag_v2 if isinstance(picture, TiffImageFile) else {}
-        bits = 12 if tags.get(258) == (12,) else 16  # BitsPerSample
-        if tags.get(262) == 0:  # PhotometricInterpretation WhiteIsZero, which Pillow minds only up to 8 bits
-            values = (1 << bits) - 1 - values
-        upper: np.ndarray[Any, np.dtype[np.uint8]] = (np.clip(values, 0, 65535) >> (bits - 8)).astype(np.uint8)
-        if "transparency" in picture.info:
-            upper[values == picture.info["transparency"]] = 255
-        return upper
-    finite = np.isfinite(values)
-    if not finite.any():
-        return np.zeros(values.shape, dtype=np.uint8)
-    wide = np.where(finite, values, values[finite].min()).astype(np.float64)
-    low, high = wide.min(), wide.max()
-    if low == high:
-        return np.zeros(values.shape, dtype=np.uint8)
-    stretched: np.ndarray[Any, np.dtype[np.uint8]] = np.rint((wide - low) * (255.0 / (high - low))).astype(np.uint8)
-    return stretched
+def significant_bits(content: bytes) -> int | None:
+    """The largest number of a PNG's sBIT chunk (PNG, third edition, §11.3.2.5), which stands before its pixels; None without one."""
+    at = 8
+    while at + 12 <= len(content):
+        length, kind = struct.unpack_from(">I4s", content, at)
+        if kind == b"sBIT":
+            return max(content[at + 8 : at + 8 + min(length, 3)], default=None)
+        if kind == b"IDAT":
+            return None
+        at += 12 + length
+    return None
+
+
+# Pillow keeps the upper bytes of 16-bit colour. Read as if the other byte came first, the same pixels give the lower ones; grey and alpha
+# of 16 bits take four bytes, as RGBA does.
+_LOWER = {";16B": ";16L", ";16L": ";16B", ";16N": ";16B" if sys.byteorder == "little" else ";16L"}
+
+
+def _lower_bytes(content: bytes, format_name: str) -> np.ndarray | None:
+    """uint8 (H, W, 3): the lower bytes of 16-bit colour; None where the picture has 8 bits, or keeps its bytes where we can't tell."""
+    if format_name not in ("png", "tiff"):
+        return None
+    picture = _READERS[format_name](BytesIO(content))
+    tiles = []
+    raw = _raw_mode(picture)
+    if raw[-4:] not in _LOWER:
+        return None
+    other = "RGBA" if raw == "LA;16B" else raw[:-4] + _LOWER[raw[-4:]]
+    for tile in picture.tile:
+        tiles.append(tile._replace(args=(other, *tile.args[1:]) if isinstance(tile.args, tuple) else other))
+    picture.tile = tiles
+    try:
+        lower = np.asarray(picture)
+    except ValueError:  # a raw mode without a twin: planes of their own
+        return None
+    return np.repeat(lower[..., 1:2], 3, axis=2) if other == "RGBA" else lower[..., :3]
+
+
+def _raw_mode(picture: ImageFile.ImageFile) -> str:
+    """How Pillow is to read the bytes of an opened picture, such as 'RGB;16B'; '' where it has no word for it."""
+    arguments = picture.tile[0].args if picture.tile else None
+    raw = arguments[0] if isinstance(arguments, tuple) and arguments else arguments
+    return raw if isinstance(raw, str) else ""

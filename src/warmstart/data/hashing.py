@@ -5,8 +5,12 @@ Draws that hang on what a picture is, not on where it stands in a list: adding p
 
 import hashlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from warmstart.data.files import open_file
+
+if TYPE_CHECKING:
+    import numpy as np
 
 DIGEST_BYTES = 16  # 128 bits: for ten million pictures the chance of any collision is below 1e-24
 
@@ -14,6 +18,11 @@ DIGEST_BYTES = 16  # 128 bits: for ten million pictures the chance of any collis
 def digest(content: bytes) -> bytes:
     """BLAKE2b-128 (RFC 7693, 16 bytes) of a whole file's bytes."""
     return hashlib.blake2b(content, digest_size=DIGEST_BYTES).digest()
+
+
+def digest_pixels(pixels: "np.ndarray") -> bytes:
+    """The digest of a picture that has no file: of the shape and the levels of its RGB pixels (H, W, 3)."""
+    return digest(str(pixels.shape).encode("ascii") + pixels.tobytes())
 
 
 def digest_file(path: Path | str) -> bytes:

@@ -1,29 +1,165 @@
-"""Pictures that are already in memory: PIL images and arrays, by the same rules as files."""
+"""Whatever names a picture or many of them: paths, encoded bytes, open files, PIL images, arrays. By the same rules as files.
 
+    understood → encoded bytes (decoded as a file's are), or pixels (`flatten`)
+
+A PIL image that was opened and not loaded yet is its file's bytes. One that was loaded has lost what stands in no pixel: of a JPEG
+that is decoded smaller than it is (`decoding.decode`) it has the full size, so the same picture as a path can differ in single levels
+after the resize (docs/pictures.md); of 16-bit colour it has the upper bytes.
+
+H, W, N are sides in pixels and a number of pictures.
+"""
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageFile
 
-from warmstart.data.decoding import to_rgb
-from warmstart.errors import PictureError
+from warmstart.data.decoding import MAX_PIXELS, check_size, damage_becomes_picture_error, decode
+from warmstart.data.depth import OWN
+from warmstart.data.flattening import flatten
+from warmstart.data.orientation import TURN, orientation_of
+from warmstart.errors import DataError, PictureError
+from warmstart.records import ValueRange
+
+EXPECTED = "expected a path, encoded bytes, an open file, a PIL image or an array (H, W) or (H, W, 3)"
 
 
-def in_memory(picture: Any) -> Image.Image:
-    """Mode RGB and upright, from a PIL image of any mode or a uint8 array (H, W), (H, W, 3) or (H, W, 4). Transparency lies on white.
+def in_memory(
+    picture: Any,
+    *,
+    shorter_side_px: int | None = None,
+    max_pixels: int = MAX_PIXELS,
+    name: str | None = None,
+    values: ValueRange = OWN,
+) -> Image.Image:
+    """Mode RGB and upright, from anything that `understood` takes; the rest as for `decoding.decode`. Raises PictureError."""
+    given = understood(picture)
+    if isinstance(given, (bytes, Path)):
+        return decode(given, shorter_side_px=shorter_side_px, max_pixels=max_pixels, name=name, values=values)
+    shown = f"a picture in memory ({given.mode}, {given.width} × {given.height})"
+    check_size(given, max_pixels, shown)
+    with damage_becomes_picture_error("picture in memory", shown):
+        given.load()
+        orientation = orientation_of(given)
+        flat = flatten(given, values).picture
+        upright = flat.transpose(TURN[orientation]) if orientation in TURN else flat
+    if upright is given:
+        upright = upright.copy()  # what was given stays as it is
+    upright.info = {}
+    return upright
 
-    Raises PictureError for anything else.
+
+def understood(picture: Any) -> bytes | Path | Image.Image:
+    """Encoded bytes, a path, or a PIL image of pixels. Raises PictureError for what is no picture.
+
+    Arrays: uint8 (H, W), (H, W, 1), (H, W, 3), (H, W, 4), bool (H, W); whole or real numbers of more bits (H, W), by the rules of deep
+    files. Channels last.
     """
-    if isinstance(picture, np.ndarray):
-        if picture.dtype != np.uint8 or not (picture.ndim == 2 or (picture.ndim == 3 and picture.shape[2] in (3, 4))):
-            raise PictureError(
-                "unsupported",
-                f"an array of {picture.dtype} {picture.shape} is no picture: expected uint8 (H, W), (H, W, 3) or (H, W, 4), "
-                "channels last, 0 … 255",
-            )
-        picture = Image.fromarray(picture)
-    if not isinstance(picture, Image.Image):
-        raise PictureError(
-            "unsupported", f"{type(picture).__name__} is no picture: expected a path, a PIL image or a uint8 array"
+    if isinstance(picture, str | os.PathLike):
+        return Path(picture)
+    if isinstance(picture, bytes | bytearray | memoryview):
+        return bytes(picture)
+    if isinstance(picture, Image.Image):
+        return _encoded(picture) or picture
+    if hasattr(picture, "read"):
+        return _read(picture)
+    if hasattr(picture, "__array__") or hasattr(picture, "__array_interface__"):
+        return _of_array(picture)
+    raise PictureError("unsupported", f"{type(picture).__name__} is no picture: {EXPECTED}")
+
+
+def one_or_many(sources: Any) -> tuple[list[Any], bool]:
+    """The pictures named, and whether it was one by itself: a list, tuple, iterator, series or array (N, H, W, C) is many.
+
+    Raises DataError for what names no pictures at all.
+    """
+    if isinstance(sources, str | os.PathLike | bytes | bytearray | memoryview | Image.Image) or hasattr(sources, "read"):
+        return [sources], True
+    if getattr(sources, "ndim", None) in (2, 3):
+        return [sources], True
+    if sources is None or isinstance(sources, Mapping | set | frozenset) or not isinstance(sources, Iterable):
+        raise DataError(f"{type(sources).__name__} names no picture: {EXPECTED}, or a list of them")
+    if getattr(sources, "ndim", None) == 0:
+        raise DataError(f"an array without sides is no picture: {EXPECTED}, or a list of them")
+    if isinstance(sources, np.ndarray) and sources.ndim == 1 and sources.dtype.kind in "buif":
+        raise DataError(
+            f"an array {sources.shape} of {sources.dtype} is a row of numbers and no picture: {EXPECTED}, or a list of them"
         )
-    return to_rgb(ImageOps.exif_transpose(picture))
+    return list(sources), False
+
+
+def name_of(source: Any, index: int) -> str:
+    """The path, or 'picture 3' for one that came without a name."""
+    return os.fspath(source) if isinstance(source, str | os.PathLike) else f"picture {index}"
+
+
+def _encoded(picture: Image.Image) -> bytes | None:
+    """The bytes of an opened picture that was not loaded yet and stands at its first frame; None for any other."""
+    if not isinstance(picture, ImageFile.ImageFile) or not getattr(picture, "tile", None) or picture.tell() != 0:
+        return None
+    file = getattr(picture, "fp", None)
+    if file is None or not hasattr(file, "seek") or picture.decoderconfig:  # a draft was asked for
+        return None
+    try:
+        at = file.tell()
+        file.seek(0)
+        content = file.read()
+        file.seek(at)
+    except (OSError, ValueError):
+        return None
+    return content if isinstance(content, bytes) and content else None
+
+
+def _read(file: Any) -> bytes:
+    try:
+        content = file.read()
+    except (OSError, ValueError) as reason:  # ValueError: a closed file
+        raise PictureError("unreadable", f"an open file could not be read ({reason}): open it again") from reason
+    if not isinstance(content, bytes | bytearray | memoryview):
+        raise PictureError("unsupported", "a file that was opened as text is no picture: open it with mode 'rb'")
+    if not content:
+        raise PictureError("empty", "an open file gave 0 bytes, expected a picture: is it at its end? file.seek(0)")
+    return bytes(content)
+
+
+def _of_array(picture: Any) -> Image.Image:
+    try:
+        array = np.asarray(picture)
+    except Exception as reason:  # a tensor on a card, or one that wants a gradient: each library has its own word for it
+        raise PictureError("unsupported", f"{type(picture).__name__} gives no array ({reason}): {EXPECTED}") from reason
+    shown = f"an array of {array.dtype} {array.shape}"
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[..., 0]
+    if not array.size:
+        raise PictureError("unsupported", f"{shown} holds no pixel: {EXPECTED}")
+    colour = array.ndim == 3 and array.shape[2] in (3, 4)
+    if array.dtype == np.bool_ and array.ndim == 2:
+        array = array.astype(np.uint8) * 255
+    if array.dtype == np.uint8 and (array.ndim == 2 or colour):
+        return Image.fromarray(np.ascontiguousarray(array))
+    if array.ndim == 2 and (array.dtype.kind == "f" or array.dtype in _WHOLE):
+        return _deep(array)
+    if array.ndim == 3 and array.shape[0] in (1, 3, 4) and not colour:
+        cure = "channels come last here: array.transpose(1, 2, 0)"
+    elif colour and array.dtype.kind == "f":
+        cure = "colour has levels 0 … 255 here: if it runs from 0 to 1, (array * 255).round().astype('uint8')"
+    elif array.ndim == 4:
+        cure = "it is many pictures: give it alone, not in a list"
+    else:
+        cure = "convert it to uint8 first"
+    raise PictureError("unsupported", f"{shown} is no picture: expected uint8 (H, W), (H, W, 3) or (H, W, 4); {cure}")
+
+
+_WHOLE = tuple(
+    np.dtype(name) for name in ("uint16", "int8", "int16", "int32")
+)  # not int64: numpy's own, which says nothing of a range
+
+
+def _deep(array: np.ndarray) -> Image.Image:
+    """A grey picture of mode 'I;16' (unsigned), 'I' (signed) or 'F', as a file with these numbers gives one."""
+    target = {"u": np.uint16, "i": np.int32, "f": np.float32}[array.dtype.kind]
+    with np.errstate(over="ignore"):  # a float64 beyond float32 is no data there either
+        return Image.fromarray(np.ascontiguousarray(array.astype(target)))

@@ -7,7 +7,7 @@ the lens is no reason to speak, let alone to lose a picture. Format: EXIF 2.32 Â
 
 import struct
 
-from PIL import Image, ImageFile
+from PIL import Image
 from PIL.TiffImagePlugin import TiffImageFile
 
 _TAG = 274
@@ -25,7 +25,7 @@ TURN = {
 }
 
 
-def orientation_of(picture: ImageFile.ImageFile) -> int:
+def orientation_of(picture: Image.Image) -> int:
     """1 â€¦ 8; 1, upright, also when the picture does not say or says nonsense.
 
     Pillow's TIFF reader turns the picture while it decodes and then forgets the tag: a decoded TIFF is upright.

@@ -12,8 +12,8 @@ from warmstart.backbones.catalog import find
 from warmstart.engines.build import Prefix, ProofPictures, Proven, resolve
 from warmstart.engines.proof import PROOF_PICTURES
 from warmstart.errors import PictureError
-from warmstart.extraction.rendering import render
-from warmstart.records import Picture, Preprocessing
+from warmstart.extraction.rendering import render_views
+from warmstart.records import Picture, Preprocessing, ValueRange
 from warmstart.store.key import recipe_key
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def choose_engine(
         rendered = []
         for picture in first:
             try:
-                rendered.append(render(picture.source, preprocessing))
+                rendered += render_views(picture, ("plain",), preprocessing)
             except PictureError:
                 continue
             if len(rendered) == PROOF_PICTURES:
@@ -75,5 +75,6 @@ def choose_engine(
             rendered = list(np.random.default_rng(0).integers(0, 256, (4, 3, prefix.size_px, prefix.size_px), dtype=np.uint8))
         return np.stack(rendered)
 
-    key = b"".join(p.digest for p in first).hex() + preprocessing.resize
+    values = "" if preprocessing.values == ValueRange() else repr(preprocessing.values)
+    key = b"".join(p.digest for p in first).hex() + preprocessing.resize + values
     return resolve(prefix, ProofPictures(key=key, load=load), engine=engine, precision=precision, folder=graphs)

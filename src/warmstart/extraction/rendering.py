@@ -8,9 +8,12 @@ import numpy as np
 from PIL.Image import Resampling
 
 from warmstart.data.augmentation import render_view
-from warmstart.data.decoding import decode
-from warmstart.data.memory import in_memory
+from warmstart.data.facts import check_intact
+from warmstart.data.files import read_bytes
+from warmstart.data.hashing import digest
+from warmstart.data.memory import in_memory, understood
 from warmstart.data.views import needed_shorter_side_px, resize
+from warmstart.errors import PictureError
 from warmstart.records import Picture, Preprocessing
 
 if TYPE_CHECKING:
@@ -18,31 +21,53 @@ if TYPE_CHECKING:
 
 
 def render_views(picture: Picture, views: Sequence[str], preprocessing: Preprocessing) -> list[np.ndarray]:
-    """uint8 (3, S, S) for each view of one picture, which is decoded once. Raises PictureError."""
+    """uint8 (3, S, S) for each view of one picture, which is decoded once.
+
+    Raises PictureError, of kind 'changed' where its file has other bytes than those of its digest.
+    """
     size_px, mode = preprocessing.size_px, preprocessing.resize
     # The same size for every view, so that no view's pixels depend on the company it is made in. `decode` leaves twice what it is
     # asked for, and the narrowest window of a drawn view is √(0.35 × 3/4) = 0.512 of a side: 1.02 × S, not enlarged.
-    decoded = _decoded(picture.source, needed_shorter_side_px(size_px, mode))
+    decoded = in_memory(
+        same_bytes(picture),
+        shorter_side_px=needed_shorter_side_px(size_px, mode),
+        name=picture.path,
+        values=preprocessing.values,
+    )
     return [render_view(decoded, view, digest=picture.digest, size_px=size_px, mode=mode) for view in views]
 
 
 def render(source: Any, preprocessing: Preprocessing) -> np.ndarray:
-    """uint8 (3, S, S): the plain view of a picture: a path, encoded bytes, a PIL image or a uint8 array. Raises PictureError."""
+    """uint8 (3, S, S): the plain view of anything that `data.memory.understood` takes. Raises PictureError."""
+    return resize(whole(source, preprocessing), size_px=preprocessing.size_px, mode=preprocessing.resize)
+
+
+def whole(source: Any, preprocessing: Preprocessing) -> "Image":
+    """The picture, mode RGB and upright, before it is resized. Raises PictureError, 'damaged' unless these are kept."""
+    source, name = understood(source), None
+    if isinstance(source, Path):
+        source, name = read_bytes(source), str(source)
+    if isinstance(source, bytes) and not preprocessing.keep_damaged:
+        check_intact(source, name)
     side = needed_shorter_side_px(preprocessing.size_px, preprocessing.resize)
-    return resize(_decoded(source, side), size_px=preprocessing.size_px, mode=preprocessing.resize)
+    return in_memory(source, shorter_side_px=side, name=name, values=preprocessing.values)
+
+
+def same_bytes(picture: Picture) -> Any:
+    """What to decode of a picture whose digest is known: a file's bytes, if they still have it. Raises PictureError."""
+    if picture.content is not None:
+        return picture.content
+    content = read_bytes(picture.path)
+    if digest(content) != picture.digest:
+        raise PictureError("changed", f"{picture.path!r} was changed or replaced while it was being read: run again")
+    return content
 
 
 def upright(source: Any, longer_side_px: int) -> "Image":
     """The whole picture for people to look at: mode RGB, upright, at most ``longer_side_px`` long. Raises PictureError."""
-    picture = _decoded(source, longer_side_px)
+    picture = in_memory(source, shorter_side_px=longer_side_px)
     scale = longer_side_px / max(picture.size)
     if scale >= 1:
         return picture
     width, height = (max(1, round(side * scale)) for side in picture.size)
     return picture.resize((width, height), Resampling.BICUBIC)
-
-
-def _decoded(source: Any, shorter_side_px: int) -> "Image":
-    if isinstance(source, (str, Path, bytes)):
-        return decode(source, shorter_side_px=shorter_side_px)
-    return in_memory(source)

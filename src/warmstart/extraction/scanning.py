@@ -1,14 +1,22 @@
-"""Files → digests, through the file index: a file is read only when it is new or has changed."""
+"""Files → pictures with digest and facts, through the file index: a file is read only when it is new or has changed."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from warmstart import machine
-from warmstart.data.hashing import digest_file
+from warmstart.data.facts import facts_of
+from warmstart.data.files import read_bytes, unreachable
+from warmstart.data.hashing import digest, digest_pixels
+from warmstart.data.memory import in_memory, understood
 from warmstart.errors import PictureError
-from warmstart.records import Problem
+from warmstart.records import Facts, Picture, Problem
 from warmstart.store.cache import Store
+from warmstart.store.index import Stamp, stamp_of
 
 Progress = Callable[[str, int, int], None]  # (phase, done, total)
 
@@ -17,37 +25,81 @@ def silent(phase: str, done: int, total: int) -> None:
     """The progress that nobody watches."""
 
 
-def scan(paths: Sequence[str], store: Store, *, on_progress: Progress = silent) -> tuple[list[bytes | None], list[Problem]]:
-    """The digest of each file (None where it cannot be read) and what is wrong with those. Known files are not opened."""
-    stats: list[tuple[str, int, int] | None] = []
+@dataclass(frozen=True, kw_only=True)
+class Scan:
+    """What stands at N paths."""
+
+    pictures: tuple[Picture | None, ...]  # N, in order; None where the file cannot be read
+    problems: tuple[Problem, ...]  # of those
+
+
+def scan(paths: Sequence[str], store: Store, *, on_progress: Progress = silent) -> Scan:
+    """The picture at each path with its digest, and what is wrong with the others. Known files are not opened.
+
+    A file is read once: its digest and its facts are those of the same bytes. Bytes that are no picture have no facts; why is found out
+    where their row is computed.
+    """
+    stamps: list[Stamp | None] = []
     problems: list[Problem] = []
     for path in paths:
         try:
-            info = Path(path).stat()
-            stats.append((str(Path(path).absolute()), info.st_size, info.st_mtime_ns))
-        except OSError as reason:
-            stats.append(None)
-            kind = "permission" if isinstance(reason, PermissionError) else "missing"
-            message = f"{path!r} cannot be read ({reason.strerror}): check the path and its permissions, or leave it out"
-            problems.append(Problem(path=path, kind=kind, message=message))
-    there = [i for i, stat in enumerate(stats) if stat is not None]
-    digests: list[bytes | None] = [None] * len(paths)
-    for i, known in zip(there, store.index.lookup([stats[i] for i in there]), strict=True):  # type: ignore[misc]
-        digests[i] = known
-    unknown = [i for i in there if digests[i] is None]
+            stamps.append(stamp_of(path))
+        except (OSError, ValueError) as reason:
+            stamps.append(None)
+            problems.append(_problem(path, unreachable(path, reason)))
+    there = [(i, stamp) for i, stamp in enumerate(stamps) if stamp is not None]
+    known = store.index.lookup([stamp for _, stamp in there])
+    seen = [digest for digest in known if digest is not None]
+    facts = store.index.facts(seen)
+    digests = {i: digest for (i, _), digest in zip(there, known, strict=True) if digest is not None and digest in facts}
+    unknown = [(i, stamp) for i, stamp in there if i not in digests]
 
-    def read(i: int) -> tuple[int, bytes | PictureError]:
+    def read(i: int) -> tuple[bytes, Facts | None] | PictureError:
         try:
-            return i, digest_file(paths[i])
+            return look_at(read_bytes(paths[i]))
         except PictureError as reason:
-            return i, reason
+            return reason
 
+    learnt: dict[bytes, Facts | None] = {}
     with ThreadPoolExecutor(machine.cores()) as threads:
-        for done, (i, result) in enumerate(threads.map(read, unknown), 1):
+        for done, ((i, _), result) in enumerate(zip(unknown, threads.map(read, (i for i, _ in unknown)), strict=True), 1):
             if isinstance(result, PictureError):
-                problems.append(Problem(path=paths[i], kind=result.kind, message=str(result)))
+                problems.append(_problem(paths[i], result))
             else:
-                digests[i] = result
+                digests[i], of = result
+                learnt[digests[i]] = of
             on_progress("reading", done, len(unknown))
-    store.index.put([(*stats[i], digests[i]) for i in unknown if digests[i] is not None])  # type: ignore[misc]
-    return digests, problems
+    store.index.put([(stamp, digests[i]) for i, stamp in unknown if i in digests], learnt)
+    facts |= learnt
+    return Scan(
+        pictures=tuple(
+            Picture(path=path, digest=digests[i], facts=facts[digests[i]]) if i in digests else None
+            for i, path in enumerate(paths)
+        ),
+        problems=tuple(problems),
+    )
+
+
+def picture_of(source: Any, *, name: str) -> Picture:
+    """A picture that did not come as a path: encoded bytes, an open file, a PIL image or an array. Raises PictureError."""
+    given = understood(source)
+    if isinstance(given, Path):
+        given = read_bytes(given)
+    if isinstance(given, bytes):
+        content_digest, facts = look_at(given)
+        return Picture(path=name, digest=content_digest, content=given, facts=facts)
+    return Picture(path=name, digest=digest_pixels(np.asarray(in_memory(given))), content=given)
+
+
+def look_at(content: bytes) -> tuple[bytes, Facts | None]:
+    """Digest and facts of encoded bytes; no facts where they are no picture. Raises PictureError where memory does not suffice."""
+    try:
+        return digest(content), facts_of(content)
+    except PictureError as reason:
+        if reason.transient:
+            raise
+        return digest(content), None
+
+
+def _problem(path: str, reason: PictureError) -> Problem:
+    return Problem(path=path, kind=reason.kind, message=str(reason))

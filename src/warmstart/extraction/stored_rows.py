@@ -16,6 +16,7 @@ from typing import Any, Self
 import numpy as np
 
 from warmstart.data.decoding import DECODER_ID
+from warmstart.data.facts import damage_message, row_identity
 from warmstart.engines.build import Prefix, open_engine
 from warmstart.errors import PictureError
 from warmstart.extraction.ahead import chunks, map_ahead
@@ -66,6 +67,7 @@ class StoredRows:
         on_progress: Progress = silent,
     ) -> None:
         self.notes: list[str] = []  # damaged rows recomputed, formats or versions changed
+        self._unreachable: dict[bytes, PictureError] = {}  # digest → why its bytes could not be had in this run
         self._store, self._prefix, self._engine, self._precision = store, prefix, engine, precision
         self._preprocessing, self._graphs, self._on_progress = preprocessing, graphs, on_progress
         self._recipe = _recipe(prefix, preprocessing, engine, precision)
@@ -90,7 +92,7 @@ class StoredRows:
         width = sum(width for _, width in self._prefix.layout)
         if not pictures:
             return np.zeros((0, width), dtype=self._format)
-        keys = [row_key(picture.digest, view) for picture, view in zip(pictures, views, strict=True)]
+        keys = [row_key(self._identity(picture), view) for picture, view in zip(pictures, views, strict=True)]
         for _ in range(2):
             try:
                 return self._rows.read(keys)
@@ -106,17 +108,26 @@ class StoredRows:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._rows.close()
 
+    def _identity(self, picture: Picture) -> bytes:
+        return row_identity(picture.digest, picture.facts, self._preprocessing.values)
+
     def _open(self) -> RowStore:
         return self._store.rows(self._recipe | {"format": self._format}, row_format=self._format)
 
     def _fill(self, pictures: Sequence[Picture], views: Sequence[str]) -> Filled:
-        self._check_versions(pictures, views)
-        misses = self._compute(pictures, views)
-        found = self._rows.problems([picture.digest for picture in pictures])
-        broken = {
+        damaged = {} if self._preprocessing.keep_damaged else damaged_ones(pictures)
+        whole = [picture for i, picture in enumerate(pictures) if i not in damaged]
+        self._check_versions(whole, views)
+        misses = self._compute(whole, views)
+        found = self._rows.problems([self._identity(picture) for picture in pictures])
+        broken = damaged | {
             i: Problem(path=(path := pictures[i].path), kind=kind, message=message.replace(PATH, path))
             for i, (kind, message) in found.items()
+            if i not in damaged
         }
+        for i, picture in enumerate(pictures):
+            if i not in broken and (reason := self._unreachable.get(picture.digest)):
+                broken[i] = Problem(path=picture.path, kind=reason.kind, message=str(reason).replace(PATH, picture.path))
         usable = len(pictures) - len(broken)
         return Filled(hits=usable * len(views) - misses, misses=misses, broken=broken)
 
@@ -142,12 +153,13 @@ class StoredRows:
 
     def _missing(self, pictures: Sequence[Picture], views: Sequence[str]) -> list[_Task]:
         """Each picture once, with the (row key, view) that it lacks: a picture is decoded once for all its views."""
-        wanted = {row_key(picture.digest, view): (picture, view) for picture in pictures for view in views}
+        wanted = {row_key(self._identity(picture), view): (picture, view) for picture in pictures for view in views}
         keys = list(wanted)
         todo: dict[bytes, _Task] = {}
         for i in self._rows.missing(keys):
             picture, view = wanted[keys[i]]
-            todo.setdefault(picture.digest, (picture, []))[1].append((keys[i], view))
+            if picture.digest not in self._unreachable:
+                todo.setdefault(picture.digest, (picture, []))[1].append((keys[i], view))
         return list(todo.values())
 
     def _batches(self, todo: list[_Task], batch_size: int) -> Iterator[tuple[list[bytes], np.ndarray]]:
@@ -165,8 +177,10 @@ class StoredRows:
                 pixels += render_views(picture, [view for _, view in lacking], self._preprocessing)
                 keys += [key for key, _ in lacking]
             except PictureError as reason:
-                # Kept by content, and the same bytes may lie elsewhere under another name.
-                self._rows.write_problem(picture.digest, reason.kind, str(reason).replace(picture.path, PATH))
+                if reason.transient:  # this run's alone: nothing is known of the bytes
+                    self._unreachable[picture.digest] = reason
+                else:  # kept by content, and the same bytes may lie elsewhere under another name
+                    self._rows.write_problem(self._identity(picture), reason.kind, str(reason).replace(picture.path, PATH))
         return keys, pixels
 
     def _check_versions(self, pictures: Sequence[Picture], views: Sequence[str]) -> None:
@@ -174,7 +188,7 @@ class StoredRows:
         now, before = library_versions(), self._rows.versions()
         if before == now:
             return
-        wanted = {row_key(picture.digest, view): (picture, view) for picture in pictures for view in views}
+        wanted = {row_key(self._identity(picture), view): (picture, view) for picture in pictures for view in views}
         absent = set(self._rows.missing(list(wanted)))
         there = [key for i, key in enumerate(wanted) if i not in absent and not self._rows.problems([key])]
         if before and there and not self._agree({key: wanted[key] for key in there[:VERSION_SAMPLE]}):
@@ -205,7 +219,7 @@ def count_missing(
     preprocessing: Preprocessing,
 ) -> int:
     """How many rows `StoredRows.fill` would compute. Creates nothing in the store."""
-    wanted = {row_key(picture.digest, view) for picture in pictures for view in views}
+    wanted = {row_key(row_identity(p.digest, p.facts, preprocessing.values), view) for p in pictures for view in views}
     recipe = _recipe(prefix, preprocessing, engine, precision)
     formats: tuple[RowFormat, ...] = ("float32", "float16")
     for row_format in formats:
@@ -213,6 +227,15 @@ def count_missing(
             with store.rows(recipe | {"format": row_format}, row_format=row_format) as rows:
                 return len(rows.missing(list(wanted)))
     return len(wanted)
+
+
+def damaged_ones(pictures: Sequence[Picture]) -> dict[int, Problem]:
+    """Position → what is wrong with a picture whose bytes are damaged but decode."""
+    return {
+        i: Problem(path=picture.path, kind="damaged", message=damage_message(repr(picture.path), picture.facts.damage))
+        for i, picture in enumerate(pictures)
+        if picture.facts is not None and picture.facts.damage is not None
+    }
 
 
 def library_versions() -> dict[str, str]:

@@ -20,7 +20,7 @@ from warmstart.backbones.imagenet import imagenet_class_names
 from warmstart.data.hashing import keyed_hash
 from warmstart.errors import PictureError
 from warmstart.extraction.features import columns
-from warmstart.extraction.rendering import render
+from warmstart.extraction.rendering import render_views
 from warmstart.heads.protocol import Array, Labels
 from warmstart.inspection.depth import DepthProfile, class_entropy, depth_profile
 from warmstart.inspection.learning_curve import LearningCurve, learning_curve
@@ -217,7 +217,7 @@ def _shift(seen: Seen, seed: int) -> Shift | None:
     pixels = []
     for i in np.random.default_rng(seed).permutation(len(seen.pictures))[:SAMPLE]:
         try:
-            pixels.append(render(seen.pictures[i].source, seen.preprocessing))
+            pixels += render_views(seen.pictures[i], ("plain",), seen.preprocessing)
         except PictureError:  # it could be read a moment ago, when its row was computed
             continue
     return shift(seen.backbone, np.stack(pixels)) if pixels else None

@@ -3,8 +3,8 @@
 N pictures, D features.
 """
 
+import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -13,13 +13,13 @@ from sklearn.utils.validation import check_is_fitted
 
 from warmstart import machine
 from warmstart.backbones.weights import load_backbone
-from warmstart.data.hashing import digest
-from warmstart.data.memory import in_memory
+from warmstart.data.depth import range_of
+from warmstart.data.memory import name_of, one_or_many
 from warmstart.data.views import VIEW_POLICIES
 from warmstart.errors import DataError, PictureError, UnknownNameError
 from warmstart.extraction.features import Extraction, columns, extract
 from warmstart.extraction.prefixes import choose_engine, tapped_prefix
-from warmstart.extraction.scanning import scan
+from warmstart.extraction.scanning import picture_of, scan
 from warmstart.records import Picture, Preprocessing
 from warmstart.store.cache import Store
 from warmstart.strategy.taps import candidate_taps
@@ -60,7 +60,7 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         self.seed = seed
 
     def fit(self, X: Sequence[Any], y: Any = None) -> Self:
-        """Load the backbone and prove an engine on these pictures. Nothing is learnt from them, so a test fold cannot leak.
+        """Load the backbone and prove an engine on these pictures. Nothing is learnt but the range of values of more than 8 bits.
 
         X: paths, PIL images or uint8 arrays (N, H, W, 3). Raises UnknownNameError, BackboneError, PictureError or DataError.
         """
@@ -70,12 +70,15 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         cut = backbone.resolve_cut(self.cut)
         sets = candidate_taps(self.taps or ("pooled" if cut == "pooled" else "auto"), cut, backbone.tap_names)
         (self.taps_,) = sets.values()
-        self.preprocessing_ = Preprocessing(
-            size_px=self.image_size_px or backbone.spec.input_size_px, resize=self.resize, views=VIEW_POLICIES[self.views]
-        )
-        self.prefix_ = tapped_prefix(backbone, self.preprocessing_.size_px)
         with Store(machine.store_folder()) as store:
             pictures = _pictures(X, store)
+        self.preprocessing_ = Preprocessing(
+            size_px=self.image_size_px or backbone.spec.input_size_px,
+            resize=self.resize,
+            views=VIEW_POLICIES[self.views],
+            values=range_of(picture.facts.depth for picture in pictures if picture.facts),
+        )
+        self.prefix_ = tapped_prefix(backbone, self.preprocessing_.size_px)
         graphs = machine.graphs_folder()
         self.proven_ = choose_engine(
             pictures, self.prefix_, self.preprocessing_, engine=self.engine, precision=self.precision, graphs=graphs
@@ -112,21 +115,15 @@ def _pictures(X: Sequence[Any], store: Store) -> list[Picture]:
     """Each source with the digest of its content; files through the index, so that known ones are not opened."""
     if not len(X):
         raise DataError("no picture was given; expected a sequence of paths, PIL images or uint8 arrays")
-    paths = [str(source) for source in X if isinstance(source, (str, Path))]
-    digests, problems = scan(paths, store)
-    if problems:
-        raise PictureError(problems[0].kind, problems[0].message)
-    of_file = iter(zip(paths, digests, strict=True))
+    sources, _ = one_or_many(X)
+    paths = [os.fspath(source) for source in sources if isinstance(source, str | os.PathLike)]
+    found = scan(paths, store)
+    if found.problems:
+        raise PictureError(found.problems[0].kind, found.problems[0].message)
+    of_file = iter(found.pictures)
     pictures = []
-    for i, source in enumerate(X):
-        if isinstance(source, (str, Path)):
-            path, known = next(of_file)
-            assert known is not None  # scan names a problem otherwise
-            pictures.append(Picture(path=path, digest=known))
-        elif isinstance(source, bytes):
-            pictures.append(Picture(path=f"picture {i}", digest=digest(source), content=source))
-        else:
-            pixels = np.asarray(in_memory(source))
-            content = str(pixels.shape).encode("ascii") + pixels.tobytes()
-            pictures.append(Picture(path=f"picture {i}", digest=digest(content), content=pixels))
+    for i, source in enumerate(sources):
+        picture = next(of_file) if isinstance(source, str | os.PathLike) else picture_of(source, name=name_of(source, i))
+        assert picture is not None  # scan names a problem otherwise
+        pictures.append(picture)
     return pictures

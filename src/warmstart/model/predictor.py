@@ -16,6 +16,7 @@ import numpy as np
 
 from warmstart import machine
 from warmstart.backbones.catalog import find
+from warmstart.data.memory import name_of, one_or_many
 from warmstart.data.views import apply_view
 from warmstart.engines import openvino
 from warmstart.engines.build import Prefix, open_engine
@@ -67,13 +68,13 @@ class Model:
     def predict(self, sources: Any, *, coverage: float | None = None) -> "Prediction | list[Prediction]":
         """The prediction for one picture, or a list for several.
 
-        sources: a path, encoded bytes, a PIL image, a uint8 array (H, W) or (H, W, 3), or several of these.
+        sources: a path, encoded bytes, an open file, a PIL image, an array (H, W) or (H, W, 3), or several of these (`data.memory`).
         coverage: also give the set of classes that holds the true one this often, say 0.95 (see `evaluation.conformal`).
         Raises PictureError for a picture that cannot be decoded; `predict_each` goes on instead. Raises UsageError for a coverage
         that is none, or that the model was not calibrated for.
         """
-        one = isinstance(sources, (str, Path, bytes)) or hasattr(sources, "convert") or getattr(sources, "ndim", 0) in (2, 3)
-        results = list(self.predict_each([sources] if one else list(sources), coverage=coverage))
+        pictures, one = one_or_many(sources)
+        results = list(self.predict_each(pictures, coverage=coverage))
         for result in results:
             if isinstance(result, Problem):
                 raise PictureError(result.kind, result.message)
@@ -84,7 +85,7 @@ class Model:
         limit = None if coverage is None else self.set_limit(coverage)
         for first, block in self._blocks(sources):
             for offset, result in enumerate(block):
-                name = _name(sources[first + offset], first + offset)
+                name = name_of(sources[first + offset], first + offset)
                 if isinstance(result, PictureError):
                     yield Problem(path=name, kind=result.kind, message=str(result))
                 else:
@@ -159,11 +160,7 @@ class Model:
         description = {
             "class_names": list(self.class_names),
             "backbone": {"name": self.backbone, "weights_digest": self.weights_digest},
-            "preprocessing": {
-                "size_px": self.preprocessing.size_px,
-                "resize": self.preprocessing.resize,
-                "views": list(self.preprocessing.views),
-            },
+            "preprocessing": self.preprocessing.to_dict() | {},
             "layout": [list(tap) for tap in self.layout],
             "taps": list(self.taps),
             "head": {"name": self.head_name, "settings": self.head.settings()},
@@ -279,11 +276,7 @@ def load(folder: str | Path) -> Model:
             weights_digest=description["backbone"]["weights_digest"],
             layout=tuple((tap, width) for tap, width in description["layout"]),
             taps=tuple(description["taps"]),
-            preprocessing=Preprocessing(
-                size_px=description["preprocessing"]["size_px"],
-                resize=description["preprocessing"]["resize"],
-                views=tuple(description["preprocessing"]["views"]),
-            ),
+            preprocessing=Preprocessing.from_dict(description["preprocessing"]),
             head=head_class.from_arrays(description["head"]["settings"], _below("head.", tensors)),
             head_name=description["head"]["name"],
             temperature=description["temperature"],
@@ -298,7 +291,7 @@ def load(folder: str | Path) -> Model:
         )
     except UnknownNameError as reason:
         raise ModelFileError(f"{folder / files.DESCRIPTION}: {reason} A later version of warmstart may know it.") from reason
-    except (KeyError, TypeError) as reason:
+    except (KeyError, TypeError, ValueError) as reason:
         raise ModelFileError(
             f"{folder / files.DESCRIPTION} lacks or misuses {reason}; was it written by another program?"
         ) from reason
@@ -306,10 +299,6 @@ def load(folder: str | Path) -> Model:
 
 def _below(prefix: str, tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
-
-
-def _name(source: Any, index: int) -> str:
-    return str(source) if isinstance(source, (str, Path)) else f"picture {index}"
 
 
 def _render(source: Any, preprocessing: Preprocessing) -> np.ndarray | PictureError:

@@ -52,9 +52,7 @@ class Document:
             trust = values["trust"]
             return cls(
                 class_names=tuple(values["class_names"]),
-                preprocessing=Preprocessing(
-                    size_px=int(pixels["size_px"]), resize=pixels["resize"], views=tuple(pixels["views"])
-                ),
+                preprocessing=Preprocessing.from_dict(pixels),
                 resize_inside=bool(values["resize_inside"]),
                 precision=values["precision"],
                 positive=values["positive"],

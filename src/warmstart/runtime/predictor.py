@@ -14,14 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from warmstart.data.decoding import decode
-from warmstart.data.memory import in_memory
-from warmstart.data.views import needed_shorter_side_px
+from warmstart.data.memory import name_of, one_or_many
 from warmstart.errors import ModelFileError, PictureError, UsageError
 from warmstart.evaluation.conformal import prediction_sets
 from warmstart.evaluation.trust import Coverage, Trust
 from warmstart.extraction.ahead import chunks, map_ahead
-from warmstart.extraction.rendering import render
+from warmstart.extraction.rendering import render, whole
 from warmstart.records import Prediction, Preprocessing, Problem
 from warmstart.runtime.document import Document, exported_file
 from warmstart.runtime.engines import Runner, open_file
@@ -37,9 +35,9 @@ class Exported:
 
     def predict(self, sources: Any, *, coverage: float | None = None) -> Prediction | list[Prediction]:
         """The prediction for one picture, or a list for several; see `Model.predict`. Raises PictureError and UsageError as there."""
-        one = isinstance(sources, (str, Path, bytes)) or hasattr(sources, "convert") or getattr(sources, "ndim", 0) in (2, 3)
+        pictures, one = one_or_many(sources)
         predictions = []
-        for result in self.predict_each([sources] if one else list(sources), coverage=coverage):
+        for result in self.predict_each(pictures, coverage=coverage):
             if isinstance(result, Problem):
                 raise PictureError(result.kind, result.message)
             predictions.append(result)
@@ -95,8 +93,7 @@ class Exported:
                 rows = iter(finished.pop(first))
                 for offset, picture in enumerate(prepared.pop(first)):
                     source = sources[first + offset]
-                    name = str(source) if isinstance(source, (str, Path)) else f"picture {first + offset}"
-                    yield name, picture if isinstance(picture, PictureError) else next(rows)
+                    yield name_of(source, first + offset), picture if isinstance(picture, PictureError) else next(rows)
 
         for first, rows in self._runner.map(batches()):
             finished[first] = rows
@@ -150,9 +147,7 @@ def prepared(source: Any, preprocessing: Preprocessing, *, resize_inside: bool) 
     """What a graph takes of a picture: uint8 (3, S, S), or (H, W, 3) where it resizes itself. Raises PictureError."""
     if not resize_inside:
         return render(source, preprocessing)
-    side = needed_shorter_side_px(preprocessing.size_px, preprocessing.resize)
-    stored = isinstance(source, (str, Path, bytes))
-    return np.array(decode(source, shorter_side_px=side) if stored else in_memory(source))
+    return np.array(whole(source, preprocessing))
 
 
 def open_exported(path: str | Path) -> Exported:

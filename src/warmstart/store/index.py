@@ -1,30 +1,60 @@
-"""Which bytes stand in a file, without opening it: (absolute path, size, modification time) → digest.
+"""Which bytes stand in a file, without opening it, and what those bytes say of themselves.
 
-As in git's index, an entry is worth nothing if the file may have changed after it was read without its time changing: clocks of
-file systems tick in steps of up to 2 s (FAT). So a file that was modified less than 2 s before somebody began to read is
-not remembered; a run a little later reads it once more and remembers it then.
+    files   absolute path → (size, modification, change, inode, device) and digest
+    facts   digest → `records.Facts`
+
+As in git's index, an entry is worth nothing if the file may have changed after it was read without its stamp changing. A tool can set
+the modification time (`cp -p`, `rsync -t`, unzip), so that is not enough: the change time (POSIX: st_ctime), which no tool sets, the
+inode and the device belong to the stamp. Where a file system has no stable ones, the stamp differs and the file is read again.
+Clocks of file systems tick: in steps of up to 2 s (FAT), of 10 ms at most where they count nanoseconds (the kernel's tick). A file that
+changed less than that before somebody began to read is not remembered; a run a little later reads it once more.
 """
 
+import json
 import os
 import struct
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from warmstart.errors import UsageError
+from warmstart.records import Depth, Facts
 from warmstart.store.environment import open_environment
 from warmstart.store.key import DIGEST_BYTES
 from warmstart.store.row_format import seal, unseal
 
-Stamp = tuple[str | os.PathLike[str], int, int]  # absolute path, size in bytes, mtime in ns
+# Hashed along with every fact: raise it when `data.facts` finds something new, so that known files are looked at once more.
+_FACTS_VERSION = 1
 
-_CLOCK_STEP_NS = 2_000_000_000
-_ENTRY = struct.Struct(f"<qq{DIGEST_BYTES}s")
+_COARSE_STEP_NS = 2_000_000_000
+_FINE_STEP_NS = 20_000_000
+_ENTRY = struct.Struct(f"<qqqQQ{DIGEST_BYTES}s")
 
-# Address space, not disk: an entry takes about 80 bytes, so this is enough for ten million files.
-_MAX_BYTES = 2**30
+
+class Stamp(NamedTuple):
+    """What a file system says of a file; when it is the same, so are the bytes."""
+
+    path: str  # absolute
+    size: int  # bytes
+    modified_ns: int
+    changed_ns: int  # POSIX: when bytes, name or owner last changed. Windows: when the file was made
+    inode: int
+    device: int
+
+
+def stamp_of(path: str | os.PathLike[str]) -> Stamp:
+    """The stamp of the file at this path, a link followed. Raises OSError."""
+    info = os.stat(path)  # noqa: PTH116 - for every file of every run
+    where = os.path.abspath(path)  # noqa: PTH100
+    mask = 2**64 - 1
+    return Stamp(where, info.st_size, info.st_mtime_ns, info.st_ctime_ns, info.st_ino & mask, info.st_dev & mask)
+
+
+# Address space, not disk: an entry and its facts take about 300 bytes, so this is enough for five million files.
+_MAX_BYTES = 2**31
 
 
 class FileIndex:
@@ -33,31 +63,50 @@ class FileIndex:
     def __init__(self, folder: Path) -> None:
         folder.mkdir(exist_ok=True)
         self._opened_ns = time.time_ns()
-        self._environment = open_environment(folder, databases=("files",), max_bytes=_MAX_BYTES)
-        self._files = self._environment.databases["files"]
+        self._environment = open_environment(folder, databases=("files", "facts"), max_bytes=_MAX_BYTES)
+        self._files, self._facts = (self._environment.databases[name] for name in ("files", "facts"))
 
     def lookup(self, stamps: Sequence[Stamp]) -> list[bytes | None]:
-        """The digest of each file that is known with exactly this size and time; None: open and read it."""
-        keys = [_key(path) for path, _, _ in stamps]
+        """The digest of each file that is known with exactly this stamp; None: open and read it."""
+        keys = [_key(stamp.path) for stamp in stamps]
 
         def query(transaction: Any) -> list[bytes | None]:
             return [
-                _digest(unseal(key, transaction.get(key, db=self._files)), size, mtime_ns)
-                for key, (_, size, mtime_ns) in zip(keys, stamps, strict=True)
+                _digest(unseal(key, transaction.get(key, db=self._files)), stamp)
+                for key, stamp in zip(keys, stamps, strict=True)
             ]
 
         return self._environment.read(query)
 
-    def put(self, entries: Sequence[tuple[str | os.PathLike[str], int, int, bytes]], *, since_ns: int | None = None) -> None:
-        """Remember ``(path, size, mtime_ns, digest)``, size and time taken *before* the file was read.
+    def facts(self, digests: Sequence[bytes]) -> dict[bytes, Facts | None]:
+        """What is known of these bytes by the rules of now: their facts, or None for bytes that are no picture."""
 
-        ``since_ns`` (`time.time_ns`) is when the first of these files was looked at; None: when this index was opened. Files
-        modified later than 2 s before it, or in the future, are not remembered, and what was known about them is forgotten.
+        def query(transaction: Any) -> dict[bytes, Facts | None]:
+            entries = ((digest, unseal(digest, transaction.get(digest, db=self._facts))) for digest in digests)
+            known = {digest: json.loads(entry) for digest, entry in entries if entry is not None}
+            return {digest: _facts(values) for digest, (version, values) in known.items() if version == _FACTS_VERSION}
+
+        return self._environment.read(query)
+
+    def put(
+        self,
+        entries: Sequence[tuple[Stamp, bytes]],
+        facts: Mapping[bytes, Facts | None] | None = None,
+        *,
+        since_ns: int | None = None,
+    ) -> None:
+        """Remember ``(stamp, digest)``, the stamp taken *before* the file was read, and what these bytes say.
+
+        ``since_ns`` (`time.time_ns`) is when the first of these files was looked at; None: when this index was opened. Files that changed
+        just before it (see above), or in the future, are not remembered, and what was known about them is forgotten.
         """
-        trusted_until_ns = (self._opened_ns if since_ns is None else since_ns) - _CLOCK_STEP_NS
+        since_ns = self._opened_ns if since_ns is None else since_ns
         encoded = [
-            (_key(path), _ENTRY.pack(size, mtime_ns, digest) if mtime_ns < trusted_until_ns else None)
-            for path, size, mtime_ns, digest in entries
+            (_key(stamp.path), _ENTRY.pack(*stamp[1:], digest) if _settled(stamp, since_ns) else None)
+            for stamp, digest in entries
+        ]
+        described = [
+            (digest, json.dumps([_FACTS_VERSION, of and asdict(of)]).encode("ascii")) for digest, of in (facts or {}).items()
         ]
 
         def change(transaction: Any) -> None:
@@ -66,8 +115,10 @@ class FileIndex:
                     transaction.delete(key, db=self._files)
                 else:
                     transaction.put(key, seal(key, entry), db=self._files)
+            for digest, text in described:
+                transaction.put(digest, seal(digest, text), db=self._facts)
 
-        if encoded:
+        if encoded or described:
             self._environment.write(change)
 
     def close(self) -> None:
@@ -82,8 +133,21 @@ def _key(path: str | os.PathLike[str]) -> bytes:
     return blake2b(os.fsencode(path), digest_size=16).digest()
 
 
-def _digest(entry: bytes | None, size: int, mtime_ns: int) -> bytes | None:
-    if entry is None:
+def _digest(entry: bytes | None, stamp: Stamp) -> bytes | None:
+    if entry is None or len(entry) != _ENTRY.size:  # an entry of before inode and change time were looked at
         return None
-    known_size, known_mtime_ns, digest = _ENTRY.unpack(entry)
-    return digest if (known_size, known_mtime_ns) == (size, mtime_ns) else None
+    *known, digest = _ENTRY.unpack(entry)
+    return digest if tuple(known) == stamp[1:] else None
+
+
+def _facts(values: dict[str, Any] | None) -> Facts | None:
+    if values is None:
+        return None
+    depth = values.pop("depth")
+    return Facts(**values, depth=depth and Depth(**depth))
+
+
+def _settled(stamp: Stamp, since_ns: int) -> bool:
+    """Whether a change after ``since_ns`` is sure to have changed the stamp."""
+    step_ns = _FINE_STEP_NS if stamp.changed_ns % 10_000_000 else _COARSE_STEP_NS
+    return max(stamp.modified_ns, stamp.changed_ns) < since_ns - step_ns

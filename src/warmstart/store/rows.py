@@ -24,6 +24,11 @@ from warmstart.store.row_format import CHECKSUM_BYTES, RowFormat, RowLayout, enc
 T = TypeVar("T")
 
 _LAYOUT = b"layout"  # the entry of `facts` that holds the RowLayout
+_RULES = b"problem-rules"  # and the one that says by which rules problems were remembered
+
+# Raise it when the decoder comes to read what it could not, or when what may be remembered changes: older problems are forgotten then.
+# 2: only what lies in the bytes; before, a folder that was away for a moment was a property of its pictures.
+_PROBLEM_RULES = b"2"
 
 
 class DamagedRowsError(StoreError):
@@ -60,6 +65,8 @@ class RowStore:
         self._rows, self._problems, self._facts = (self._environment.databases[name] for name in ("rows", "problems", "facts"))
         try:
             layout = self._run(self._layout)
+            if row_format is not None:
+                self._forget_older_problems()
         except BaseException:
             self._environment.close()
             raise
@@ -168,6 +175,7 @@ class RowStore:
         def change(transaction: Any) -> None:
             for database in (self._rows, self._problems, self._facts):
                 transaction.drop(database, delete=False)
+            transaction.put(_RULES, seal(_RULES, _PROBLEM_RULES), db=self._facts)
 
         self._run(change, write=True)
 
@@ -204,6 +212,14 @@ class RowStore:
         if self._closed:
             raise UsageError(f"the rows in {self.folder} were closed; open the recipe again")
         return self._environment.write(function) if write else self._environment.read(function)
+
+    def _forget_older_problems(self) -> None:
+        def change(transaction: Any) -> None:
+            transaction.drop(self._problems, delete=False)
+            transaction.put(_RULES, seal(_RULES, _PROBLEM_RULES), db=self._facts)
+
+        if self._run(lambda transaction: unseal(_RULES, transaction.get(_RULES, db=self._facts))) != _PROBLEM_RULES:
+            self._run(change, write=True)
 
     def _layout(self, transaction: Any) -> RowLayout | None:
         content = unseal(_LAYOUT, transaction.get(_LAYOUT, db=self._facts))

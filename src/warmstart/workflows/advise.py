@@ -31,7 +31,7 @@ from warmstart.strategy.advice import DEFAULT_BUDGET_S, Advice, input_size, reco
 from warmstart.strategy.advice import advise as advise_from
 from warmstart.strategy.forecast import Forecast, Speed, forecast
 from warmstart.workflows.backbone_competition import Competition, check_names, competition
-from warmstart.workflows.dataset import Dataset, prepare
+from warmstart.workflows.dataset import Dataset, prepare, stop_if_any_is_gone
 from warmstart.workflows.fixes import listed
 from warmstart.workflows.forecasting import counted_work, measured_speed, missing_taps
 from warmstart.workflows.probe import Extracted, Ready, extracted, make_ready, preprocessing_of, readable, see
@@ -156,7 +156,15 @@ def _looked_at(ready: Ready, settings: TrainSettings, store: Store, watcher: Wat
         return of_all(extracted(ready, settings, store, watcher), ready.plan.seed)
     begin = time.perf_counter()
     chosen = _drawn(ready.dataset, ready.plan.seed)
-    extraction = see([ready.dataset.pictures[i] for i in chosen], ready.backbone, ready.seen_plan, ready.proven, store, watcher)
+    extraction = see(
+        [ready.dataset.pictures[i] for i in chosen],
+        ready.backbone,
+        ready.seen_plan,
+        ready.dataset.values,
+        ready.proven,
+        store,
+        watcher,
+    )
     dataset, kept = readable(ready.dataset, {int(chosen[i]): why for i, why in extraction.broken.items()}, settings)
     left = np.isin(chosen, kept)
     return LookedAt(
@@ -205,7 +213,7 @@ def advised(ready: Ready, looked_at: LookedAt, store: Store, watcher: Watcher, *
     shown = Seen(
         backbone=backbone,
         pretrained=plan.weights == "default",
-        preprocessing=preprocessing_of(plan),
+        preprocessing=preprocessing_of(plan, ready.dataset.values),
         pictures=tuple(dataset.pictures[i] for i in looked_at.positions),
         labels=dataset.labels[looked_at.positions],
         class_names=dataset.class_names,
@@ -340,8 +348,8 @@ def _input_size(dataset: Dataset, plan: Plan, own: int) -> int:
 
 
 def _rows_in_view(pictures: Sequence[Picture], view: str, ready: Ready, store: Store) -> np.ndarray:
-    preprocessing = replace(preprocessing_of(ready.plan), views=(view,))
-    return extract(
+    preprocessing = replace(preprocessing_of(ready.plan, ready.dataset.values), views=(view,))
+    extraction = extract(
         pictures,
         prefix=tapped_prefix(ready.backbone, preprocessing.size_px),
         engine=ready.proven.engine,
@@ -349,4 +357,6 @@ def _rows_in_view(pictures: Sequence[Picture], view: str, ready: Ready, store: S
         preprocessing=preprocessing,
         store=store,
         graphs=machine.graphs_folder(),
-    ).rows
+    )
+    stop_if_any_is_gone(extraction.broken)
+    return extraction.rows

@@ -7,7 +7,7 @@ The static baseline, "take the one that is best on ImageNet, or the largest", st
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,7 @@ from warmstart.store.cache import Store
 from warmstart.strategy.taps import tap_sets
 from warmstart.strategy.transferability import h_score, knn_accuracy, leep, logme, nce
 from warmstart.workflows.dataset import Dataset
+from warmstart.workflows.probe import preprocessing_of
 from warmstart.workflows.settings import TrainSettings
 from warmstart.workflows.watch import Watcher
 
@@ -187,7 +188,9 @@ def _entries(
         except BackboneError as reason:
             absent[name] = str(reason)
             continue
-        preprocessing = Preprocessing(size_px=plan.image_size_px or size_of(spec.input_size_px), resize=plan.resize)
+        preprocessing = preprocessing_of(
+            replace(plan, image_size_px=plan.image_size_px or size_of(spec.input_size_px), views="none"), dataset.values
+        )
         proven = choose_engine(
             proof,
             tapped_prefix(backbone, preprocessing.size_px),

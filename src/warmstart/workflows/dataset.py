@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from warmstart.data.depth import OWN, range_of
 from warmstart.data.splitting import assign_splits, connected, find_conflicts, find_leaks
-from warmstart.errors import DataError
+from warmstart.errors import OF_THE_BYTES, DataError
 from warmstart.extraction.scanning import scan
-from warmstart.records import SPLITS, Listing, Picture, Plan, Problem, Split
+from warmstart.records import SPLITS, Listing, Picture, Plan, Problem, Split, ValueRange
 from warmstart.store.cache import Store
 from warmstart.workflows.watch import Watcher
 
@@ -34,6 +35,7 @@ class Dataset:
     splits: tuple[Split, ...]  # N
     units: np.ndarray  # int64 (N,): pictures with the same number are copies or of one group, and are never divided
     problems: tuple[Problem, ...]
+    values: ValueRange = OWN  # of train pictures with more than 8 bits
     fixes: Mapping[str, Any] | None = None  # what a list of fixes has changed before
     kept_together: int = 0  # pictures that are near copies of another and share its split for that
     licence: str | None = None  # of the pictures, where it is known
@@ -74,17 +76,17 @@ def prepare(
     ``strata``: path → what to stratify by instead of the class. Raises DataError when fewer than two classes are left.
     """
     paths = [example.path for example in listing.examples]
-    digests, unreadable = scan(paths, store, on_progress=watcher.progress)
+    found = scan(paths, store, on_progress=watcher.progress)
     label_of = {name: i for i, name in enumerate(listing.class_names)}
-    rows = [(e, d, label_of[e.class_name]) for e, d in zip(listing.examples, digests, strict=True) if d is not None]
-    conflicts = find_conflicts([d for _, d, _ in rows], [label for _, _, label in rows])
-    problems = [*listing.problems, *unreadable, *conflict_problems(conflicts, [e.path for e, _, _ in rows])]
+    rows = [(e, p, label_of[e.class_name]) for e, p in zip(listing.examples, found.pictures, strict=True) if p is not None]
+    conflicts = find_conflicts([p.digest for _, p, _ in rows], [label for _, _, label in rows])
+    problems = [*listing.problems, *found.problems, *conflict_problems(conflicts, [e.path for e, _, _ in rows])]
     left_out = {i for group in conflicts for i in group}
     rows = [row for i, row in enumerate(rows) if i not in left_out]
     if not rows:
         raise DataError(f"{listing.source}: none of {len(paths)} pictures can be used. {_first_reasons(problems)}")
     splits = assign_splits(
-        digests=[d for _, d, _ in rows],
+        digests=[p.digest for _, p, _ in rows],
         labels=[label for _, _, label in rows],
         groups=[e.group for e, _, _ in rows],
         given=[e.split for e, _, _ in rows],
@@ -92,19 +94,20 @@ def prepare(
         seed=plan.seed,
         fractions=plan.fractions,
     )
-    leaks = find_leaks([d for _, d, _ in rows], [e.group for e, _, _ in rows], splits)
+    leaks = find_leaks([p.digest for _, p, _ in rows], [e.group for e, _, _ in rows], splits)
     problems += [_leak_problem([rows[i][0].path for i in leak], [splits[i] for i in leak]) for leak in leaks]
     units = np.empty(len(rows), np.int64)
-    for number, members in enumerate(connected([d for _, d, _ in rows], [e.group for e, _, _ in rows])):
+    for number, members in enumerate(connected([p.digest for _, p, _ in rows], [e.group for e, _, _ in rows])):
         units[list(members)] = number
     dataset = Dataset(
         source=listing.source,
         class_names=listing.class_names,
-        pictures=tuple(Picture(path=e.path, digest=d) for e, d, _ in rows),
+        pictures=tuple(picture for _, picture, _ in rows),
         labels=np.array([label for _, _, label in rows], dtype=np.int64),
         splits=tuple(splits),
         units=units,
         problems=tuple(problems),
+        values=range_of(p.facts.depth for (_, p, _), split in zip(rows, splits, strict=True) if p.facts and split == "train"),
         fixes=listing.fixes,
         licence=listing.licence,
     )
@@ -125,6 +128,15 @@ def without(dataset: Dataset, broken: Mapping[int, Problem]) -> tuple[Dataset, n
     trained = set(left.labels[left.positions("train")].tolist())
     usable = np.array([label in trained for label in left.labels], dtype=bool)
     lost = sorted({left.class_names[label] for label in left.labels[~usable]})
+    gone = [problem for problem in broken.values() if problem.kind not in OF_THE_BYTES]
+    emptied = [
+        name for name in lost if name in {dataset.class_names[dataset.labels[i]] for i, p in broken.items() if p in gone}
+    ]
+    if emptied:
+        raise DataError(
+            f"{left.source}: no picture of {', '.join(emptied)} can be read any more, although they were there when the run began "
+            f"({gone[0].message}) Put them back and run again, or leave the class out with --exclude."
+        )
     if lost:
         had = {dataset.class_names[label] for label in dataset.labels[dataset.positions("train")]}
         broken_ones, elsewhere = [n for n in lost if n in had], [n for n in lost if n not in had]
@@ -144,6 +156,15 @@ def without(dataset: Dataset, broken: Mapping[int, Problem]) -> tuple[Dataset, n
             problems=(*left.problems, problem),
         )
     return _drop_empty_classes(left, told=lost), keep[usable]
+
+
+def stop_if_any_is_gone(broken: Mapping[int, Problem]) -> None:
+    """Raises DataError for pictures that were readable when the run began: their rows would be nothing, silently."""
+    if broken:
+        first = broken[min(broken)].message
+        raise DataError(
+            f"{len(broken):,} pictures that were there when the run began cannot be read any more, the first: {first}"
+        )
 
 
 def halves_of_val(dataset: Dataset, *, trains_network: bool) -> tuple[np.ndarray, np.ndarray]:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from warmstart import machine
 from warmstart.backbones.weights import load_backbone
+from warmstart.data.depth import range_of
 from warmstart.data.listing import read_listing
 from warmstart.data.views import needed_shorter_side_px
 from warmstart.errors import DataError
@@ -31,7 +32,7 @@ from warmstart.inspection.label_errors import FEWEST, LabelErrors, label_errors
 from warmstart.inspection.near_copies import NearCopies, find_near_copies
 from warmstart.inspection.neighbours import directions, nearest, standardised
 from warmstart.inspection.outliers import K
-from warmstart.records import Example, Listing, Picture, Plan, Problem
+from warmstart.records import Example, Listing, Plan, Problem
 from warmstart.store.cache import Store
 from warmstart.strategy.taps import tap_sets
 from warmstart.workflows import findings
@@ -152,17 +153,19 @@ def _see(
     store: Store,
     watcher: Watcher,
 ) -> tuple[Seen, list[Problem]]:
-    digests, problems = scan([e.path for e in examples], store, on_progress=watcher.progress)
-    there = [(e, d) for e, d in zip(examples, digests, strict=True) if d is not None]
+    found = scan([e.path for e in examples], store, on_progress=watcher.progress)
+    problems = list(found.problems)
+    there = [(e, p) for e, p in zip(examples, found.pictures, strict=True) if p is not None]
     backbone = load_backbone(
         plan.backbone, weights=plan.weights, download=settings.download, seed=plan.seed, announce=watcher.say
     )
     plan = replace(plan, image_size_px=plan.image_size_px or backbone.spec.input_size_px)
     assert plan.image_size_px is not None
-    pictures = tuple(Picture(path=e.path, digest=d) for e, d in there)
+    pictures = tuple(picture for _, picture in there)
     if not pictures:
         raise DataError(f"none of {len(examples)} pictures can be read. {problems[0].message}")
-    extraction = see(pictures, backbone, plan, prove(pictures, backbone, plan), store, watcher)
+    values = range_of(picture.facts.depth for picture in pictures if picture.facts)
+    extraction = see(pictures, backbone, plan, values, prove(pictures, backbone, plan, values), store, watcher)
     problems += extraction.broken.values()
     good = np.array([i for i in range(len(there)) if i not in extraction.broken], np.int64)
     if not len(good):
@@ -179,7 +182,7 @@ def _see(
         examples=tuple(there[i][0] for i in good),
         class_names=class_names,
         labels=np.array([class_names.index(there[i][0].class_name) for i in good], np.int64),
-        original=np.array([first.setdefault(there[i][1], n) for n, i in enumerate(good)], np.int64),
+        original=np.array([first.setdefault(there[i][1].digest, n) for n, i in enumerate(good)], np.int64),
         features={name: reader(sets.get(name, everything)) for name in ("all", "middle", "pooled")},
         needed_px=needed_shorter_side_px(plan.image_size_px, plan.resize),
     )

@@ -13,7 +13,7 @@ from warmstart.errors import DataError
 from warmstart.evaluation.metrics import score
 from warmstart.extraction.features import extract
 from warmstart.extraction.scanning import scan
-from warmstart.records import Cache, Picture, Problem, Scores
+from warmstart.records import Cache, Problem, Scores
 from warmstart.store.cache import Store
 from warmstart.workflows.dataset import conflict_problems
 from warmstart.workflows.predict import open_trained
@@ -76,14 +76,14 @@ def evaluate(
     if not examples:
         raise DataError(f"{listing.source}: nothing to evaluate. {problems[-1].message}")
     with Store(machine.store_folder()) as store:
-        digests, unreadable = scan([e.path for e in examples], store, on_progress=watcher.progress)
-        rows = [(e, d) for e, d in zip(examples, digests, strict=True) if d is not None]
-        conflicts = find_conflicts([d for _, d in rows], [predictor.class_names.index(e.class_name) for e, _ in rows])
+        found = scan([e.path for e in examples], store, on_progress=watcher.progress)
+        rows = [(e, p) for e, p in zip(examples, found.pictures, strict=True) if p is not None]
+        conflicts = find_conflicts([p.digest for _, p in rows], [predictor.class_names.index(e.class_name) for e, _ in rows])
         problems += conflict_problems(conflicts, [e.path for e, _ in rows])
         left_out = {i for group in conflicts for i in group}
         rows = [row for i, row in enumerate(rows) if i not in left_out]
         extraction = extract(
-            [Picture(path=e.path, digest=d) for e, d in rows],
+            [picture for _, picture in rows],
             prefix=predictor.prefix(),
             engine=predictor.engine,
             precision=predictor.usable_precision(),
@@ -92,14 +92,14 @@ def evaluate(
             graphs=machine.graphs_folder(),
             on_progress=watcher.progress,
         )
-    problems += [*unreadable, *extraction.broken.values()]
+    problems += [*found.problems, *extraction.broken.values()]
     good = [i for i in range(len(rows)) if i not in extraction.broken]
     if not good:
         raise DataError(f"{listing.source}: none of {len(examples)} pictures can be read. {problems[0].message}")
     labels = np.array([predictor.class_names.index(rows[i][0].class_name) for i in good])
     probabilities = predictor.probabilities(extraction.rows[good])
     learnt = set(predictor.about.get("trained_on", ()))
-    seen = np.array([rows[i][1].hex() in learnt for i in good])
+    seen = np.array([rows[i][1].digest.hex() in learnt for i in good])
 
     def scores_of(which: np.ndarray) -> Scores | None:
         if not which.any():

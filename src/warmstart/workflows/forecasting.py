@@ -18,7 +18,7 @@ from warmstart.data.augmentation import view_names
 from warmstart.engines.build import Proven, open_engine
 from warmstart.errors import PictureError
 from warmstart.extraction.prefixes import cut_prefix, tapped_prefix
-from warmstart.extraction.rendering import render
+from warmstart.extraction.rendering import render_views
 from warmstart.extraction.stored_rows import count_missing
 from warmstart.heads.selection import ENOUGH_VAL, FOLDS
 from warmstart.inspection.speed import decoding_per_second, engine_per_second, fit_seconds, measure
@@ -27,7 +27,7 @@ from warmstart.store.cache import Store
 from warmstart.strategy.forecast import Forecast, Speed, Work, forecast, within
 from warmstart.workflows.dataset import Dataset
 from warmstart.workflows.portrait import MAPPED
-from warmstart.workflows.probe import Ready, preprocessing_of
+from warmstart.workflows.probe import Ready
 
 MEASURED_PICTURES = 24
 # Converting and proving another network for the engine, as a share of what it took for the whole backbone, for which libraries are loaded
@@ -44,7 +44,7 @@ def foresee(ready: Ready, store: Store, *, begin: float, budget_s: float | None 
 
     None for heads whose fit has no forecast, and where no picture can be decoded.
     """
-    plan, dataset, backbone, preprocessing = ready.plan, ready.dataset, ready.backbone, preprocessing_of(ready.seen_plan)
+    plan, dataset, backbone, preprocessing = ready.plan, ready.dataset, ready.backbone, ready.preprocessing
     if plan.head not in FORECAST_HEADS:
         return None
     cuts = (*plan.unfreeze, plan.cut) if plan.trains_network else ()
@@ -87,7 +87,7 @@ def in_words(expected: Forecast | None) -> str:
 
 def missing_taps(ready: Ready, pictures: Sequence[Picture], store: Store) -> int:
     """Rows of the whole backbone that the store has not, views counted."""
-    preprocessing = preprocessing_of(ready.seen_plan)
+    preprocessing = ready.preprocessing
     return count_missing(
         pictures,
         preprocessing.views,
@@ -107,7 +107,7 @@ def measured_speed(
     readable, pixels = [], []
     for picture in sample:
         try:
-            pixels.append(render(picture.source, preprocessing))
+            pixels += render_views(picture, ("plain",), preprocessing)
         except PictureError:
             continue
         readable.append(picture)
@@ -152,7 +152,7 @@ def _missing_activations(ready: Ready, cut: str, store: Store) -> int:
     from warmstart.training.tuned import split_taps
 
     plan, dataset = ready.plan, ready.dataset
-    preprocessing = preprocessing_of(ready.seen_plan)
+    preprocessing = ready.preprocessing
     names = view_names(plan.augment, plan.augment_views)
     wanted: list[tuple[list[Picture], tuple[str, ...]]] = [
         ([dataset.pictures[i] for i in dataset.positions("train")], names),

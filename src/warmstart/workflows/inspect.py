@@ -46,9 +46,9 @@ def inspect(data: Any, *, exclude: tuple[str, ...] = (), watcher: Watcher | None
     watcher = watcher or Nobody()
     listing = read_listing(data, exclude=exclude, min_classes=1)
     with Store(machine.store_folder()) as store:
-        digests, unreadable = scan([e.path for e in listing.examples], store, on_progress=watcher.progress)
-    there = [(e, d) for e, d in zip(listing.examples, digests, strict=True) if d is not None]
-    problems = [*listing.problems, *unreadable]
+        found = scan([e.path for e in listing.examples], store, on_progress=watcher.progress)
+    there = [(e, p.digest) for e, p in zip(listing.examples, found.pictures, strict=True) if p is not None]
+    problems = [*listing.problems, *found.problems]
     readable, headers = [], []
     for done, (example, header) in enumerate(
         zip((e for e, _ in there), map_ahead(_look, (e.path for e, _ in there)), strict=True), 1

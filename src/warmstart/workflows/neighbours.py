@@ -14,13 +14,12 @@ import numpy as np
 
 from warmstart import machine
 from warmstart.data.files import found_again
-from warmstart.data.hashing import digest, digest_file
 from warmstart.data.listing import read_listing
-from warmstart.data.memory import in_memory
+from warmstart.data.memory import name_of
 from warmstart.errors import InputError
 from warmstart.explain.neighbours import Neighbour, nearest
 from warmstart.extraction.features import columns, extract
-from warmstart.extraction.scanning import scan
+from warmstart.extraction.scanning import picture_of, scan
 from warmstart.model.predictor import Model
 from warmstart.records import Listing, Picture
 from warmstart.store.cache import Store
@@ -51,12 +50,12 @@ def neighbours(model: Model, folder: str, source: Any, *, count: int, data: str 
         return _none(f"no training pictures: {listing}. Name the folder or manifest they are in with --data")
     notes = []
     with Store(machine.store_folder()) as store:
-        query = _picture(source)
-        digests, _ = scan([example.path for example in listing.examples], store, on_progress=watcher.progress)
+        query = picture_of(source, name=name_of(source, 0))
+        scanned = scan([example.path for example in listing.examples], store, on_progress=watcher.progress)
         found = {
-            d: (Picture(path=e.path, digest=d), e.class_name)
-            for e, d in zip(listing.examples, digests, strict=True)
-            if d is not None and d.hex() in learnt
+            picture.digest: (picture, example.class_name)
+            for example, picture in zip(listing.examples, scanned.pictures, strict=True)
+            if picture is not None and picture.digest.hex() in learnt
         }
         if len(found) < len(learnt):
             lost = f"{len(learnt) - len(found):,} of {len(learnt):,} training pictures are not in {listing.source} any more"
@@ -116,15 +115,6 @@ def listing_of_run(folder: Path) -> Listing | str:
         return f"{record} does not say where they are ({type(reason).__name__})"
     except InputError as reason:
         return f"they are not where the run found them ({reason})"
-
-
-def _picture(source: Any) -> Picture:
-    if isinstance(source, (str, Path)):
-        return Picture(path=str(source), digest=digest_file(source))
-    if isinstance(source, bytes):
-        return Picture(path="picture 0", digest=digest(source), content=source)
-    pixels = np.asarray(in_memory(source))
-    return Picture(path="picture 0", digest=digest(str(pixels.shape).encode("ascii") + pixels.tobytes()), content=pixels)
 
 
 def _none(why: str) -> Neighbours:

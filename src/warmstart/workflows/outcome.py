@@ -25,7 +25,7 @@ from warmstart.records import Cache, Plan, RunRecord, Scores, Split
 from warmstart.report.pictures import write_pictures
 from warmstart.store.cache import Store
 from warmstart.strategy.forecast import Forecast
-from warmstart.workflows.dataset import Dataset
+from warmstart.workflows.dataset import Dataset, stop_if_any_is_gone
 from warmstart.workflows.engine_parity import engine_parity
 from warmstart.workflows.portrait import count_parameters, see_pictures
 from warmstart.workflows.probe import Probe, preprocessing_of, prove, see
@@ -121,8 +121,9 @@ def tuned(
         watcher.say("the best epoch so far is looked at; asked to stop once more, the run is left as it is, for --resume")
     see_begin = time.perf_counter()
     pictures = [seen.dataset.pictures[i] for i in held_out]
-    proven = prove(pictures, result.backbone, seen.plan)
-    extraction = see(pictures, result.backbone, seen.plan, proven, store, watcher)
+    proven = prove(pictures, result.backbone, seen.plan, seen.dataset.values)
+    extraction = see(pictures, result.backbone, seen.plan, seen.dataset.values, proven, store, watcher)
+    stop_if_any_is_gone(extraction.broken)
     rows = np.zeros((len(seen.dataset.pictures), extraction.rows.shape[1]), extraction.rows.dtype)
     rows[held_out] = extraction.rows
     model = _assembled(seen, result.backbone, result.head, precision=proven.precision)
@@ -222,7 +223,7 @@ def _assembled(seen: Probe, backbone: Backbone, head: Head, *, precision: str) -
         head_name=seen.plan.head,
         taps=seen.taps,
         temperature=1.0,
-        preprocessing=preprocessing_of(seen.plan),
+        preprocessing=preprocessing_of(seen.plan, seen.dataset.values),
         engine=seen.proven.engine,
         precision=precision,
         class_names=seen.dataset.class_names,

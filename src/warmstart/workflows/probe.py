@@ -20,7 +20,7 @@ from warmstart.errors import DataError, UnknownNameError, UsageError
 from warmstart.extraction.features import Extraction, columns, extract
 from warmstart.extraction.prefixes import choose_engine, tapped_prefix
 from warmstart.heads.selection import Choice, choose_head
-from warmstart.records import Listing, Picture, Plan, Preprocessing, Problem
+from warmstart.records import Listing, Picture, Plan, Preprocessing, Problem, ValueRange
 from warmstart.store.cache import Store
 from warmstart.strategy.taps import candidate_taps
 from warmstart.workflows.dataset import Dataset, halves_of_val, prepare, without
@@ -44,6 +44,11 @@ class Ready:
     def seen_plan(self) -> Plan:
         """How the frozen backbone reads: a network that is trained learns from one view at a time, even if it predicts over several."""
         return replace(self.plan, views="none") if self.plan.trains_network else self.plan
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """What the frozen backbone is shown."""
+        return preprocessing_of(self.seen_plan, self.dataset.values)
 
     @property
     def tap_sets(self) -> dict[str, tuple[str, ...]]:
@@ -125,7 +130,7 @@ def make_ready(
     )
     _tap_sets(plan, backbone)  # wrong names are told before any work
     _check_positive(plan, dataset)
-    proven = prove(dataset.pictures, backbone, plan)
+    proven = prove(dataset.pictures, backbone, plan, dataset.values)
     return Ready(plan=plan, listing=listing, strata=strata, dataset=dataset, backbone=backbone, proven=proven)
 
 
@@ -133,11 +138,14 @@ def extracted(ready: Ready, settings: TrainSettings, store: Store, watcher: Watc
     """All taps of every picture, from the store where they are. Raises DataError for a problem under ``strict``, StoreError."""
     begin = time.perf_counter()
     dataset = ready.dataset
-    extraction = see(dataset.pictures, ready.backbone, ready.seen_plan, ready.proven, store, watcher)
+    extraction = see(dataset.pictures, ready.backbone, ready.seen_plan, dataset.values, ready.proven, store, watcher)
     together = near_copies_together(ready.listing, dataset, extraction, ready.plan, settings.group_duplicates, watcher)
     if together is not None:
         split_anew = prepare(together.listing, store, ready.plan, watcher, strata=ready.strata)
-        dataset = replace(split_anew, kept_together=together.pictures)
+        if [p.digest for p in split_anew.pictures] != [p.digest for p in dataset.pictures]:
+            raise DataError(f"{dataset.source}: pictures were changed, added or removed while they were being read. Run again.")
+        # The range of values stays: rows were computed by it.
+        dataset = replace(split_anew, kept_together=together.pictures, values=dataset.values)
     dataset, kept = readable(dataset, extraction.broken, settings)
     return Extracted(dataset=dataset, rows=extraction.rows[kept], extraction=extraction, seconds=time.perf_counter() - begin)
 
@@ -176,7 +184,7 @@ def probed(ready: Ready, seen: Extracted, *, may_be_trained: bool = False) -> Pr
         plan=replace(plan, taps=",".join(taps), engine=proven.engine, precision=proven.precision),
         dataset=dataset,
         backbone=ready.backbone,
-        preprocessing=preprocessing_of(ready.seen_plan),
+        preprocessing=ready.preprocessing,
         proven=proven,
         rows=seen.rows,
         layout=seen.extraction.layout,
@@ -190,19 +198,25 @@ def probed(ready: Ready, seen: Extracted, *, may_be_trained: bool = False) -> Pr
     )
 
 
-def prove(pictures: Sequence[Picture], backbone: Backbone, plan: Plan) -> Proven:
+def prove(pictures: Sequence[Picture], backbone: Backbone, plan: Plan, values: ValueRange) -> Proven:
     """The fastest engine for the whole backbone that proves itself on some of these pictures."""
-    preprocessing = preprocessing_of(plan)
+    preprocessing = preprocessing_of(plan, values)
     prefix = tapped_prefix(backbone, preprocessing.size_px)
     graphs = machine.graphs_folder()
     return choose_engine(pictures, prefix, preprocessing, engine=plan.engine, precision=plan.precision, graphs=graphs)
 
 
 def see(
-    pictures: Sequence[Picture], backbone: Backbone, plan: Plan, proven: Proven, store: Store, watcher: Watcher
+    pictures: Sequence[Picture],
+    backbone: Backbone,
+    plan: Plan,
+    values: ValueRange,
+    proven: Proven,
+    store: Store,
+    watcher: Watcher,
 ) -> Extraction:
     """All taps of these pictures, averaged over the plan's views."""
-    preprocessing = preprocessing_of(plan)
+    preprocessing = preprocessing_of(plan, values)
     extraction = extract(
         pictures,
         prefix=tapped_prefix(backbone, preprocessing.size_px),
@@ -218,10 +232,16 @@ def see(
     return extraction
 
 
-def preprocessing_of(plan: Plan) -> Preprocessing:
-    """How this plan prepares pictures. The plan's image size must be resolved."""
+def preprocessing_of(plan: Plan, values: ValueRange) -> Preprocessing:
+    """How this plan prepares the pictures of a data set with this range of values. The plan's image size must be resolved."""
     assert plan.image_size_px is not None
-    return Preprocessing(size_px=plan.image_size_px, resize=plan.resize, views=VIEW_POLICIES[plan.views])
+    return Preprocessing(
+        size_px=plan.image_size_px,
+        resize=plan.resize,
+        views=VIEW_POLICIES[plan.views],
+        values=values,
+        keep_damaged=plan.keep_damaged,
+    )
 
 
 def is_cold(plan: Plan) -> bool:

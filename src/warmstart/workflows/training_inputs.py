@@ -29,6 +29,7 @@ from warmstart.store.cache import Store
 from warmstart.training.batches import Inputs, Read, TrainBatches, ValBatches
 from warmstart.training.settings import TrainingSettings, planned_settings
 from warmstart.training.tuned import TunedSuffix, cold_start, split_taps
+from warmstart.workflows.dataset import stop_if_any_is_gone
 from warmstart.workflows.probe import Probe, is_cold
 from warmstart.workflows.watch import Watcher
 
@@ -146,6 +147,8 @@ def _reader(probe: Probe, cut: str, store: Store, watcher: Watcher) -> Iterator[
         learnt = [pictures[i] for i in probe.dataset.positions("train")]
         checked = [pictures[i] for i in probe.choosing]
         filled = [rows.fill(learnt, names), rows.fill(checked, names[:1])]
+        for each in filled:
+            stop_if_any_is_gone(each.broken)
 
         def read(positions: np.ndarray, views: np.ndarray) -> Inputs:
             block = torch.from_numpy(rows.read([pictures[i] for i in positions], [names[v] for v in views]))
