@@ -68,7 +68,7 @@ def ours(data: str, images: int | None) -> dict[str, float]:
     from warmstart.extraction.features import extract
     from warmstart.extraction.prefixes import choose_engine, tapped_prefix
     from warmstart.extraction.scanning import scan
-    from warmstart.records import Picture, Preprocessing
+    from warmstart.records import Preprocessing
     from warmstart.store.cache import Store
 
     paths = [example.path for example in read_listing(data).examples][:images]
@@ -76,8 +76,7 @@ def ours(data: str, images: int | None) -> dict[str, float]:
     begin = time.perf_counter()
     prefix, preprocessing, graphs = tapped_prefix(backbone, 224), Preprocessing(size_px=224), machine.graphs_folder()
     with Store(machine.cache_folder()) as store:
-        digests, _ = scan(paths, store)
-        pictures = [Picture(path=path, digest=d) for path, d in zip(paths, digests, strict=True) if d is not None]
+        pictures = [picture for picture in scan(paths, store).pictures if picture is not None]
         proven = choose_engine(pictures, prefix, preprocessing, engine="auto", precision="auto", graphs=graphs)
         extract(
             pictures,

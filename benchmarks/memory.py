@@ -25,7 +25,7 @@ from warmstart.data.listing import read_listing
 from warmstart.extraction.prefixes import choose_engine, tapped_prefix
 from warmstart.extraction.scanning import scan
 from warmstart.extraction.stored_rows import StoredRows
-from warmstart.records import Picture, Preprocessing
+from warmstart.records import Preprocessing
 from warmstart.store.cache import Store
 
 
@@ -59,8 +59,7 @@ def extraction(paths: list[str]) -> dict[str, float]:
         machine.graphs_folder(),
     )
     with Store(machine.store_folder()) as store:
-        digests, _ = scan(paths, store)
-        pictures = [Picture(path=path, digest=d) for path, d in zip(paths, digests, strict=True) if d is not None]
+        pictures = [picture for picture in scan(paths, store).pictures if picture is not None]
         proven = choose_engine(pictures, prefix, preprocessing, engine="auto", precision="auto", graphs=graphs)
         with StoredRows(
             store, prefix, engine=proven.engine, precision=proven.precision, preprocessing=preprocessing, graphs=graphs

@@ -169,10 +169,10 @@ def test_a_transparent_colour_named_in_a_png_lies_on_white(mode, transparent, ot
 
 @pytest.mark.parametrize("mode", ["La", "RGBa"])
 def test_premultiplied_alpha_lies_on_white(mode):
-    from warmstart.data.decoding import to_rgb
+    from warmstart.data.memory import in_memory
 
     plain = Image.new({"La": "LA", "RGBa": "RGBA"}[mode], (1, 1), {"La": (0, 51), "RGBa": (0, 0, 0, 51)}[mode])
-    assert to_rgb(plain.convert(mode)).getpixel((0, 0)) == (204, 204, 204)
+    assert in_memory(plain.convert(mode)).getpixel((0, 0)) == (204, 204, 204)
 
 
 GREY_16 = np.array([[0, 255, 256, 32768, 65535]], dtype=np.uint16)
@@ -208,7 +208,7 @@ def test_16_bit_colour_with_alpha_lies_on_white():
 def test_a_transparent_16_bit_grey_lies_on_white():
     transparency = struct.pack(">I", 2) + b"tRNS" + struct.pack(">H", 700)
     transparency += struct.pack(">I", zlib.crc32(transparency[4:]))
-    content = png(2, 1, 16, 0, [struct.pack(">HH", 700, 701)], extra=transparency)
+    content = png(3, 1, 16, 0, [struct.pack(">HHH", 700, 701, 65535)], extra=transparency)
     assert (colour(content), colour(content, (1, 0))) == (WHITE, (2, 2, 2))
 
 
@@ -454,7 +454,7 @@ def test_a_raw_file_whose_first_page_is_a_thumbnail_is_not_taken_for_the_picture
 def test_what_the_file_system_answers_is_named(function, tmp_path):
     empty = tmp_path / "empty.jpg"
     empty.touch()
-    cases = {empty: "empty", tmp_path / "no\nsuch 'file'.jpg": "missing", tmp_path: "not-a-picture", "nul\0.jpg": "missing"}
+    cases = {empty: "empty", tmp_path / "no\nsuch 'file'.jpg": "missing", tmp_path: "not-a-file", "nul\0.jpg": "missing"}
     for path, kind in cases.items():
         with pytest.raises(PictureError) as caught:
             function(path)
@@ -482,7 +482,7 @@ def test_a_file_that_may_not_be_read_is_named(function, unprivileged, photo):
 
 def test_a_pipe_is_no_picture_and_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe.jpg")
-    assert kind_of(tmp_path / "pipe.jpg")[0] == "not-a-picture"
+    assert kind_of(tmp_path / "pipe.jpg")[0] == "not-a-file"
 
 
 def test_no_bytes_are_no_picture():

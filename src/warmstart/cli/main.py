@@ -183,11 +183,16 @@ def cache(
     recipe: Annotated[
         list[str] | None, typer.Option("--recipe", metavar="KEY", help="prune: only these recipes, by key as ls shows it.")
     ] = None,
+    all_files: Annotated[
+        bool, typer.Option("--all", help="verify: read every file of the index again, not a sample of 200.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """List, prune or verify what is stored."""
     from warmstart.workflows import cache as workflow
 
+    if all_files and action is not CacheAction.VERIFY:
+        raise UsageError(f"--all belongs to verify; cache {action.value} does nothing with it. Leave it out.")
     match action:
         case CacheAction.LS:
             document = workflow.contents()
@@ -196,7 +201,7 @@ def cache(
             pruned = workflow.prune(size_bytes(to_gb), recipe)
             give(pruned, as_json, lambda: tables.pruned(pruned))
         case CacheAction.VERIFY:
-            checked = workflow.verify()
+            checked = workflow.verify(all_files=all_files)
             give(checked, as_json, lambda: tables.verified(checked))
 
 

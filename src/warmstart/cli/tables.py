@@ -279,6 +279,12 @@ def verified(document: Mapping[str, Any]) -> None:
         )
     if not document["damaged"] and not document["unreadable"]:
         out.print(f"{document['recipes']} recipes, {document['rows']:,} rows: all as they were written")
+    for path in document["wrong_files"]:
+        out.print(
+            f"[yellow]{escape(path)} has other bytes than were noted, and nothing else changed; it is read again[/yellow]"
+        )
+    if not document["wrong_files"]:
+        out.print(f"{document['files']:,} picture files read again: all as they were noted")
 
 
 def demo(result: "Demo") -> None:

@@ -6,7 +6,7 @@
 * **Signed and real numbers**: between the 0.1 and 99.9 percentile nearly all values lie; a set's range is made of those of its pictures
   (`range_of`), rounded outwards to an eighth to a quarter of itself, so that ten more pictures seldom change it.
 * NaN, infinities and what stands for "no data" have no part in the range: the value that the file names (GDAL_NODATA), anything beyond
-  1e30, and a single value far outside all others (-9999 below 0 … 300). They become black; +inf white.
+  1e30, and a single value far outside all others (-9999 below 0 … 300). They become black.
 * WhiteIsZero turns the result round.
 
 The range of a data set is learnt from its train pictures, saved with the model and the same in prediction. H, W are sides in pixels.
@@ -122,8 +122,8 @@ def to_8_bits(values: Values, depth: Depth, range_: ValueRange) -> Bytes:
         low, high = _real_for(depth, range_)
         if not low < high:
             return np.zeros(values.shape, np.uint8)
-        shares = (np.nan_to_num(values, nan=-np.inf, posinf=np.inf, neginf=-np.inf) - low) / (high - low)
-        stretched: Bytes = np.rint(np.clip(shares, 0, 1) * 255).astype(np.uint8)
+        finite = np.where(np.isfinite(values), values, low).astype(np.float64)
+        stretched: Bytes = np.rint(np.clip((finite - low) * (255.0 / (high - low)), 0, 255)).astype(np.uint8)
         return stretched
     bits = _bits_for(depth, range_)
     limited = np.minimum(values, 2**bits - 1)
@@ -180,7 +180,6 @@ def _named_no_data(tags: Any) -> float | None:
 def _no_data(real: Values, named: float | None) -> np.ndarray[Any, np.dtype[np.bool_]]:
     """(H, W): where there is no data though a number stands there."""
     empty = np.abs(real) > _NO_DATA_BEYOND
-    empty &= ~np.isposinf(real)  # it is more than all others, not nothing
     if named is not None and math.isfinite(named):
         empty |= np.isclose(real, named, rtol=1e-6, atol=0.0)
     left = real[np.isfinite(real) & ~empty]

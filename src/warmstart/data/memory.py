@@ -36,7 +36,7 @@ def in_memory(
     values: ValueRange = OWN,
 ) -> Image.Image:
     """Mode RGB and upright, from anything that `understood` takes; the rest as for `decoding.decode`. Raises PictureError."""
-    given = understood(picture)
+    given = understood(picture, values)
     if isinstance(given, (bytes, Path)):
         return decode(given, shorter_side_px=shorter_side_px, max_pixels=max_pixels, name=name, values=values)
     shown = f"a picture in memory ({given.mode}, {given.width} × {given.height})"
@@ -52,11 +52,11 @@ def in_memory(
     return upright
 
 
-def understood(picture: Any) -> bytes | Path | Image.Image:
+def understood(picture: Any, values: ValueRange = OWN) -> bytes | Path | Image.Image:
     """Encoded bytes, a path, or a PIL image of pixels. Raises PictureError for what is no picture.
 
-    Arrays: uint8 (H, W), (H, W, 1), (H, W, 3), (H, W, 4), bool (H, W); whole or real numbers of more bits (H, W), by the rules of deep
-    files. Channels last.
+    Arrays: uint8 (H, W), (H, W, 1), (H, W, 3), (H, W, 4), bool (H, W), channels last; uint16, int16, int32 (H, W) by the rules of deep
+    files, and real numbers where ``values`` has a range for them: alone, they do not say whether 1 is white.
     """
     if isinstance(picture, str | os.PathLike):
         return Path(picture)
@@ -67,7 +67,7 @@ def understood(picture: Any) -> bytes | Path | Image.Image:
     if hasattr(picture, "read"):
         return _read(picture)
     if hasattr(picture, "__array__") or hasattr(picture, "__array_interface__"):
-        return _of_array(picture)
+        return _of_array(picture, values)
     raise PictureError("unsupported", f"{type(picture).__name__} is no picture: {EXPECTED}")
 
 
@@ -125,7 +125,7 @@ def _read(file: Any) -> bytes:
     return bytes(content)
 
 
-def _of_array(picture: Any) -> Image.Image:
+def _of_array(picture: Any, values: ValueRange) -> Image.Image:
     try:
         array = np.asarray(picture)
     except Exception as reason:  # a tensor on a card, or one that wants a gradient: each library has its own word for it
@@ -140,12 +140,12 @@ def _of_array(picture: Any) -> Image.Image:
         array = array.astype(np.uint8) * 255
     if array.dtype == np.uint8 and (array.ndim == 2 or colour):
         return Image.fromarray(np.ascontiguousarray(array))
-    if array.ndim == 2 and (array.dtype.kind == "f" or array.dtype in _WHOLE):
+    if array.ndim == 2 and (array.dtype in _WHOLE or (array.dtype.kind == "f" and values.real is not None)):
         return _deep(array)
     if array.ndim == 3 and array.shape[0] in (1, 3, 4) and not colour:
         cure = "channels come last here: array.transpose(1, 2, 0)"
-    elif colour and array.dtype.kind == "f":
-        cure = "colour has levels 0 … 255 here: if it runs from 0 to 1, (array * 255).round().astype('uint8')"
+    elif array.dtype.kind == "f" and (colour or array.ndim == 2):
+        cure = "levels run from 0 to 255 here: for values from 0 to 1, (array * 255).round().astype('uint8')"
     elif array.ndim == 4:
         cure = "it is many pictures: give it alone, not in a list"
     else:

@@ -44,7 +44,7 @@ def render(source: Any, preprocessing: Preprocessing) -> np.ndarray:
 
 def whole(source: Any, preprocessing: Preprocessing) -> "Image":
     """The picture, mode RGB and upright, before it is resized. Raises PictureError, 'damaged' unless these are kept."""
-    source, name = understood(source), None
+    source, name = understood(source, preprocessing.values), None
     if isinstance(source, Path):
         source, name = read_bytes(source), str(source)
     if isinstance(source, bytes) and not preprocessing.keep_damaged:

@@ -53,7 +53,7 @@ def stamp_of(path: str | os.PathLike[str]) -> Stamp:
     return Stamp(where, info.st_size, info.st_mtime_ns, info.st_ctime_ns, info.st_ino & mask, info.st_dev & mask)
 
 
-# Address space, not disk: an entry and its facts take about 300 bytes, so this is enough for five million files.
+# Address space, not disk: an entry and its facts take about 400 bytes, so this is enough for five million files.
 _MAX_BYTES = 2**31
 
 
@@ -102,7 +102,7 @@ class FileIndex:
         """
         since_ns = self._opened_ns if since_ns is None else since_ns
         encoded = [
-            (_key(stamp.path), _ENTRY.pack(*stamp[1:], digest) if _settled(stamp, since_ns) else None)
+            (_key(stamp.path), _ENTRY.pack(*stamp[1:], digest) + os.fsencode(stamp.path) if _settled(stamp, since_ns) else None)
             for stamp, digest in entries
         ]
         described = [
@@ -121,6 +121,24 @@ class FileIndex:
         if encoded or described:
             self._environment.write(change)
 
+    def known(self) -> list[tuple[Stamp, bytes]]:
+        """Every file that is remembered, with the digest of its bytes."""
+
+        def query(transaction: Any) -> list[tuple[Stamp, bytes]]:
+            entries = transaction.cursor(db=self._files).iternext()
+            return [found for key, value in entries if (found := _known(unseal(bytes(key), value))) is not None]
+
+        return self._environment.read(query)
+
+    def forget(self, paths: Sequence[str]) -> None:
+        """Whatever stands there is read again."""
+
+        def change(transaction: Any) -> None:
+            for path in paths:
+                transaction.delete(_key(path), db=self._files)
+
+        self._environment.write(change)
+
     def close(self) -> None:
         """Let go of the file."""
         self._environment.close()
@@ -134,10 +152,15 @@ def _key(path: str | os.PathLike[str]) -> bytes:
 
 
 def _digest(entry: bytes | None, stamp: Stamp) -> bytes | None:
-    if entry is None or len(entry) != _ENTRY.size:  # an entry of before inode and change time were looked at
+    found = _known(entry)
+    return found[1] if found is not None and found[0] == stamp else None
+
+
+def _known(entry: bytes | None) -> tuple[Stamp, bytes] | None:
+    if entry is None or len(entry) <= _ENTRY.size:  # an entry of before inode and change time were looked at
         return None
-    *known, digest = _ENTRY.unpack(entry)
-    return digest if tuple(known) == stamp[1:] else None
+    *known, digest = _ENTRY.unpack_from(entry)
+    return Stamp(os.fsdecode(entry[_ENTRY.size :]), *known), digest
 
 
 def _facts(values: dict[str, Any] | None) -> Facts | None:

@@ -1,12 +1,16 @@
 """cache: what is stored, how big it is, for which recipe; prune and verify it."""
 
+import random
 import shutil
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 from warmstart import machine
+from warmstart.data.hashing import digest_file
+from warmstart.errors import PictureError
 from warmstart.store.cache import Store
+from warmstart.store.index import Stamp, stamp_of
 
 
 def contents() -> dict[str, Any]:
@@ -45,16 +49,44 @@ def prune(to_bytes: int | None, keys: Sequence[str] | None) -> dict[str, Any]:
     }
 
 
-def verify() -> dict[str, Any]:
-    """Check every stored row against its checksum. Damaged rows are removed and computed again when they are needed."""
+FILES = 200  # of the index that `verify` reads again, drawn anew each time
+
+
+def verify(*, all_files: bool = False) -> dict[str, Any]:
+    """Check every stored row against its checksum, and whether files of the index still have the bytes that it knows them by.
+
+    Damaged rows are removed and computed again when they are needed; files that are not what the index says are read again. Files are
+    read where nothing about them has changed: `FILES` of them, or ``all_files``.
+    """
     with Store(machine.store_folder()) as store:
         checked = store.verify()
+        same = [(stamp, digest) for stamp, digest in store.index.known() if _stamp(stamp.path) == stamp]
+        if not all_files and len(same) > FILES:
+            same = random.sample(same, FILES)
+        wrong = [stamp.path for stamp, digest in same if _digest(stamp.path) not in (digest, None)]
+        store.index.forget(wrong)
     return {
+        "files": len(same),
+        "wrong_files": wrong,
         "recipes": len(checked),
         "rows": sum(recipe.rows for recipe in checked),
         "damaged": {recipe.key: len(recipe.damaged) for recipe in checked if recipe.damaged},
         "unreadable": {recipe.key: recipe.unreadable for recipe in checked if recipe.unreadable},
     }
+
+
+def _stamp(path: str) -> Stamp | None:
+    try:
+        return stamp_of(path)
+    except OSError:
+        return None
+
+
+def _digest(path: str) -> bytes | None:
+    try:
+        return digest_file(path)
+    except PictureError:
+        return None
 
 
 def _graph_bytes() -> int:

@@ -13,7 +13,7 @@ import numpy as np
 
 from warmstart.data.depth import OWN, range_of
 from warmstart.data.splitting import assign_splits, connected, find_conflicts, find_leaks
-from warmstart.errors import OF_THE_BYTES, DataError
+from warmstart.errors import DataError
 from warmstart.extraction.scanning import scan
 from warmstart.records import SPLITS, Listing, Picture, Plan, Problem, Split, ValueRange
 from warmstart.store.cache import Store
@@ -22,6 +22,15 @@ from warmstart.workflows.watch import Watcher
 LEAST_HALF = (
     100  # pictures: fewer choose an epoch poorly, and a set for 0.95 from 100 covers 0.93 to 0.97 two times out of three
 )
+
+
+_OF_THIS_MOMENT = (
+    "missing",
+    "permission",
+    "unreadable",
+    "memory",
+    "changed",
+)  # kinds of problems that are no property of a picture
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +88,10 @@ def prepare(
     found = scan(paths, store, on_progress=watcher.progress)
     label_of = {name: i for i, name in enumerate(listing.class_names)}
     rows = [(e, p, label_of[e.class_name]) for e, p in zip(listing.examples, found.pictures, strict=True) if p is not None]
+    class_of = {e.path: e.class_name for e in listing.examples}
+    _stop_if_a_class_is_gone(
+        listing.source, [e.class_name for e, _, _ in rows], {i: (class_of[p.path], p) for i, p in enumerate(found.problems)}
+    )
     conflicts = find_conflicts([p.digest for _, p, _ in rows], [label for _, _, label in rows])
     problems = [*listing.problems, *found.problems, *conflict_problems(conflicts, [e.path for e, _, _ in rows])]
     left_out = {i for group in conflicts for i in group}
@@ -125,18 +138,14 @@ def without(dataset: Dataset, broken: Mapping[int, Problem]) -> tuple[Dataset, n
         units=dataset.units[keep],
         problems=(*dataset.problems, *broken.values()),
     )
+    _stop_if_a_class_is_gone(
+        left.source,
+        [dataset.class_names[label] for label in left.labels],
+        {i: (dataset.class_names[dataset.labels[i]], problem) for i, problem in broken.items()},
+    )
     trained = set(left.labels[left.positions("train")].tolist())
     usable = np.array([label in trained for label in left.labels], dtype=bool)
     lost = sorted({left.class_names[label] for label in left.labels[~usable]})
-    gone = [problem for problem in broken.values() if problem.kind not in OF_THE_BYTES]
-    emptied = [
-        name for name in lost if name in {dataset.class_names[dataset.labels[i]] for i, p in broken.items() if p in gone}
-    ]
-    if emptied:
-        raise DataError(
-            f"{left.source}: no picture of {', '.join(emptied)} can be read any more, although they were there when the run began "
-            f"({gone[0].message}) Put them back and run again, or leave the class out with --exclude."
-        )
     if lost:
         had = {dataset.class_names[label] for label in dataset.labels[dataset.positions("train")]}
         broken_ones, elsewhere = [n for n in lost if n in had], [n for n in lost if n not in had]
@@ -164,6 +173,21 @@ def stop_if_any_is_gone(broken: Mapping[int, Problem]) -> None:
         first = broken[min(broken)].message
         raise DataError(
             f"{len(broken):,} pictures that were there when the run began cannot be read any more, the first: {first}"
+        )
+
+
+def _stop_if_a_class_is_gone(source: str, left: Sequence[str], unusable: Mapping[int, tuple[str, Problem]]) -> None:
+    """Raises DataError where a class has no picture left and it was not the bytes of all of them: tomorrow it would be there again.
+
+    ``left``: the class of every picture that can be used; ``unusable``: class and problem of the others.
+    """
+    there = set(left)
+    gone = {name: problem for name, problem in unusable.values() if name not in there and problem.kind in _OF_THIS_MOMENT}
+    if gone:
+        first = next(iter(gone.values())).message
+        raise DataError(
+            f"{source}: no picture of {', '.join(sorted(gone))} can be read although they were listed a moment ago; the first: {first}. "
+            "Put them back and run again, or leave the class out of the folder or list."
         )
 
 
