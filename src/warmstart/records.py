@@ -52,8 +52,8 @@ class Listing:
 class Depth:
     """What a picture of more than 8 bits a value says of its values. How they become 8 bits: `warmstart.data.depth`."""
 
-    bits: int | None  # whole numbers: bits that the file declares, or that its values use; None: signed or real numbers
-    declared: bool = False
+    bits: int | None  # whole numbers: bits that its values use, or that the file declares; None: signed or real numbers
+    declared: bool = False  # the file packs its values into so many bits
     low: float = 0.0  # signed or real: the values between which nearly all lie
     high: float = 0.0
 

@@ -1,8 +1,9 @@
 """Values of more than 8 bits → 8 bits. Which values become 0 and 255 is the question, and a file seldom answers it.
 
-* **Whole numbers, unsigned** (16-bit PNG, TIFF, JPEG 2000; 32-bit TIFF): 0 … 2^b - 1 become 0 … 255. b is what the file declares (TIFF
-  BitsPerSample below its container, SMaxSampleValue or MaxSampleValue; PNG sBIT), else what the values of a data set use: 12 bits that a
-  camera wrote into a 16-bit file would be nearly black otherwise. 16-bit colour likewise, all channels alike.
+* **Whole numbers, unsigned** (16-bit PNG, TIFF, JPEG 2000; 32-bit TIFF): 0 … 2^b - 1 become 0 … 255. b is what the file packs its values
+  into (TIFF BitsPerSample 12), else what the values of a data set use, and at least what its files declare (TIFF SMaxSampleValue, PNG
+  sBIT; these do not bind, because a PNG may have its 12 bits spread over 16): 12 bits that a camera wrote into a 16-bit file would be
+  nearly black otherwise. 16-bit colour likewise, all channels alike.
 * **Signed and real numbers**: between the 0.1 and 99.9 percentile nearly all values lie; a set's range is made of those of its pictures
   (`range_of`), rounded outwards to an eighth to a quarter of itself, so that ten more pictures seldom change it.
 * NaN, infinities and what stands for "no data" have no part in the range: the value that the file names (GDAL_NODATA), anything beyond
@@ -35,8 +36,8 @@ _FAR = 3.0  # times the range of all others: a value that lies farther outside s
 _DARK_BITS = 5  # of 8 that a picture leaves unused when 0 … 7 of 255 are left of it
 _FEWEST_LEVELS = 16  # of a picture in which such a value is looked for: a mask of 0 and 65535 has none
 
-# TIFF 6.0: BitsPerSample, PhotometricInterpretation, MaxSampleValue, SampleFormat, SMaxSampleValue; 42113 is GDAL's (GDAL, GTiff driver).
-_BITS, _PHOTOMETRIC, _MAX, _FORMAT, _SMAX, _NO_DATA = 258, 262, 281, 339, 341, 42113
+# TIFF 6.0: BitsPerSample, PhotometricInterpretation, SampleFormat, SMaxSampleValue; 42113 is GDAL's (GDAL, GTiff driver).
+_BITS, _PHOTOMETRIC, _FORMAT, _SMAX, _NO_DATA = 258, 262, 339, 341, 42113
 
 
 def is_deep(picture: Image.Image) -> bool:
@@ -56,14 +57,12 @@ def grey_values(picture: Image.Image) -> tuple[Values, Depth]:
         real = values.astype(np.float64)
         real[_no_data(real, _named_no_data(tags))] = np.nan
         return real, real_depth(real)
-    declared = _declared_bits(picture)
-    return values, Depth(bits=declared or bits_in_use(values), declared=declared is not None)
+    return values, _whole_depth(values, picture)
 
 
 def colour_depth(values: Values, picture: Image.Image) -> Depth:
     """What 16-bit colour (H, W, 3) says of its values."""
-    declared = _declared_bits(picture)
-    return Depth(bits=declared or bits_in_use(values), declared=declared is not None)
+    return _whole_depth(values, picture)
 
 
 def real_depth(values: Values) -> Depth:
@@ -147,23 +146,23 @@ def _real_for(depth: Depth, values: ValueRange) -> tuple[float, float]:
     return (depth.low, depth.high) if values.real is None else values.real
 
 
-def _declared_bits(picture: Image.Image) -> int | None:
-    """Bits that the file declares below those of its container; None where it says nothing, or nonsense."""
+def _whole_depth(values: Values, picture: Image.Image) -> Depth:
+    packed = _first(picture.tag_v2.get(_BITS)) if isinstance(picture, TiffImageFile) else None
+    if packed is not None and packed not in (16, 32):
+        return Depth(bits=int(packed), declared=True)
+    return Depth(bits=max(_declared_bits(picture), bits_in_use(values)))
+
+
+def _declared_bits(picture: Image.Image) -> int:
+    """Bits that the file says its values have; 0 where it says nothing, or nonsense."""
     if isinstance(picture, PngImageFile):
         # Pillow keeps no sBIT; `decoding` hands it over (PNG, third edition, §11.3.2.5).
         bits = picture.info.get("significant_bits")
-        return bits if isinstance(bits, int) and 1 <= bits < 16 else None
-    if not isinstance(picture, TiffImageFile):
-        return None
-    tags = picture.tag_v2
-    container = _first(tags.get(_BITS)) or 16
-    if container not in (16, 32):
-        return int(container)
-    for tag in (_SMAX, _MAX):
-        largest = _first(tags.get(tag))
-        if isinstance(largest, int | float) and math.isfinite(largest) and 1 <= largest < 2**container - 1:
-            return int(largest).bit_length()
-    return None
+        return bits if isinstance(bits, int) and 1 <= bits <= 16 else 0
+    largest = _first(picture.tag_v2.get(_SMAX)) if isinstance(picture, TiffImageFile) else None
+    if isinstance(largest, int | float) and 1 <= largest < 2**32:
+        return int(largest).bit_length()
+    return 0
 
 
 def _first(value: Any) -> Any:
