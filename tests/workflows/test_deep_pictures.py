@@ -51,7 +51,7 @@ def test_the_range_is_learnt_saved_and_used_again(tmp_path: Path, kind: str) -> 
     again = load(run.folder)
     assert again.preprocessing == run.model.preprocessing
     path = sorted((data / "circle").iterdir())[0]
-    assert render(path, again.preprocessing).max() > 200
+    assert render(path, again.preprocessing).max() > 120
     dark = tmp_path / "dark.tif"
     Image.fromarray((np.asarray(Image.open(path)) / 8).astype(np.asarray(Image.open(path)).dtype)).save(dark)
     if kind != "real":
@@ -75,7 +75,7 @@ def test_an_export_reads_deep_pictures_as_the_model_does(tmp_path: Path) -> None
 
     data = draw(tmp_path / "data", "10 bits")
     run = train(str(data), PLAN, TrainSettings(runs=tmp_path / "runs", report=False, findings=False))
-    result = export(str(run.folder), ExportSettings(to="onnx", out=tmp_path / "onnx"))
+    result = export(str(run.folder), ExportSettings(format="onnx", out=tmp_path / "onnx"))
     exported = open_exported(tmp_path / "onnx")
     assert exported.preprocessing.values == ValueRange(bits=10)
     assert result is not None
