@@ -1,0 +1,1 @@
+"""Trials of `benchmarks/faults.py`, one module a kind of fault."""
