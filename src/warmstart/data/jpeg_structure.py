@@ -13,17 +13,15 @@ from warmstart.data.structure import Structure, decode_bytes, too_much
 
 # Inside a scan 0xFF is followed by 0 (it stands for itself), by 0xD0 … 0xD7 (restart), or by itself (filling).
 _NEXT = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
-_EOI, _SOS, _COM, _APP0, _APP1, _APP2, _APP14 = 0xD9, 0xDA, 0xFE, 0xE0, 0xE1, 0xE2, 0xEE
+_DHT, _EOI, _SOS, _COM, _APP0, _APP1, _APP2, _APP14 = 0xC4, 0xD9, 0xDA, 0xFE, 0xE0, 0xE1, 0xE2, 0xEE
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _PROGRESSIVE = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
+_SEQUENTIAL = frozenset({0xC0, 0xC1})  # with Huffman codes
 _ALONE = frozenset({0x01, 0xD8})
 
 _NEVER = 99  # more bits than there are: nothing of a coefficient was sent
 _FORGED_SCANS = 1_000  # far above what is decoded: more need not be read
 _PADDING = bytes(32)
-# The numbers of codes by length in T.81's own table for brightness (annex K.3.3.2). With it, zeros would be a picture that nobody has:
-# 63 coefficients of −1 in every block. A table made for one picture may give zeros to its plain parts.
-_STANDARD_CODES = bytes.fromhex("10 00 02 01 03 03 02 04 03 05 05 04 04 00 00 01 7d")
 _HOLE = bytes(64)
 
 
@@ -36,6 +34,7 @@ class _Found:
     unsent: dict[int, list[int]] = field(default_factory=dict)  # component → bits not sent yet of its 64 coefficients
     scans: int = 0
     ended: bool = False
+    first_code: int = 0  # what the shortest code for a coefficient of brightness means; 0: the block ends
     coded_from: int = 0  # the coded pixels of all scans
     coded_to: int = 0
     further: int = 0
@@ -70,7 +69,7 @@ def examine_jpeg(data: bytes, *, deep: bool = True) -> Structure:
         return structure
     damage = _cut(data, found)
     if damage is None and deep:
-        damage = complaint(data, four_colours=len(found.samples) == 4, ended=found.ended)
+        damage = complaint(essential_jpeg(data), four_colours=len(found.samples) == 4, ended=found.ended)
     return replace(structure, damage=damage)
 
 
@@ -126,6 +125,8 @@ def _walk(data: bytes) -> _Found:
             found.ended = True
         elif marker in _FRAMES and not found.marker:
             _read_frame(found, marker, data[at + 4 : end])
+        elif marker == _DHT and not found.scans:
+            found.first_code = found.first_code or _first_code(data[at + 4 : end])
         elif marker == _SOS:
             found.scans += 1
             found.coded_from = found.coded_from or end
@@ -163,16 +164,24 @@ def _read_scan(found: _Found, body: bytes) -> None:
             unsent[first : last + 1] = [bits] * (last + 1 - first)
 
 
+def _first_code(tables: bytes) -> int:
+    at = 0
+    while at + 17 < len(tables):
+        if tables[at] == 0x10:  # for coefficients, the first of them
+            return tables[at + 17]
+        at += 17 + sum(tables[at + 1 : at + 17])
+    return 0
+
+
 def _cut(data: bytes, found: _Found) -> str | None:
     if not found.ended and data.endswith(_PADDING):
         return "from some point on it holds only zeros"
     if any(any(bits) for bits in found.unsent.values()):
         return f"only the first {found.scans} of its scans are there" if found.scans > 1 else "only its first scan is there"
-    if (
-        found.coded_from
-        and data.find(_STANDARD_CODES, 2, found.coded_from) >= 0
-        and data.find(_HOLE, found.coded_from, found.coded_to if found.ended else len(data)) >= 0
-    ):
+    # Zeros stand for the first code over and over. Where that is no "end of block", as it is in plain pictures coded with a table of
+    # their own, it would be a picture that nobody has: the same coefficient, always −1, everywhere.
+    coded_to = found.coded_to if found.ended else len(data)
+    if found.first_code and found.marker in _SEQUENTIAL and data.find(_HOLE, found.coded_from, coded_to) >= 0:
         return "a part of it holds only zeros"
     return None
 

@@ -19,7 +19,7 @@ _PALETTE = 3
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 # Adam7: first column, first row, step of columns, step of rows (section 8.1).
 _PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
-_FED_BYTES = 1 << 16
+_FED_BYTES, _TAKEN_BYTES = 1 << 16, 1 << 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +39,14 @@ def examine_png(data: bytes, *, deep: bool = True) -> Structure:
     """
     header: tuple[int, ...] | None = None
     parts: list[memoryview] = []
+    cut = False
     frames, still_is_a_frame, damage = 0, False, None
     for chunk in _chunks(data):
         if chunk.kind == b"IHDR" and len(chunk.body) >= 13:
             header = struct.unpack_from(">IIBBBBB", chunk.body)
         elif chunk.kind == b"IDAT":
             parts.append(chunk.body)
+            cut |= not chunk.whole
         elif chunk.kind == b"fcTL":
             frames += 1
             still_is_a_frame |= not parts
@@ -67,8 +69,8 @@ def examine_png(data: bytes, *, deep: bool = True) -> Structure:
     )
     if colour not in _CHANNELS or not structure.pixels or too_much(structure):
         return structure
-    if damage is None and deep:
-        damage = _missing_rows(parts, width, height, _CHANNELS[colour] * depth, interlaced=header[6] == 1)
+    if damage is None and (deep or cut):
+        damage = _missing_rows(parts, width, height, _CHANNELS[colour] * depth, interlaced=header[6] == 1, cut=cut)
     return replace(structure, damage=damage)
 
 
@@ -108,7 +110,7 @@ def _chunks(data: bytes) -> Iterator[_Chunk]:
             return
 
 
-def _missing_rows(parts: list[memoryview], width: int, height: int, bits: int, *, interlaced: bool) -> str | None:
+def _missing_rows(parts: list[memoryview], width: int, height: int, bits: int, *, interlaced: bool, cut: bool) -> str | None:
     row_bytes = 1 + ceil(width * bits / 8)
     expected = height * row_bytes
     if interlaced:
@@ -117,29 +119,26 @@ def _missing_rows(parts: list[memoryview], width: int, height: int, bits: int, *
             columns, lines = ceil((width - x) / dx), ceil((height - y) / dy)
             if columns > 0 and lines > 0:
                 expected += lines * (1 + ceil(columns * bits / 8))
-    there = _inflated(parts, expected)
-    if there is None:
-        return "its compressed pixels are damaged"
+    there, ended = _inflated(parts, expected)
     if there >= expected:
-        return None
+        # What stands behind a cut chunk may have been taken for pixels.
+        return "it was cut off" if cut and not ended else None
     if interlaced:
         return f"{1 - there / expected:.0%} of its interlaced rows are missing"
     missing = height - there // row_bytes
     return f"its last {missing:,} of {height:,} rows are missing" if missing > 1 else "its last row is missing"
 
 
-def _inflated(parts: list[memoryview], enough: int) -> int | None:
-    """How many bytes the parts inflate to, counted up to ``enough``; None if they cannot be inflated so far."""
+def _inflated(parts: list[memoryview], enough: int) -> tuple[int, bool]:
+    """(how many bytes the parts inflate to, not counted far beyond ``enough``; whether zlib's own end and checksum are there)."""
     inflater, total = zlib.decompressobj(), 0
     try:
         for part in parts:
             for start in range(0, len(part), _FED_BYTES):  # small pieces: what is left over is copied at every turn
                 piece: bytes | memoryview = part[start : start + _FED_BYTES]
-                while piece:
-                    total += len(inflater.decompress(piece, 1 << 18))
-                    if total >= enough or inflater.eof:
-                        return total
+                while piece and total <= enough and not inflater.eof:
+                    total += len(inflater.decompress(piece, _TAKEN_BYTES))
                     piece = inflater.unconsumed_tail
-        return total
     except zlib.error:
-        return None
+        pass
+    return total, inflater.eof
