@@ -16,6 +16,7 @@ from warmstart.data.decoding import decode
 from warmstart.data.examination import essential, examine
 from warmstart.data.formats import READABLE, sniff
 from warmstart.data.jpeg_decoding import decode_strictly
+from warmstart.data.png_structure import rows_may_be_missing
 from warmstart.data.structure import MAX_DECODE_BYTES, Structure, decode_bytes, too_much
 from warmstart.errors import PictureError
 
@@ -250,6 +251,33 @@ def test_a_progressive_jpeg_with_its_first_scans_only_is_damaged(photo):
     for kept in range(1, scans):
         damage = found(data[: starts[kept]] + b"\xff\xd9").damage
         assert damage == ("only its first scan is there" if kept == 1 else f"only the first {kept} of its scans are there")
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.integers(1, 20), st.integers(1, 20), st.sampled_from([(2, 3), (0, 1), (3, 1), (6, 4)]), st.booleans(), st.floats(0, 1)
+)
+def test_where_rows_are_missing_the_decoded_picture_gives_a_sign(width, height, colour, interlaced, share):
+    kind, channels = colour
+    passes = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)]
+    sizes = [(-(-(width - x) // dx), -(-(height - y) // dy)) for x, y, dx, dy in passes] if interlaced else [(width, height)]
+    rows = b"".join((b"\0" + b"\7" * columns * channels) * lines for columns, lines in sizes if columns > 0 and lines > 0)
+    cut = rows[: int(share * len(rows))]
+    palette = chunk(b"PLTE", bytes(24)) if kind == 3 else b""
+    data = png_of(
+        ihdr(width, height, colour=kind, interlaced=int(interlaced)),
+        palette,
+        chunk(b"IDAT", zlib.compress(cut)),
+        chunk(b"IEND", b""),
+    )
+    with Image.open(io.BytesIO(data)) as picture:
+        try:
+            picture.load()
+        except OSError:
+            return
+        missing = found(data).damage is not None
+        assert missing == (len(cut) < len(rows))
+        assert not missing or rows_may_be_missing(picture)
 
 
 @pytest.mark.parametrize("interlaced", [0, 1])

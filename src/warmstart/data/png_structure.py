@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from math import ceil
 
+from PIL import Image
+
 from warmstart.data.structure import Structure, decode_bytes, too_much
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -91,6 +93,16 @@ def essential_png(data: bytes) -> bytes:
         if chunk.whole:
             kept.append(struct.pack(">I", zlib.crc32(chunk.body, zlib.crc32(chunk.kind))))
     return b"".join(kept) if changed else data
+
+
+def rows_may_be_missing(picture: Image.Image) -> bool:
+    """Whether a PNG as Pillow decoded it, before any conversion, may lack rows: what was not there is zero.
+
+    The cheap way to know for nearly every picture without ``deep``. Interlaced, every second row comes last.
+    """
+    width, height = picture.size
+    rows = {height - 1, height - 1 - height % 2} - {-1}
+    return any(not picture.crop((0, row, width, row + 1)).tobytes().strip(b"\0") for row in rows)
 
 
 def _chunks(data: bytes) -> Iterator[_Chunk]:

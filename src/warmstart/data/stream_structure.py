@@ -78,7 +78,7 @@ def examine_webp(data: bytes) -> Structure:
         height=height,
         # libwebp's decoder of animations, which Pillow uses for all, keeps two more canvases.
         decode_bytes=decode_bytes(
-            width=width, height=height, channels=4 if alpha else 3, depth_bits=8, extra=8 * width * height
+            width=width, height=height, channels=4 if alpha else 3, depth_bits=8, extra=(10 if alpha else 8) * width * height
         ),
     )
     if too_much(structure):

@@ -36,17 +36,16 @@ class Structure:
 
 
 def decode_bytes(*, width: int, height: int, channels: int, depth_bits: int, extra: int = 0) -> int:
-    """An upper estimate of the bytes a decode to upright RGB takes, from facts of the header alone.
+    """An upper estimate of the bytes that decoding to upright RGB takes beside the file itself, from facts of the header alone.
 
-    Pillow keeps several channels of 8 bits as 4 bytes a pixel and one channel at its depth. Beside that there is at most one more
-    RGB picture (turned, or converted), with alpha also the picture as RGBA and its mask; values of more than 8 bits are brought to
-    8 in floating point. ``extra`` is what the format's own decoder keeps: coefficients, tiles, strips.
+    Pillow keeps several channels of 8 bits as 4 bytes a pixel and one channel at its depth. Beside it there is at most one more RGB
+    picture (turned, or converted), with alpha also the picture as RGBA and its mask; values of more than 8 bits are brought to 8 in
+    numpy. ``extra`` is what the format's own decoder keeps: coefficients, tiles, strips.
     """
-    pixels = width * height
     stored = 4 if channels > 1 else max(1, depth_bits // 8)
     alpha = 5 if channels in (2, 4) else 0
     working = 0 if channels > 1 or depth_bits <= 8 else 8 if depth_bits <= 16 else 24
-    return pixels * (stored + 4 + alpha + working) + extra
+    return width * height * (max(stored, 4) + 4 + alpha + working) + extra
 
 
 def too_much(structure: Structure, max_decode_bytes: int = MAX_DECODE_BYTES) -> str | None:

@@ -72,6 +72,7 @@ def examine_tiff(data: bytes, *, deep: bool = True) -> Structure:
     tiled = 322 in entries
     columns, rows = (number(322), number(323)) if tiled else (width, min(height, number(278, height) or height))
     planar = samples if number(284, 1) == 2 else 1
+    compression = number(259, _NONE)
     row_bytes = ceil(columns * (samples // planar) * depth / 8)
     structure = Structure(
         pages=pages,
@@ -82,7 +83,7 @@ def examine_tiff(data: bytes, *, deep: bool = True) -> Structure:
             height=height,
             channels=4 if number(262) == 3 else samples,
             depth_bits=depth,
-            extra=2 * row_bytes * rows,
+            extra=2 * row_bytes * rows if tiled or compression != _NONE else 0,
         ),
     )
     if not structure.pixels or not columns or not rows or too_much(structure):
@@ -90,7 +91,6 @@ def examine_tiff(data: bytes, *, deep: bool = True) -> Structure:
     expected = ceil(width / columns) * ceil(height / rows) * planar
     offsets = numbers(324 if tiled else 273, expected)
     counts = numbers(325 if tiled else 279, expected)
-    compression = number(259, _NONE)
     if compression == _NONE:  # then the counts may be wrong or absent at no cost
         heights = [rows if tiled else min(rows, height - rows * (piece % (expected // planar))) for piece in range(expected)]
         counts = [row_bytes * here for here in heights]
