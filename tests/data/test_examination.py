@@ -603,7 +603,7 @@ def test_any_bytes_are_examined(name, data):
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB"])
-@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": 0}, {"quality": 30}])
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": 0}, {"quality": 30}, {"keep_rgb": True}])
 @pytest.mark.parametrize("size", [(97, 61), (800, 333), (1, 1), (16, 500)])
 def test_strict_decoding_gives_pillows_pixels_to_the_bit(mode, options, size):
     data = encoded(drawn(mode, *size, "noise"), "JPEG", **options)
@@ -615,3 +615,11 @@ def test_strict_decoding_gives_pillows_pixels_to_the_bit(mode, options, size):
             continue
         assert np.array_equal(decode_strictly(data, scale=scale), np.asarray(picture.convert("RGB")))
     assert decode_strictly(data[: len(data) * 4 // 5] + b"\xff\xd9") is None or max(size) < 20
+
+
+def test_strict_decoding_takes_a_whole_picture_without_its_end_mark_and_none_that_was_cut(photo):
+    data = encoded(photo, "JPEG")
+    assert np.array_equal(decode_strictly(data[:-2]), decode_strictly(data))
+    for share in (0.5, 0.7, 0.9):
+        assert decode_strictly(data[: int(share * len(data))]) is None
+    assert decode_strictly(encoded(photo.convert("CMYK"), "JPEG")) is None

@@ -22,6 +22,7 @@ _DAMAGE = (
     (re.compile("instead of RST", re.IGNORECASE), "a piece of its coded pixels is missing"),
     (re.compile("Corrupt JPEG data|Inconsistent progression|too many scanlines", re.IGNORECASE), "its coded pixels are wrong"),
 )
+_END = b"\xff\xd9"
 _EXTRANEOUS = re.compile(r"(\d+) extraneous bytes before marker 0x([0-9a-f]{2})")
 _PADDING_BYTES = 16  # zeros before a marker, as some cameras write, are harmless up to here
 
@@ -32,7 +33,7 @@ def complaint(data: bytes, *, four_colours: bool = False, ended: bool = True) ->
     Decoded in grey at an eighth of the size, which costs little more than reading the codes. ``ended=False``: the end mark is not
     there; it is put there, and then a whole picture passes. Kinds that simplejpeg cannot read (arithmetic coding, 12 bits) must have it.
     """
-    whole = data if ended else data + b"\xff\xd9"
+    whole = data if ended else data + _END
     colours = "CMYK" if four_colours else "GRAY"
     said = _warning(whole, colours)
     if said is not None and (padding := _EXTRANEOUS.search(said)) is not None:
@@ -61,14 +62,22 @@ def _without_padding(data: bytes, count: int, marker: bytes) -> bytes:
 def decode_strictly(data: bytes, *, scale: int = 1) -> np.ndarray[Any, np.dtype[np.uint8]] | None:
     """(H, W, 3) uint8, not turned, equal to the bit to what Pillow decodes with ``draft`` at 1/``scale`` (1, 2, 4 or 8).
 
-    None if libjpeg has anything to say: then `complaint` tells what, and Pillow decodes as far as it goes. Of three colours or grey.
+    ``data`` is without notes that libjpeg may warn about (`examination.essential`).
+    None if libjpeg has anything to say, or for CMYK: then `complaint` tells what it is, and Pillow decodes as far as it goes. A picture
+    that lacks nothing but its end mark, which Pillow refuses, is whole.
     """
-    try:
-        height, width, _, _ = simplejpeg.decode_jpeg_header(data)
-        # The least factor n/8 whose size is not below this is 1/scale itself.
-        pixels: np.ndarray[Any, np.dtype[np.uint8]] = simplejpeg.decode_jpeg(
-            data, "RGB", min_height=-(-height // scale), min_width=-(-width // scale), strict=True
-        )
-    except ValueError:
-        return None
-    return pixels
+    for whole in (data, data + _END):
+        try:
+            height, width, colours, _ = simplejpeg.decode_jpeg_header(whole)
+            if colours not in ("Gray", "YCbCr", "RGB"):
+                return None
+            # The least factor n/8 whose size is not below this is 1/scale itself.
+            pixels: np.ndarray[Any, np.dtype[np.uint8]] = simplejpeg.decode_jpeg(
+                whole, "RGB", min_height=-(-height // scale), min_width=-(-width // scale), strict=True
+            )
+        except ValueError as error:
+            if "Premature end of JPEG file" not in str(error):
+                return None
+        else:
+            return pixels
+    return None

@@ -7,7 +7,7 @@ from math import ceil
 from warmstart.data.structure import Structure, decode_bytes, too_much
 
 _NOT_ZERO = re.compile(rb"[^\0]")
-_SPACE = rb"(?:[ \t\r\n\v\f]|#[^\n\r]*[\n\r])+"
+_SPACE = rb"(?>[ \t\r\n\v\f]++|#[^\n\r]*+[\n\r])++"  # possessive: there may be megabytes of it
 _PNM = re.compile(rb"P([1-6])" + _SPACE + rb"(\d{1,10})" + _SPACE + rb"(\d{1,10})(?:" + _SPACE + rb"(\d{1,5}))?")
 
 
