@@ -34,10 +34,12 @@ from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from warmstart.data.depth import OWN
-from warmstart.data.files import open_file, read_bytes
+from warmstart.data.examination import essential, examine
+from warmstart.data.files import read_bytes
 from warmstart.data.flattening import Flat, flatten
 from warmstart.data.formats import SNIFF_BYTES, UNREADABLE, sniff
 from warmstart.data.orientation import TURN, orientation_of
+from warmstart.data.structure import Structure, decode_bytes, too_much
 from warmstart.errors import PictureError
 from warmstart.records import ValueRange
 
@@ -57,6 +59,7 @@ class Header:
     mode: str  # Pillow's word for the stored pixels: 'L', 'RGB', 'CMYK', 'I;16' …
     orientation: int  # EXIF tag 274, 1 … 8; 1 is upright
     bytes: int
+    pages: int  # pages, frames or whole pictures in the file, of which the first is used
     converts: bool  # whether it is anything else than 8-bit grey or colour, so that a conversion may lose something
 
 
@@ -89,49 +92,43 @@ def decoded(
     values: ValueRange = OWN,
 ) -> Flat:
     """As `decode`, with what the picture has lost on its way to 8-bit RGB."""
-    content = source if isinstance(source, bytes) else read_bytes(source)
-    with _opened(content, name if isinstance(source, bytes) else os.fspath(source)) as (file, shown):
-        format_name = _sniffed(file, shown)
-        picture = _header(file, format_name, shown)
-        check_size(picture, max_pixels, shown)
-        with damage_becomes_picture_error(format_name, shown):
-            if shorter_side_px is not None:
-                target = 2 * shorter_side_px
-                picture.draft(None, (target, target))  # only JPEG does anything
-            picture.load()
-            orientation = orientation_of(picture)  # after load: a PNG may keep its EXIF behind its pixels
-            if format_name == "png":
-                picture.info["significant_bits"] = significant_bits(content)
-            flat = flatten(picture, values, lambda: _lower_bytes(content, format_name))
-            upright = flat.picture
-            if orientation in TURN:
-                upright = upright.transpose(TURN[orientation])
+    opened = _opened(source, name, max_pixels)
+    picture = opened.picture
+    with damage_becomes_picture_error(opened.format, opened.shown):
+        if shorter_side_px is not None:
+            target = 2 * shorter_side_px
+            picture.draft(None, (target, target))  # only JPEG does anything
+        picture.load()
+        orientation = orientation_of(picture)  # after load: a PNG may keep its EXIF behind its pixels
+        if opened.format == "png":
+            picture.info["significant_bits"] = significant_bits(opened.content)
+        flat = flatten(picture, values, lambda: _lower_bytes(opened.content, opened.format))
+        upright = flat.picture
+        if orientation in TURN:
+            upright = upright.transpose(TURN[orientation])
     upright.info = {}  # an orientation left here would be applied a second time by whoever looks
     return replace(flat, picture=upright)
 
 
 def read_header(source: Path | str | bytes, *, max_pixels: int = MAX_PIXELS, name: str | None = None) -> Header:
     """Size, format and mode of a picture; no pixel is decoded. ``name`` and what is raised: as for `decode`."""
-    with _opened(source, name) as (file, shown):
-        format_name = _sniffed(file, shown)
-        picture = _header(file, format_name, shown)
-        check_size(picture, max_pixels, shown)
-        orientation = orientation_of(picture)
-        width, height = picture.size
-        # Pillow's TIFF reader turns by itself and so reports the upright size already.
-        if orientation >= 5 and not isinstance(picture, TiffImageFile):
-            width, height = height, width
-        return Header(
-            width=width,
-            height=height,
-            format=format_name,
-            mode=picture.mode,
-            orientation=orientation,
-            bytes=len(source) if isinstance(source, bytes) else os.fstat(file.fileno()).st_size,
-            converts=picture.mode not in ("RGB", "L", "1")
-            or "transparency" in picture.info
-            or _raw_mode(picture)[-4:] in _LOWER,
-        )
+    opened = _opened(source, name, max_pixels)
+    picture = opened.picture
+    orientation = orientation_of(picture)
+    width, height = picture.size
+    # Pillow's TIFF reader turns by itself and so reports the upright size already.
+    if orientation >= 5 and not isinstance(picture, TiffImageFile):
+        width, height = height, width
+    return Header(
+        width=width,
+        height=height,
+        format=opened.format,
+        mode=picture.mode,
+        orientation=orientation,
+        bytes=opened.bytes,
+        pages=opened.pages,
+        converts=picture.mode not in ("RGB", "L", "1") or "transparency" in picture.info or _raw_mode(picture)[-4:] in _LOWER,
+    )
 
 
 class _Jpeg(JpegImageFile):
@@ -161,21 +158,37 @@ if features.check("avif"):  # Pillow 11.3 and later, and not in every build
     _READERS["avif"] = AvifImageFile
 
 
-@contextmanager
-def _opened(source: Path | str | bytes, name: str | None) -> Iterator[tuple[BinaryIO, str]]:
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """A picture whose header was read and found bearable, before any pixel is decoded."""
+
+    picture: ImageFile.ImageFile
+    content: bytes  # without what decides neither pixels nor orientation
+    format: str
+    shown: str  # its name in messages
+    bytes: int  # of the whole
+    pages: int
+
+
+def _opened(source: Path | str | bytes, name: str | None, max_pixels: int) -> _Opened:
     if isinstance(source, bytes):
-        shown = repr(name) if name is not None else f"a picture of {len(source)} bytes"
+        content, shown = source, repr(name) if name is not None else f"a picture of {len(source)} bytes"
         if not source:
             raise PictureError("empty", f"{shown} holds 0 bytes, expected a picture: copy it again from its source")
-        yield BytesIO(source), shown
     else:
-        with open_file(source) as file:
-            yield file, repr(os.fspath(source))
+        content, shown = read_bytes(source), repr(os.fspath(source))
+    format_name = _sniffed(content, shown)
+    structure = examine(content, format_name, deep=False)
+    if (reason := too_much(structure)) is not None:
+        raise PictureError("too-large", f"{shown} was not decoded: {reason}. Scale it down, save it anew or cut it into tiles")
+    kept = essential(content, format_name)
+    picture = _header(BytesIO(kept), format_name, shown)
+    check_size(picture, max_pixels, shown)
+    return _Opened(picture, kept, format_name, shown, len(content), structure.pages)
 
 
-def _sniffed(file: BinaryIO, shown: str) -> str:
-    start = file.read(SNIFF_BYTES)
-    file.seek(0)
+def _sniffed(content: bytes, shown: str) -> str:
+    start = content[:SNIFF_BYTES]
     format_name = sniff(start)
     if format_name in _READERS:
         return format_name
@@ -210,6 +223,11 @@ def check_size(picture: Image.Image, max_pixels: int, shown: str) -> None:
             f"{shown} is {width} × {height} pixels, expected at most {max_pixels:,} pixels in all, "
             "and was not decoded: scale it down or cut it into tiles",
         )
+    # The header as Pillow reads it, which a hostile file may give otherwise than `examine` does.
+    bits = 32 if picture.mode in ("I", "F") else 16 if picture.mode.startswith("I;16") else 8
+    needed = decode_bytes(width=width, height=height, channels=len(picture.getbands()), depth_bits=bits)
+    if (reason := too_much(Structure(width=width, height=height, decode_bytes=needed))) is not None:
+        raise PictureError("too-large", f"{shown} was not decoded: {reason}. Scale it down or cut it into tiles")
 
 
 @contextmanager

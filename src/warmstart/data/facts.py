@@ -7,6 +7,8 @@ from dataclasses import replace
 
 from warmstart.data.decoding import decoded, read_header
 from warmstart.data.depth import rule_of
+from warmstart.data.examination import examine
+from warmstart.data.formats import SNIFF_BYTES, sniff
 from warmstart.data.hashing import digest
 from warmstart.errors import PictureError
 from warmstart.records import Facts, ValueRange
@@ -17,7 +19,14 @@ _SIDE_PX = 128  # a four-colour JPEG is decoded small
 def facts_of(content: bytes) -> Facts:
     """The facts of one encoded picture. Raises PictureError where it cannot be used at all."""
     header = read_header(content)
-    plain = Facts(format=header.format, width=header.width, height=header.height, mode=header.mode)
+    plain = Facts(
+        format=header.format,
+        width=header.width,
+        height=header.height,
+        mode=header.mode,
+        pages=header.pages,
+        damage=examine(content, header.format).damage,
+    )
     if not header.converts:
         return plain
     flat = decoded(content, shorter_side_px=_SIDE_PX)
@@ -33,8 +42,9 @@ def check_intact(content: bytes, name: str | None = None) -> None:
 
 
 def damage_of(content: bytes) -> str | None:
-    """What is wrong with bytes that decode all the same."""
-    return None
+    """What is wrong with bytes that decode all the same, as the end of a sentence; None where nothing was found."""
+    format_name = sniff(content[:SNIFF_BYTES])
+    return None if format_name is None else examine(content, format_name).damage
 
 
 def damage_message(shown: str, damage: str | None) -> str:

@@ -115,7 +115,9 @@ def essential_tiff(data: bytes) -> bytes:
     if layout is None:
         return data
     kept = [entry for entry in _entries(data, layout, first) if entry.tag in _DECISIVE]
-    if not kept:
+    named = sum(entry.tag in _DECISIVE for entry in _entries(data, layout, first, beyond=True))
+    # Cut off is a tag that decides, or are pixels, in whose place the new directory would stand: Pillow shall see that.
+    if not kept or named > len(kept) or examine_tiff(data, deep=False).damage is not None:
         return data
     body = b"".join(_as_single(data, layout, entry) if entry.tag in _SINGLE else entry.raw for entry in kept)
     padding = bytes(-len(data) % 8)
@@ -139,8 +141,8 @@ def _header(data: bytes) -> tuple[_Layout | None, int]:
     return (_Layout(order, False), struct.unpack_from(order + "I", data, 4)[0]) if version == 42 else (None, 0)
 
 
-def _entries(data: bytes, layout: _Layout, at: int) -> Iterator[_Entry]:
-    """Those whose values lie inside the file, in the file's order."""
+def _entries(data: bytes, layout: _Layout, at: int, *, beyond: bool = False) -> Iterator[_Entry]:
+    """Those whose values lie inside the file, or ``beyond`` it too, in the file's order."""
     directory = layout.directory_at(data, at)
     if directory is None:
         return
@@ -156,7 +158,7 @@ def _entries(data: bytes, layout: _Layout, at: int) -> Iterator[_Entry]:
         value_at = entry + size - inline
         if value_bytes > inline:
             (value_at,) = struct.unpack_from(layout.order + ("Q" if layout.big else "I"), data, value_at)
-        if value_bytes > 0 and value_at + value_bytes <= len(data):
+        if value_bytes > 0 and (beyond or value_at + value_bytes <= len(data)):
             yield _Entry(tag, kind, values, value_at, data[entry : entry + size])
 
 
