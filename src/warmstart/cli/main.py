@@ -30,7 +30,7 @@ from warmstart.cli.options import (
     size_bytes,
     typed,
 )
-from warmstart.cli.terminal import Terminal, printable, stderr
+from warmstart.cli.terminal import Terminal, command, printable, stderr
 from warmstart.errors import InputError, UsageError
 from warmstart.machine import process_seconds
 
@@ -258,6 +258,7 @@ def demo(
                 watcher=terminal,
             )
         give(comparison.to_dict(), as_json, lambda: training_tables.compare(comparison, licence=f"elpv-dataset, {LICENCE}"))
+        _say_what_is_next(as_json)
         return
     budget_s = None if budget is None else seconds(budget)
     with Terminal() as terminal:
@@ -272,6 +273,17 @@ def demo(
         )
         training_tables.say_overrun(result.run.record, budget_s, terminal)
     give(result.to_dict(), as_json, lambda: tables.demo(result))
+    _say_what_is_next(as_json)
+
+
+def _say_what_is_next(as_json: bool) -> None:
+    """After the demo: one's own pictures."""
+    if not as_json:
+        stderr.print(
+            f"Next, with your own pictures, one folder a class:\n\n    {command()} train YOUR_FOLDER\n",
+            soft_wrap=True,
+            markup=False,
+        )
 
 
 def run(arguments: list[str] | None = None) -> None:

@@ -1,5 +1,10 @@
 """What a person sees while a verb works: one progress bar and sentences, on stderr. Also in notebooks."""
 
+import os
+import shlex
+import shutil
+import sys
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -59,6 +64,17 @@ class Terminal:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._bar.stop()
+
+
+def command() -> str:
+    """What a person types here to reach this program: `warmstart` where the shell finds it, else the path it was started by."""
+    started = sys.argv[0]
+    found = shutil.which("warmstart")
+    if Path(started).name not in ("warmstart", "warmstart.exe") or (
+        found is not None and Path(found).resolve() == Path(started).resolve()
+    ):
+        return "warmstart"
+    return shlex.quote(os.path.relpath(started)) if Path(started).is_relative_to(Path.cwd()) else shlex.quote(started)
 
 
 def printable(text: str) -> str:

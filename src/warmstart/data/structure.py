@@ -55,8 +55,8 @@ def too_much(structure: Structure, max_decode_bytes: int = MAX_DECODE_BYTES) -> 
     """
     if structure.decode_bytes > max_decode_bytes:
         return (
-            f"decoding its {structure.width:,} × {structure.height:,} pixels would take about {structure.decode_bytes / 1e9:.1f} GB of memory, "
-            f"expected at most {max_decode_bytes / 1e9:.1f} GB"
+            f"decoding its {structure.width:,} × {structure.height:,} pixels would take about "
+            f"{structure.decode_bytes / 1e9:.1f} GB of memory, expected at most {max_decode_bytes / 1e9:.1f} GB"
         )
     shorter, longer = sorted((structure.width, structure.height))
     if longer > MAX_ELONGATION * shorter > 0:
