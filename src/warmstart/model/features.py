@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from warmstart import machine
 from warmstart.backbones.weights import load_backbone
-from warmstart.data.hashing import digest
+from warmstart.data.hashing import digest, digest_pixels
 from warmstart.data.memory import in_memory
 from warmstart.data.views import VIEW_POLICIES
 from warmstart.errors import DataError, PictureError, UnknownNameError
@@ -127,6 +127,5 @@ def _pictures(X: Sequence[Any], store: Store) -> list[Picture]:
             pictures.append(Picture(path=f"picture {i}", digest=digest(source), content=source))
         else:
             pixels = np.asarray(in_memory(source))
-            content = str(pixels.shape).encode("ascii") + pixels.tobytes()
-            pictures.append(Picture(path=f"picture {i}", digest=digest(content), content=pixels))
+            pictures.append(Picture(path=f"picture {i}", digest=digest_pixels(pixels), content=pixels))
     return pictures

@@ -296,7 +296,8 @@ class Datasets:
 
 def _changed(place: Path) -> float:
     try:
-        return place.stat().st_mtime
+        status = place.stat()
+        return max(status.st_mtime, status.st_ctime)  # a file that was put there with its old time has a new ctime
     except OSError:  # gone in this moment
         return math.inf
 

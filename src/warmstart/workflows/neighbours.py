@@ -14,7 +14,7 @@ import numpy as np
 
 from warmstart import machine
 from warmstart.data.files import found_again
-from warmstart.data.hashing import digest, digest_file
+from warmstart.data.hashing import digest, digest_file, digest_pixels
 from warmstart.data.listing import read_listing
 from warmstart.data.memory import in_memory
 from warmstart.errors import InputError
@@ -124,7 +124,7 @@ def _picture(source: Any) -> Picture:
     if isinstance(source, bytes):
         return Picture(path="picture 0", digest=digest(source), content=source)
     pixels = np.asarray(in_memory(source))
-    return Picture(path="picture 0", digest=digest(str(pixels.shape).encode("ascii") + pixels.tobytes()), content=pixels)
+    return Picture(path="picture 0", digest=digest_pixels(pixels), content=pixels)
 
 
 def _none(why: str) -> Neighbours:
