@@ -54,9 +54,10 @@ def vector_instructions() -> tuple[str, ...]:
 def file_stamp(status: os.stat_result) -> tuple[int, ...]:
     """Numbers of which one changes when a file is written or another takes its place, also under the old time and size (`cp -p`).
 
-    The time of the last change (ctime) cannot be set back; on Windows it is that of the file's making.
+    The time of the last change (ctime) cannot be set back; on Windows it is that of the file's making. Without the device, whose number
+    may be another after a restart.
     """
-    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_dev
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
 
 
 def versions(*packages: str) -> dict[str, str]:

@@ -16,8 +16,8 @@ import json
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -135,7 +135,8 @@ def resolve(prefix: Prefix, pictures: ProofPictures, *, engine: str = "auto", pr
 def open_engine(prefix: Prefix, engine: str, precision: str, *, folder: Path) -> Engine:
     """Compile for this machine. OpenVINO's graph is converted on first use and kept in ``folder``; later starts need no torch."""
     if engine == "openvino":
-        return openvino.OpenVinoEngine(_graph(prefix, folder), precision=precision)
+        with _graph(prefix, folder) as graph:
+            return openvino.OpenVinoEngine(graph, precision=precision)
     return pytorch.PyTorchEngine(prefix.module(), precision=precision, device=pytorch.best_device())
 
 
@@ -153,30 +154,44 @@ def _reference(prefix: Prefix, pixels: np.ndarray) -> np.ndarray:
     return rows
 
 
-def _graph(prefix: Prefix, folder: Path) -> Any:
+@contextmanager
+def _graph(prefix: Prefix, folder: Path) -> Iterator[Any]:
     """The path of the converted graph, checked against its seal; converted (again) when missing or damaged.
 
-    Where nothing can be written there the graph itself, for this process alone.
+    Where it cannot be kept, the path of one that is gone afterwards. Where nothing can be written at all, the graph itself, whose rows
+    differ from those of a written one in the last bit.
     """
     home = _graph_folder(prefix.key, folder)
     if _is_whole(home, prefix.key):
-        return home / "graph.xml"
+        yield home / "graph.xml"
+        return
     module = prefix.module()
-    try:
-        home.parent.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
         # Converted beside its place and moved in whole: two processes may do this at once, and a kill leaves no half graph.
-        beside = tempfile.TemporaryDirectory(dir=home.parent, ignore_cleanup_errors=True)
+        beside = _temporary(stack, home.parent)
+        fresh = beside / "graph" if beside else None
+        graph = openvino.convert(module, prefix.size_px, fresh / "graph.xml" if fresh else None)
+        if fresh:
+            with suppress(OSError):
+                (fresh / "graph.sha256").write_text(_seal(fresh, prefix.key), "ascii")
+                shutil.rmtree(home, ignore_errors=True)
+                fresh.rename(home)  # fails where another process was quicker, with the same graph
+                shutil.rmtree(home.parent / home.name.rpartition("-")[0], ignore_errors=True)  # of format 1
+        if _is_whole(home, prefix.key):
+            yield home / "graph.xml"
+            return
+        elsewhere = _temporary(stack, None)
+        yield elsewhere / "graph.xml" if elsewhere and openvino.save(graph, elsewhere / "graph.xml") else graph
+
+
+def _temporary(stack: ExitStack, place: Path | None) -> Path | None:
+    """A folder in ``place`` (None: the system's for such), gone with the stack; None where there can be none."""
+    try:
+        if place is not None:
+            place.mkdir(parents=True, exist_ok=True)
+        return Path(stack.enter_context(tempfile.TemporaryDirectory(dir=place, ignore_cleanup_errors=True)))
     except OSError:
-        return openvino.convert(module, prefix.size_px, None)
-    with beside as temporary:
-        fresh = Path(temporary) / "graph"
-        graph = openvino.convert(module, prefix.size_px, fresh / "graph.xml")
-        with suppress(OSError):
-            (fresh / "graph.sha256").write_text(_seal(fresh, prefix.key), "ascii")
-            shutil.rmtree(home, ignore_errors=True)
-            fresh.rename(home)  # fails where another process was quicker, with the same graph
-            shutil.rmtree(home.parent / home.name.rpartition("-")[0], ignore_errors=True)  # of format 1
-    return home / "graph.xml" if _is_whole(home, prefix.key) else graph
+        return None
 
 
 def _graph_folder(prefix_key: str, folder: Path) -> Path:

@@ -59,7 +59,7 @@ def convert(module: "torch.nn.Module", size_px: int, path: Path | None) -> Any:
     """The module as an OpenVINO graph with input uint8 (any B, 3, size_px, size_px) and float32 weights; also written to ``path``.
 
     Raises whatever the converter raises when the module has an operation that it does not know; `engines.build` then falls back. Where
-    it cannot be written (no room, no right to), no file is left; None: it is not.
+    it cannot be (`save`), nothing is; None: it is not.
     """
     import torch
 
@@ -71,17 +71,23 @@ def convert(module: "torch.nn.Module", size_px: int, path: Path | None) -> Any:
         warnings.simplefilter("ignore", FutureWarning)
         warnings.simplefilter("ignore", DeprecationWarning)
         graph = ov.convert_model(module, example_input=example, input=[([-1, 3, size_px, size_px], np.uint8)])
-    if path is None:
-        return graph
+    if path is not None:
+        save(graph, path)
+    return graph
+
+
+def save(graph: Any, path: Path) -> bool:
+    """Write the graph, and its weights beside it. False, and nothing is left, where that cannot be: no room, no right to."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # compress_to_fp16 would round the weights once more; the file is read from the local disk, so its size does not matter.
-        ov.save_model(graph, path, compress_to_fp16=False)
+        import_openvino().save_model(graph, path, compress_to_fp16=False)
     except (OSError, RuntimeError):  # OpenVINO says "basic_ios::clear: iostream error" for a full disk
         for part in (path, path.with_suffix(".bin")):
             with suppress(OSError):
                 part.unlink()
-    return graph
+        return False
+    return True
 
 
 class OpenVinoEngine:
