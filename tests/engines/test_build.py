@@ -105,6 +105,15 @@ def rows_of(prefix: Prefix, pictures: np.ndarray, folder: Path) -> np.ndarray:
     return np.concatenate([rows for _, rows in open_engine(prefix, "openvino", "f32", folder=folder).map([(0, pictures)])])
 
 
+@pytest.fixture
+def kept(toy_prefix: Prefix, pictures: np.ndarray, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the toy's graph and its proof for OpenVINO in float32, on the pictures called 'p'. Converted once."""
+    made = tmp_path_factory.getbasetemp() / "kept"
+    if not made.is_dir():
+        resolve(toy_prefix, proof_pictures(pictures), engine="openvino", precision="f32", folder=made)
+    return Path(shutil.copytree(made, tmp_path / "kept"))
+
+
 def graph_of(folder: Path) -> Path:
     (home,) = (path.parent for path in folder.rglob("graph.sha256"))
     return home
@@ -137,32 +146,32 @@ FAULTS: dict[str, Callable[[Path], object]] = {
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_whatever_befell_a_kept_graph_the_rows_are_the_same(
-    fault: str, toy_prefix: Prefix, pictures: np.ndarray, tmp_path: Path
+    fault: str, toy_prefix: Prefix, pictures: np.ndarray, kept: Path
 ) -> None:
-    before = rows_of(toy_prefix, pictures, tmp_path)
-    home = graph_of(tmp_path)
+    before = rows_of(toy_prefix, pictures, kept)
+    home = graph_of(kept)
     FAULTS[fault](home)
-    assert np.array_equal(rows_of(toy_prefix, pictures, tmp_path), before)
-    assert build.has_graph(toy_prefix.key, tmp_path) == home.is_dir()
+    assert np.array_equal(rows_of(toy_prefix, pictures, kept), before)
+    assert build.has_graph(toy_prefix.key, kept) == home.is_dir()
 
 
 def test_the_whole_graph_of_another_network_in_the_place_of_ours_is_not_believed(
-    toy_prefix: Prefix, pictures: np.ndarray, tmp_path: Path
+    toy_prefix: Prefix, pictures: np.ndarray, kept: Path, tmp_path: Path
 ) -> None:
     other = other_network(toy_prefix)
-    ours, theirs = rows_of(toy_prefix, pictures, tmp_path / "ours"), rows_of(other, pictures, tmp_path / "theirs")
+    ours, theirs = rows_of(toy_prefix, pictures, kept), rows_of(other, pictures, tmp_path / "theirs")
     assert not np.allclose(ours, theirs)
-    shutil.copytree(graph_of(tmp_path / "theirs"), graph_of(tmp_path / "ours"), dirs_exist_ok=True)
-    assert np.array_equal(rows_of(toy_prefix, pictures, tmp_path / "ours"), ours)
+    shutil.copytree(graph_of(tmp_path / "theirs"), graph_of(kept), dirs_exist_ok=True)
+    assert np.array_equal(rows_of(toy_prefix, pictures, kept), ours)
 
 
 def test_a_graph_of_a_version_that_named_it_after_what_a_file_said_is_not_used(
-    toy_prefix: Prefix, pictures: np.ndarray, tmp_path: Path
+    toy_prefix: Prefix, pictures: np.ndarray, kept: Path, tmp_path: Path
 ) -> None:
     import hashlib
 
     other = other_network(toy_prefix)
-    expected = rows_of(toy_prefix, pictures, tmp_path / "fresh")
+    expected = rows_of(toy_prefix, pictures, kept)
     rows_of(other, pictures, tmp_path / "theirs")
     version = openvino.import_openvino().__version__.split("-")[0]
     old = tmp_path / "cache" / toy_prefix.key[:16] / f"openvino-{version}"
@@ -175,20 +184,19 @@ def test_a_graph_of_a_version_that_named_it_after_what_a_file_said_is_not_used(
 
 @pytest.mark.parametrize("what", ["torch", "timm"])
 def test_another_version_of_a_library_makes_its_own_graph(
-    what: str, toy_prefix: Prefix, pictures: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    what: str, toy_prefix: Prefix, kept: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rows_of(toy_prefix, pictures, tmp_path)
-    assert build.has_graph(toy_prefix.key, tmp_path)
+    assert build.has_graph(toy_prefix.key, kept)
     versions = build.machine.versions
     monkeypatch.setattr(build.machine, "versions", lambda *names: versions(*names) | {what: "99.0"})
-    assert not build.has_graph(toy_prefix.key, tmp_path)
+    assert not build.has_graph(toy_prefix.key, kept)
 
 
 @pytest.mark.parametrize("where", ["no folder can be made", "no room", "no room anywhere"])
 def test_where_no_graph_can_be_kept_the_engine_runs_all_the_same_and_leaves_nothing(
-    where: str, toy_prefix: Prefix, pictures: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    where: str, toy_prefix: Prefix, pictures: np.ndarray, kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    expected = rows_of(toy_prefix, pictures, tmp_path / "fine")
+    expected = rows_of(toy_prefix, pictures, kept)
     folder = tmp_path / "graphs"
     everywhere = where == "no room anywhere"
     if where != "no folder can be made":
@@ -207,7 +215,7 @@ def test_where_no_graph_can_be_kept_the_engine_runs_all_the_same_and_leaves_noth
     assert (proven.engine, proven.precision, proven.notes) == ("openvino", "f32", ())
     found = rows_of(toy_prefix, pictures, folder)
     assert np.allclose(found, expected, rtol=1e-5, atol=1e-6) if everywhere else np.array_equal(found, expected)
-    assert [path.name for path in tmp_path.rglob("graph*") if path.is_file() and "fine" not in path.parts] in ([], ["graphs"])
+    assert [path.name for path in tmp_path.rglob("graph*") if path.is_file() and kept not in path.parents] in ([], ["graphs"])
 
 
 def test_a_kept_graph_needs_no_module(toy_prefix: Prefix, pictures: np.ndarray, tmp_path: Path) -> None:
@@ -273,34 +281,30 @@ def test_a_proof_that_was_changed_is_made_again(fault: str, toy_prefix: Prefix, 
     assert resolve(toy_prefix, ProofPictures(key="p", load=never), **asked) == again  # type: ignore[arg-type]
 
 
-def test_the_proof_of_other_pictures_under_our_name_is_none(toy_prefix: Prefix, pictures: np.ndarray, tmp_path: Path) -> None:
-    resolve(toy_prefix, proof_pictures(pictures, "a"), folder=tmp_path)
-    (first,) = tmp_path.rglob("proof-*.json")
-    resolve(toy_prefix, proof_pictures(pictures, "b"), folder=tmp_path)
-    (second,) = set(tmp_path.rglob("proof-*.json")) - {first}
+def test_the_proof_of_other_pictures_under_our_name_is_none(toy_prefix: Prefix, pictures: np.ndarray, kept: Path) -> None:
+    (first,) = kept.rglob("proof-*.json")
+    resolve(toy_prefix, proof_pictures(pictures, "others"), engine="openvino", precision="f32", folder=kept)
+    (second,) = set(kept.rglob("proof-*.json")) - {first}
     second.replace(first)
     with pytest.raises(AssertionError, match="opened"):
-        resolve(toy_prefix, ProofPictures(key="a", load=never), folder=tmp_path)
+        resolve(toy_prefix, ProofPictures(key="p", load=never), engine="openvino", precision="f32", folder=kept)
 
 
-def test_a_proof_with_its_own_digest_that_passes_no_more_is_none(
-    toy_prefix: Prefix, pictures: np.ndarray, tmp_path: Path
-) -> None:
-    resolve(toy_prefix, proof_pictures(pictures), folder=tmp_path)
-    (path,) = tmp_path.rglob("proof-*.json")
+def test_a_proof_with_its_own_digest_that_passes_no_more_is_none(toy_prefix: Prefix, kept: Path) -> None:
+    (path,) = kept.rglob("proof-*.json")
     document = json.loads(path.read_text("utf-8"))
     document.pop("digest")
     document["proven"]["proof"]["tap_errors"]["stem"] = 5.0
     path.write_text(json.dumps(document | {"digest": json_digest(document)}), "utf-8")
     with pytest.raises(AssertionError, match="opened"):
-        resolve(toy_prefix, ProofPictures(key="p", load=never), folder=tmp_path)
+        resolve(toy_prefix, ProofPictures(key="p", load=never), engine="openvino", precision="f32", folder=kept)
 
 
 @pytest.mark.parametrize("change", ["instructions", "library", "layout", "what can be tried"])
 def test_a_proof_holds_for_the_machine_the_libraries_and_the_taps_that_it_was_made_with(
-    change: str, toy_prefix: Prefix, pictures: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    change: str, toy_prefix: Prefix, pictures: np.ndarray, kept: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = {"engine": "openvino", "precision": "auto", "folder": tmp_path}
+    asked = {"engine": "openvino", "precision": "auto", "folder": kept}
     resolve(toy_prefix, proof_pictures(pictures), **asked)  # type: ignore[arg-type]
     prefix = toy_prefix
     if change == "instructions":
@@ -311,8 +315,7 @@ def test_a_proof_holds_for_the_machine_the_libraries_and_the_taps_that_it_was_ma
     elif change == "layout":
         prefix = replace(toy_prefix, layout=(("stem", 16), ("stage1", 8)))
     else:
-        here = openvino.precisions()
-        monkeypatch.setattr(openvino, "precisions", lambda: ("f32",) if here[0] == "bf16" else ("bf16", "f32"))
+        monkeypatch.setattr(openvino, "precisions", lambda: ("f32", "bf16"))  # of no machine, so unlike this one's
     with pytest.raises(AssertionError, match="opened"):
         resolve(prefix, ProofPictures(key="p", load=never), **asked)  # type: ignore[arg-type]
 
@@ -323,20 +326,20 @@ class OutOfMemoryError(RuntimeError):
 
 @pytest.mark.parametrize("problem", [MemoryError(), OSError(28, "No space left on device"), OutOfMemoryError("CUDA")])
 def test_what_failed_for_want_of_memory_or_room_is_tried_again_the_next_time(
-    problem: Exception, toy_prefix: Prefix, pictures: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    problem: Exception, toy_prefix: Prefix, pictures: np.ndarray, kept: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise problem
 
     with monkeypatch.context() as patch:
-        patch.setattr(openvino, "convert", fail)
-        poor = resolve(toy_prefix, proof_pictures(pictures), folder=tmp_path)
+        patch.setattr(openvino, "OpenVinoEngine", fail)
+        poor = resolve(toy_prefix, proof_pictures(pictures), folder=kept)
     assert (poor.engine, len(poor.notes)) == ("pytorch", len(openvino.precisions()))
-    assert resolve(toy_prefix, proof_pictures(pictures), folder=tmp_path).engine == "openvino"
+    assert resolve(toy_prefix, proof_pictures(pictures), folder=kept).engine == "openvino"
 
 
 def test_a_proof_on_fewer_pictures_than_will_be_there_the_next_time_is_not_kept(
-    toy_prefix: Prefix, pictures: np.ndarray, tmp_path: Path
+    toy_prefix: Prefix, pictures: np.ndarray, kept: Path
 ) -> None:
-    resolve(toy_prefix, ProofPictures(key="p", load=lambda: pictures[:2], lasting=lambda: False), folder=tmp_path)
-    assert resolve(toy_prefix, proof_pictures(pictures), folder=tmp_path).proof.pictures == len(pictures)
+    resolve(toy_prefix, ProofPictures(key="p", load=lambda: pictures[:2], lasting=lambda: False), folder=kept)
+    assert resolve(toy_prefix, proof_pictures(pictures), folder=kept).proof.pictures == len(pictures)

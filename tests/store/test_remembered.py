@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from warmstart.store import remembered as module
 from warmstart.records import json_digest
+from warmstart.store import remembered as module
 from warmstart.store.remembered import remembered
 
 
