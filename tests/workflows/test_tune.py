@@ -196,7 +196,7 @@ def test_resuming_after_the_file_of_weights_became_another_is_refused_by_name(
             train(str(shapes_to_tune), replace(TUNED, weights=str(weights)), TrainSettings(runs=tmp_path / "runs"))
     save_file(feature_tensors(load_backbone("efficientnet_lite0", weights="random", seed=1)), weights)
     (folder,) = (tmp_path / "runs").iterdir()
-    with pytest.raises(UsageError, match="prefix: .* then, .* now"):
+    with pytest.raises(UsageError, match="prefix: "):
         resume(folder)
 
 

@@ -24,6 +24,7 @@ from warmstart.store.row_format import CHECKSUM_BYTES, RowFormat, RowLayout, enc
 T = TypeVar("T")
 
 _LAYOUT = b"layout"  # the entry of `facts` that holds the RowLayout
+_RECIPE = b"recipe"  # and the one that holds the recipe's key; not in files from before it
 
 
 class DamagedRowsError(StoreError):
@@ -49,9 +50,13 @@ class RowStore:
         *,
         row_format: RowFormat | None,
         max_bytes: int,
+        recipe: str | None = None,
         on_close: Callable[[], None] = lambda: None,
     ) -> None:
-        """``row_format`` None: look, don't write. Raises StoreError if rows of another format are stored already."""
+        """``row_format`` None: look, don't write. ``recipe``: the key of what is to be in the file; None: whatever is.
+
+        Raises StoreError if rows of another format or recipe are stored already.
+        """
         self.folder = folder
         self._row_format = row_format
         self._on_close = on_close
@@ -60,9 +65,15 @@ class RowStore:
         self._rows, self._problems, self._facts = (self._environment.databases[name] for name in ("rows", "problems", "facts"))
         try:
             layout = self._run(self._layout)
+            owner = self._run(self._owner)
+            if recipe and owner is None:
+                self._run(lambda tx: tx.put(_RECIPE, seal(_RECIPE, recipe.encode("ascii")), db=self._facts), write=True)
         except BaseException:
             self._environment.close()
             raise
+        if recipe and owner not in (None, recipe):
+            self._environment.close()
+            raise StoreError(f"the rows in {folder} belong to the recipe {owner}, expected {recipe}. Delete the folder.")
         if layout and row_format and layout.row_format != row_format:
             self._environment.close()
             raise StoreError(f"{folder} holds {layout.row_format} rows, not {row_format}: name the format in the recipe.")
@@ -208,6 +219,10 @@ class RowStore:
     def _layout(self, transaction: Any) -> RowLayout | None:
         content = unseal(_LAYOUT, transaction.get(_LAYOUT, db=self._facts))
         return None if content is None else RowLayout.from_json(content)
+
+    def _owner(self, transaction: Any) -> str | None:
+        content = unseal(_RECIPE, transaction.get(_RECIPE, db=self._facts))
+        return None if content is None else content.decode("ascii")
 
     def _problem(self, transaction: Any, key: bytes) -> tuple[str, str] | None:
         digest = digest_of(key)
