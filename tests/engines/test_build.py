@@ -300,7 +300,7 @@ def test_a_proof_with_its_own_digest_that_passes_no_more_is_none(toy_prefix: Pre
         resolve(toy_prefix, ProofPictures(key="p", load=never), engine="openvino", precision="f32", folder=kept)
 
 
-@pytest.mark.parametrize("change", ["instructions", "library", "layout", "what can be tried"])
+@pytest.mark.parametrize("change", ["instructions", "library", "layout", "what can be tried", "card"])
 def test_a_proof_holds_for_the_machine_the_libraries_and_the_taps_that_it_was_made_with(
     change: str, toy_prefix: Prefix, pictures: np.ndarray, kept: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -312,6 +312,8 @@ def test_a_proof_holds_for_the_machine_the_libraries_and_the_taps_that_it_was_ma
     elif change == "library":
         versions = build.machine.versions
         monkeypatch.setattr(build.machine, "versions", lambda *names: versions(*names) | {"pillow": "99.0"})
+    elif change == "card":
+        monkeypatch.setattr(build.pytorch, "device_name", lambda: "another")
     elif change == "layout":
         prefix = replace(toy_prefix, layout=(("stem", 16), ("stage1", 8)))
     else:

@@ -239,6 +239,7 @@ def _proof_key(prefix: Prefix, pictures: ProofPictures, to_try: list[tuple[str, 
             "openvino": openvino.import_openvino().__version__,
             "versions": machine.versions(*LIBRARIES, "pillow"),
             "instructions": machine.vector_instructions(),
+            "device": pytorch.device_name(),
         }
     )
 
