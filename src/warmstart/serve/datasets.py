@@ -296,8 +296,7 @@ class Datasets:
 
 def _changed(place: Path) -> float:
     try:
-        status = place.stat()
-        return max(status.st_mtime, status.st_ctime)  # a file that was put there with its old time has a new ctime
+        return place.stat().st_mtime
     except OSError:  # gone in this moment
         return math.inf
 
