@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from importlib import metadata
 from pathlib import Path
 
 
@@ -42,6 +43,33 @@ def cpu_flags() -> frozenset[str]:
         if line.startswith(("flags", "Features")):
             return frozenset(line.partition(":")[2].split())
     return frozenset()
+
+
+def vector_instructions() -> tuple[str, ...]:
+    """Those of `cpu_flags` that decide which kernels compute, so the last bits of a result and whether it is fast."""
+    kinds = ("sse4", "fma", "f16c", "avx", "amx", "asimd", "sve", "sme", "bf16", "i8mm")
+    return tuple(sorted(flag for flag in cpu_flags() if flag.startswith(kinds)))
+
+
+def file_stamp(status: os.stat_result) -> tuple[int, ...]:
+    """Numbers of which one changes when a file is written or another takes its place, also under the old time and size (`cp -p`).
+
+    The time of the last change (ctime) cannot be set back; on Windows it is that of the file's making. Without the device, whose number
+    may be another after a restart.
+    """
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
+
+
+def versions(*packages: str) -> dict[str, str]:
+    """The installed version of each package, without importing it; 'absent' for one that is not there."""
+    return {package: _version(package) for package in packages}
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "absent"
 
 
 def describe() -> dict[str, object]:

@@ -4,6 +4,7 @@ N examples, K classes.
 """
 
 import dataclasses
+import hashlib
 import json
 import math
 from collections.abc import Mapping
@@ -348,3 +349,9 @@ class Prediction:
 def to_json(document: Any) -> str:
     """The one way we write JSON for people and files: two spaces, the order of insertion, no NaN."""
     return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def json_digest(document: Any) -> str:
+    """SHA-256 (hex) of a JSON-ready document, whatever the order of its entries. A list and a tuple are one, as in the file."""
+    canonical = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(canonical.encode("ascii")).hexdigest()

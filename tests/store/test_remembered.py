@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from warmstart.records import json_digest
 from warmstart.store import remembered as module
 from warmstart.store.remembered import remembered
 
@@ -28,6 +29,12 @@ def measured(count: int = 3) -> Measured:
     return Measured(count=count, interval=(0.25, 1e-17), inner=inner, several=(inner, inner), perhaps=None)
 
 
+def write_sealed(path, content):
+    """With its own digest, so that nothing but its types can be wrong."""
+    content.pop("digest")
+    path.write_text(json.dumps(content | {"digest": json_digest(content)}))
+
+
 def never() -> Measured:
     raise AssertionError("measured again")
 
@@ -44,7 +51,7 @@ def test_another_question_is_another_measurement(tmp_path):
     assert remembered(tmp_path, {"pictures": "b"}, Measured, lambda: measured(4)).count == 4
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"count": 3}'])
+@pytest.mark.parametrize("content", ["", "{", "[]", "null", "3", "[" * 5000, '{"count": 3}'])
 def test_a_damaged_document_is_measured_again_and_mended(tmp_path, content):
     remembered(tmp_path, {}, Measured, measured)
     (document,) = tmp_path.glob("*.json")
@@ -78,11 +85,11 @@ def test_a_document_that_was_changed_by_hand_into_what_no_measurement_gives_is_m
     remembered(tmp_path, {}, Measured, measured)
     (document,) = tmp_path.glob("*.json")
     content = json.loads(document.read_text())
-    place = content
+    place = content["answer"]
     for step in path[:-1]:
         place = place[step]
     place[path[-1]] = value
-    document.write_text(json.dumps(content))
+    write_sealed(document, content)
 
     assert remembered(tmp_path, {}, Measured, lambda: measured(5)).count == 5
     assert remembered(tmp_path, {}, Measured, never).count == 5
@@ -91,7 +98,7 @@ def test_a_document_that_was_changed_by_hand_into_what_no_measurement_gives_is_m
 def test_a_whole_number_is_a_number(tmp_path):
     remembered(tmp_path, {}, Measured, measured)
     (document,) = tmp_path.glob("*.json")
-    document.write_text(document.read_text().replace("0.25", "0"))
+    write_sealed(document, json.loads(document.read_text().replace("0.25", "0")))
 
     assert remembered(tmp_path, {}, Measured, never).interval[0] == 0
 
@@ -121,3 +128,28 @@ def test_the_oldest_documents_are_forgotten(tmp_path, monkeypatch):
 
     assert len(list(tmp_path.glob("*.json"))) == 2
     assert remembered(tmp_path, {"number": 3}, Measured, never).count == 3
+
+
+def test_a_value_that_was_edited_or_damaged_is_measured_again(tmp_path):
+    remembered(tmp_path, {}, Measured, measured)
+    (document,) = tmp_path.glob("*.json")
+    document.write_text(document.read_text().replace('"count": 3', '"count": 7'))
+
+    assert remembered(tmp_path, {}, Measured, lambda: measured(5)).count == 5
+
+
+def test_the_document_of_another_question_is_no_answer(tmp_path):
+    remembered(tmp_path, {"pictures": "a"}, Measured, measured)
+    (first,) = tmp_path.glob("*.json")
+    remembered(tmp_path, {"pictures": "b"}, Measured, lambda: measured(4))
+    (second,) = set(tmp_path.glob("*.json")) - {first}
+    second.replace(first)
+
+    assert remembered(tmp_path, {"pictures": "a"}, Measured, measured).count == 3
+    assert remembered(tmp_path, {"pictures": "a"}, Measured, never).count == 3
+
+
+def test_what_was_measured_while_something_was_out_of_reach_is_not_kept(tmp_path):
+    assert remembered(tmp_path, {}, Measured, lambda: measured(4), lasting=lambda: False).count == 4
+    assert remembered(tmp_path, {}, Measured, measured).count == 3
+    assert remembered(tmp_path, {}, Measured, never, lasting=lambda: False).count == 3

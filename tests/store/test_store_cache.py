@@ -165,3 +165,29 @@ def test_a_full_disk_says_how_much_where_and_what_to_do(store, code):
         ):
             opened._environment.write(full)
         assert opened.count() == 1
+
+
+def test_the_rows_of_another_recipe_in_the_file_of_ours_are_refused(tmp_path):
+    with Store(tmp_path / "store", 64 * MIB) as store:
+        ours, theirs = fill(store, {"weights": "ours"}), fill(store, {"weights": "theirs"})
+    shutil.copy(theirs / "data.mdb", ours / "data.mdb")
+    with Store(tmp_path / "store", 64 * MIB) as store:
+        with pytest.raises(StoreError, match=f"belong to the recipe {recipe_key({'weights': 'theirs'})}.*Delete the folder"):
+            store.rows({"weights": "ours"}, row_format="float16")
+        with store.rows({"weights": "theirs"}, row_format="float16") as opened:
+            assert opened.count() == 40
+        shutil.rmtree(ours)
+        with store.rows({"weights": "ours"}, row_format="float16") as opened:
+            assert opened.count() == 0
+
+
+def test_rows_from_before_files_named_their_recipe_stay_and_are_named_now(tmp_path):
+    with Store(tmp_path / "store", 64 * MIB) as store:
+        folder = fill(store, RECIPE)
+    with lmdb.open(str(folder), max_dbs=3) as environment, environment.begin(write=True) as transaction:
+        assert transaction.delete(b"recipe", db=environment.open_db(b"facts", txn=transaction))
+    for _ in range(2):
+        with Store(tmp_path / "store", 64 * MIB) as store, store.rows(RECIPE, row_format="float16") as opened:
+            assert np.array_equal(opened.read(keys_of(40)), drawn_rows(40, 3000))
+    with lmdb.open(str(folder), max_dbs=3) as environment, environment.begin() as transaction:
+        assert transaction.get(b"recipe", db=environment.open_db(b"facts", txn=transaction))[4:] == recipe_key(RECIPE).encode()

@@ -16,7 +16,7 @@ from drawn_shapes import draw_folder, set_back
 from photograph import photograph
 from warmstart.cli import advice_tables
 from warmstart.errors import BackboneError, DataError, UnknownNameError, UsageError
-from warmstart.records import Plan, to_json
+from warmstart.records import Picture, Plan, to_json
 from warmstart.workflows import advise as advise_module
 from warmstart.workflows import dataset as dataset_module
 from warmstart.workflows import train as train_module
@@ -170,6 +170,44 @@ def test_evidence_hangs_on_who_belongs_together_and_not_on_what_groups_are_calle
     ((ready, shown),) = asked
     assert question(ready, replace(shown, units=shown.units + 100)) == question(ready, shown)
     assert question(ready, replace(shown, units=shown.units // 2)) != question(ready, shown)
+
+
+def test_evidence_hangs_on_rows_labels_and_what_computes_the_rest(
+    advised: tuple[Advised, Path, Path], shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[Any, Any]] = []
+    question = advise_module._question
+    monkeypatch.setattr(advise_module, "_question", lambda *given: asked.append(given) or question(*given))  # type: ignore[func-returns-value]
+    with cache_of(advised, tmp_path / "cache", monkeypatch):
+        advise(str(shapes), SMALL)
+    ((ready, shown),) = asked
+    before = question(ready, shown)
+    others = [
+        question(ready, replace(shown, rows=shown.rows + shown.rows.dtype.type(1))),
+        question(ready, replace(shown, rows=shown.rows[::-1])),
+        question(ready, replace(shown, labels=shown.labels[::-1])),
+        question(ready, replace(shown, class_names=shown.class_names[::-1])),
+    ]
+    for module, name, value in (
+        (advise_module, "DECODER_ID", "another"),
+        (advise_module.machine, "versions", lambda *names: dict.fromkeys(names, "99.0")),
+        (advise_module.machine, "describe", lambda: {"instruction_sets": ["avx1024"]}),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(module, name, value)
+            others.append(question(ready, shown))
+    assert all(other != before for other in others)
+    assert question(ready, shown) == before
+
+
+def test_evidence_gathered_while_pictures_are_taken_away_is_not_kept(
+    advised: tuple[Advised, Path, Path], tmp_path: Path
+) -> None:
+    there = Picture(path=str(tmp_path / "a.png"), digest=b"a" * 16)
+    Path(there.path).write_bytes(b"x")
+    gone = replace(there, path=str(tmp_path / "b.png"))
+    assert advise_module._all_there([there, replace(gone, content=b"in memory")])
+    assert not advise_module._all_there([there, gone])
 
 
 def test_the_table_shows_profile_case_reasons_and_forecast(advised: tuple[Advised, Path, Path]) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from drawn_shapes import draw_folder
 from warmstart.backbones.weights import feature_tensors, load_backbone
@@ -175,6 +176,27 @@ def test_resuming_with_other_pictures_is_refused_by_name(
     draw_folder(data, per_class=2, first_seed=50)
     (folder,) = (tmp_path / "runs").iterdir()
     with pytest.raises(UsageError, match="data"):
+        resume(folder)
+
+
+def test_resuming_after_the_file_of_weights_became_another_is_refused_by_name(
+    shapes_to_tune: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = tmp_path / "weights.safetensors"
+    save_file(feature_tensors(load_backbone("efficientnet_lite0")), weights)
+
+    def die(*_: object) -> None:
+        write(*_)  # type: ignore[arg-type]
+        raise Killed
+
+    write = tune.write_checkpoint
+    with monkeypatch.context() as patch:
+        patch.setattr(tune, "write_checkpoint", die)
+        with pytest.raises(Killed):
+            train(str(shapes_to_tune), replace(TUNED, weights=str(weights)), TrainSettings(runs=tmp_path / "runs"))
+    save_file(feature_tensors(load_backbone("efficientnet_lite0", weights="random", seed=1)), weights)
+    (folder,) = (tmp_path / "runs").iterdir()
+    with pytest.raises(UsageError, match="prefix: "):
         resume(folder)
 
 

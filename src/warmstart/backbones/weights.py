@@ -3,7 +3,6 @@
 name → spec → network with seeded random weights → tensors from the source, checked name by name → Backbone, eval mode
 """
 
-import hashlib
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,6 +17,7 @@ from warmstart.backbones.catalog import BackboneSpec, find
 from warmstart.backbones.chain import Backbone
 from warmstart.backbones.declarations import DECLARATIONS
 from warmstart.backbones.freezing import replace_classifier
+from warmstart.backbones.identity import tensors_digest
 from warmstart.backbones.weight_files import compare, read_weights_file, reason
 from warmstart.errors import BackboneError
 
@@ -99,15 +99,11 @@ def feature_tensors(backbone: Backbone) -> dict[str, "np.ndarray[Any, Any]"]:
 
 
 def weights_digest(backbone: Backbone) -> str:
-    """SHA-256 (hex) over name, type, shape and bytes of `feature_tensors`, in the order of their names.
+    """`tensors_digest` of what computes the features.
 
     Two backbones with the same digest and architecture compute the same features, whatever their classifiers.
     """
-    digest = hashlib.sha256()
-    for name, array in sorted(feature_tensors(backbone).items()):
-        digest.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
-        digest.update(array.data)
-    return digest.hexdigest()
+    return tensors_digest(feature_tensors(backbone))
 
 
 def _classifier_names(backbone: Backbone) -> tuple[str, str]:

@@ -25,7 +25,7 @@ def facts_of(content: bytes) -> Facts:
         height=header.height,
         mode=header.mode,
         pages=header.pages,
-        damage=examine(content, header.format).damage,
+        damage=damage_of(content),
     )
     if not header.converts:
         return plain
@@ -42,9 +42,15 @@ def check_intact(content: bytes, name: str | None = None) -> None:
 
 
 def damage_of(content: bytes) -> str | None:
-    """What is wrong with bytes that decode all the same, as the end of a sentence; None where nothing was found."""
+    """What is wrong with bytes that decode all the same, as the end of a sentence; None where nothing was found.
+
+    Raises PictureError for bytes that are so damaged that they do not decode.
+    """
     format_name = sniff(content[:SNIFF_BYTES])
-    return None if format_name is None else examine(content, format_name).damage
+    damage = None if format_name is None else examine(content, format_name).damage
+    if damage is not None:
+        decoded(content, shorter_side_px=_SIDE_PX)
+    return damage
 
 
 def damage_message(shown: str, damage: str | None) -> str:

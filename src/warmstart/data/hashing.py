@@ -5,12 +5,10 @@ Draws that hang on what a picture is, not on where it stands in a list: adding p
 
 import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import numpy as np
 
 from warmstart.data.files import open_file
-
-if TYPE_CHECKING:
-    import numpy as np
 
 DIGEST_BYTES = 16  # 128 bits: for ten million pictures the chance of any collision is below 1e-24
 
@@ -20,15 +18,21 @@ def digest(content: bytes) -> bytes:
     return hashlib.blake2b(content, digest_size=DIGEST_BYTES).digest()
 
 
-def digest_pixels(pixels: "np.ndarray") -> bytes:
-    """The digest of a picture that has no file: of the shape and the levels of its RGB pixels (H, W, 3)."""
-    return digest(str(pixels.shape).encode("ascii") + pixels.tobytes())
-
-
 def digest_file(path: Path | str) -> bytes:
     """`digest` of a file, read in pieces. Raises PictureError as `open_file` does."""
     with open_file(path) as file:
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=DIGEST_BYTES)).digest()
+
+
+def digest_pixels(pixels: np.ndarray) -> bytes:
+    """`digest` of a picture in memory: of its shape, type and values, channels last, as `data.memory` makes it of whatever was given.
+
+    A view, a transposed or a Fortran-ordered array has the digest of its copy in C order.
+    """
+    # The shape alone stands before the values of a plain picture: so the rows that are stored of such pictures are found.
+    plain = pixels.dtype == np.uint8 and pixels.ndim == 3 and pixels.shape[2] == 3
+    name = str(pixels.shape) if plain else f"{pixels.dtype.str} {pixels.shape}\n"
+    return digest(name.encode("ascii") + pixels.tobytes())
 
 
 def keyed_hash(name: bytes, seed: int) -> bytes:

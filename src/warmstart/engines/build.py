@@ -4,6 +4,11 @@
 
 `resolve` decides and remembers the decision; `open_engine` compiles. They are apart because a run over known pictures needs the
 decision (it is part of the key of stored rows) but neither an engine nor a picture.
+
+    <folder>/<16 digits of the prefix's key>/openvino-<version>-<8 digits>/   graph.xml  graph.bin  graph.sha256
+                                             proof-<16 digits>.json
+
+Both are named after all that they hang on and sealed with that name: what was damaged, edited or put there from elsewhere is made again.
 """
 
 import hashlib
@@ -11,24 +16,31 @@ import json
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from warmstart import machine
 from warmstart.engines import openvino, pytorch
-from warmstart.engines.proof import compare
+from warmstart.engines.proof import LIMITS, compare
 from warmstart.engines.protocol import Engine
 from warmstart.errors import UnknownNameError, UsageError, WarmstartError
-from warmstart.records import EngineProof
+from warmstart.records import EngineProof, json_digest
 
 if TYPE_CHECKING:
     import torch
 
 ENGINES = ("auto", "openvino", "pytorch")
 PRECISIONS = ("auto", "bf16", "f32")
+
+# Raise it when the module that is converted, the conversion, or what a proof means changes without a change of the prefix's key. 1 was
+# named after a digest that a model folder could claim.
+FORMAT = 2
+LIBRARIES = ("openvino", "torch", "torchvision", "timm")  # whose versions decide what a graph is and what engines compute
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,10 +56,11 @@ class Prefix:
 
 @dataclass(frozen=True, kw_only=True)
 class ProofPictures:
-    """The pictures to prove an engine on. ``key`` names them, so that a proof is found again without opening them."""
+    """The pictures to prove an engine on. ``key`` names their pixels, so that a proof is found again without opening them."""
 
     key: str
     load: Callable[[], np.ndarray]  # uint8 (P, 3, S, S)
+    lasting: Callable[[], bool] = lambda: True  # asked after `load`: whether it found what it will find the next time
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,19 +90,23 @@ def candidates(engine: str, precision: str) -> list[tuple[str, str]]:
 def resolve(prefix: Prefix, pictures: ProofPictures, *, engine: str = "auto", precision: str = "auto", folder: Path) -> Proven:
     """The first candidate that computes what PyTorch float32 computes on these pictures.
 
-    The proof is remembered in ``folder`` under the prefix, the pictures, the request and OpenVINO's version. Raises UsageError when
-    nothing passes (possible only with weights that overflow, since PyTorch float32 is among the candidates).
+    The proof is remembered in ``folder`` under all that it hangs on, unless something failed that need not fail the next time (no memory,
+    no room, a picture out of reach). Raises UsageError when nothing passes (possible only with weights that overflow, since PyTorch
+    float32 is among the candidates).
     """
-    remembered = _folder(prefix, folder) / f"proof-{_short_hash(pictures.key, engine, precision)}.json"
-    if remembered.is_file():
-        saved = json.loads(remembered.read_text("utf-8"))
-        return Proven(**saved | {"proof": EngineProof(**saved["proof"]), "notes": tuple(saved["notes"])})
+    to_try = candidates(engine, precision)
+    question = _proof_key(prefix, pictures, to_try)
+    path = _folder(prefix, folder) / f"proof-{question[:16]}.json"
+    remembered = _read_proof(path, question, to_try)
+    if remembered is not None:
+        return remembered
 
     begin = time.perf_counter()
     pixels = pictures.load()
+    lasting = pictures.lasting()
     reference = _reference(prefix, pixels)
     notes: list[str] = []
-    for name, bits in candidates(engine, precision):
+    for name, bits in to_try:
         try:
             ready = open_engine(prefix, name, bits, folder=folder)
             computed = np.concatenate([rows for _, rows in ready.map([(None, pixels)])])
@@ -97,12 +114,14 @@ def resolve(prefix: Prefix, pictures: ProofPictures, *, engine: str = "auto", pr
             raise
         except Exception as problem:  # converters and drivers raise whatever they like; the next candidate is the answer
             notes.append(f"{name} {bits} cannot run this network ({type(problem).__name__}: {_first_line(problem)})")
+            lasting = lasting and not _may_pass(problem)
             continue
         proof = compare(computed, reference, prefix.layout, engine=name, precision=bits)
         if proof.passed:
             seconds = time.perf_counter() - begin
             proven = Proven(engine=name, precision=bits, proof=proof, notes=tuple(notes), seconds=seconds)
-            _write_atomically(remembered, json.dumps(asdict(proven)))
+            if lasting:
+                _write_proof(path, question, proven)
             return proven
         tap = max(proof.tap_errors, key=proof.tap_errors.__getitem__)
         notes.append(
@@ -116,13 +135,14 @@ def resolve(prefix: Prefix, pictures: ProofPictures, *, engine: str = "auto", pr
 def open_engine(prefix: Prefix, engine: str, precision: str, *, folder: Path) -> Engine:
     """Compile for this machine. OpenVINO's graph is converted on first use and kept in ``folder``; later starts need no torch."""
     if engine == "openvino":
-        return openvino.OpenVinoEngine(_graph(prefix, folder), precision=precision)
+        with _graph(prefix, folder) as graph:
+            return openvino.OpenVinoEngine(graph, precision=precision)
     return pytorch.PyTorchEngine(prefix.module(), precision=precision, device=pytorch.best_device())
 
 
 def has_graph(prefix_key: str, folder: Path) -> bool:
     """Whether `open_engine` can open OpenVINO without building the module."""
-    return (_graph_folder(prefix_key, folder) / "graph.sha256").is_file()
+    return _is_whole(_graph_folder(prefix_key, folder), prefix_key)
 
 
 def _reference(prefix: Prefix, pixels: np.ndarray) -> np.ndarray:
@@ -134,53 +154,122 @@ def _reference(prefix: Prefix, pixels: np.ndarray) -> np.ndarray:
     return rows
 
 
-def _graph(prefix: Prefix, folder: Path) -> Path:
-    """The converted graph, checked against its digest; converted (again) when missing or damaged."""
+@contextmanager
+def _graph(prefix: Prefix, folder: Path) -> Iterator[Any]:
+    """The path of the converted graph, checked against its seal; converted (again) when missing or damaged.
+
+    Where it cannot be kept, the path of one that is gone afterwards. Where nothing can be written at all, the graph itself, whose rows
+    differ from those of a written one in the last bit.
+    """
     home = _graph_folder(prefix.key, folder)
-    graph, digest = home / "graph.xml", home / "graph.sha256"
-    if digest.is_file() and digest.read_text("ascii") == _digest(home):
-        return graph
-    home.parent.mkdir(parents=True, exist_ok=True)
-    # Converted beside its place and moved in whole: two processes may do this at once, and a kill leaves no half graph.
-    with tempfile.TemporaryDirectory(dir=home.parent) as temporary:
-        fresh = Path(temporary) / "graph"
-        openvino.convert(prefix.module(), prefix.size_px, fresh / "graph.xml")
-        (fresh / "graph.sha256").write_text(_digest(fresh), "ascii")
-        shutil.rmtree(home, ignore_errors=True)
-        try:
-            fresh.rename(home)
-        except OSError:
-            if not digest.is_file():  # else another process was quicker, with the same graph
-                raise
-    return graph
+    if _is_whole(home, prefix.key):
+        yield home / "graph.xml"
+        return
+    module = prefix.module()
+    with ExitStack() as stack:
+        # Converted beside its place and moved in whole: two processes may do this at once, and a kill leaves no half graph.
+        beside = _temporary(stack, home.parent)
+        fresh = beside / "graph" if beside else None
+        graph = openvino.convert(module, prefix.size_px, fresh / "graph.xml" if fresh else None)
+        if fresh:
+            with suppress(OSError):
+                (fresh / "graph.sha256").write_text(_seal(fresh, prefix.key), "ascii")
+                shutil.rmtree(home, ignore_errors=True)
+                fresh.rename(home)  # fails where another process was quicker, with the same graph
+                shutil.rmtree(home.parent / home.name.rpartition("-")[0], ignore_errors=True)  # of format 1
+        if _is_whole(home, prefix.key):
+            yield home / "graph.xml"
+            return
+        elsewhere = _temporary(stack, None)
+        yield elsewhere / "graph.xml" if elsewhere and openvino.save(graph, elsewhere / "graph.xml") else graph
+
+
+def _temporary(stack: ExitStack, place: Path | None) -> Path | None:
+    """A folder in ``place`` (None: the system's for such), gone with the stack; None where there can be none."""
+    try:
+        if place is not None:
+            place.mkdir(parents=True, exist_ok=True)
+        return Path(stack.enter_context(tempfile.TemporaryDirectory(dir=place, ignore_cleanup_errors=True)))
+    except OSError:
+        return None
 
 
 def _graph_folder(prefix_key: str, folder: Path) -> Path:
-    return folder / prefix_key[:16] / f"openvino-{openvino.import_openvino().__version__.split('-')[0]}"
+    name = f"openvino-{openvino.import_openvino().__version__.split('-')[0]}-{_graph_key(prefix_key)[:8]}"
+    return folder / prefix_key[:16] / name
 
 
 def _folder(prefix: Prefix, folder: Path) -> Path:
     return _graph_folder(prefix.key, folder).parent
 
 
-def _digest(home: Path) -> str:
-    sha = hashlib.sha256()
+def _graph_key(prefix_key: str) -> str:
+    """All that a converted graph hangs on."""
+    return json_digest([FORMAT, prefix_key, openvino.import_openvino().__version__, machine.versions(*LIBRARIES)])
+
+
+def _is_whole(home: Path, prefix_key: str) -> bool:
+    """Whether the graph that was made for this key lies there, every byte of it."""
+    try:
+        return (home / "graph.sha256").read_bytes() == _seal(home, prefix_key).encode("ascii")
+    except OSError:
+        return False
+
+
+def _seal(home: Path, prefix_key: str) -> str:
+    """SHA-256 over the key and both files: a whole graph of another network is none of ours."""
+    sha = hashlib.sha256(_graph_key(prefix_key).encode("ascii"))
     for name in ("graph.xml", "graph.bin"):
-        path = home / name
-        sha.update(path.read_bytes() if path.is_file() else b"missing")
+        content = (home / name).read_bytes()
+        sha.update(len(content).to_bytes(8, "little"))
+        sha.update(content)
     return sha.hexdigest()
 
 
-def _short_hash(*parts: str) -> str:
-    version = openvino.import_openvino().__version__
-    return hashlib.sha256("\0".join((version, *parts)).encode()).hexdigest()[:16]
+def _proof_key(prefix: Prefix, pictures: ProofPictures, to_try: list[tuple[str, str]]) -> str:
+    """All that a proof hangs on. What is tried says which engines and precisions this machine has."""
+    return json_digest(
+        {
+            "format": FORMAT,
+            "prefix": prefix.key,
+            "layout": prefix.layout,
+            "pictures": pictures.key,
+            "tried": to_try,
+            "limits": LIMITS,
+            "openvino": openvino.import_openvino().__version__,
+            "versions": machine.versions(*LIBRARIES, "pillow"),
+            "instructions": machine.vector_instructions(),
+            "device": pytorch.device_name(),
+        }
+    )
 
 
-def _write_atomically(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, encoding="utf-8", delete=False) as file:
-        file.write(text)
-    Path(file.name).replace(path)
+def _write_proof(path: Path, question: str, proven: Proven) -> None:
+    """Nothing where nothing can be written: it is proved again the next time."""
+    document = {"question": question, "proven": asdict(proven)}
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", dir=path.parent, encoding="utf-8", delete=False) as file:
+            file.write(json.dumps(document | {"digest": json_digest(document)}))
+        Path(file.name).replace(path)
+
+
+def _read_proof(path: Path, question: str, to_try: list[tuple[str, str]]) -> Proven | None:
+    """None for a proof that is not there, was changed, answers another question, or that passes no more."""
+    try:
+        document = json.loads(path.read_text("utf-8"))
+        if document.pop("digest") != json_digest(document) or document["question"] != question:
+            return None
+        saved = document["proven"]
+        proven = Proven(**saved | {"proof": EngineProof(**saved["proof"]), "notes": tuple(saved["notes"])})
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+    return proven if (proven.engine, proven.precision) in to_try and proven.proof.passed else None
+
+
+def _may_pass(problem: Exception) -> bool:
+    """Whether it is this moment's, and says nothing of the network: no memory, no room. torch's is a RuntimeError."""
+    return isinstance(problem, (OSError, MemoryError)) or type(problem).__name__ == "OutOfMemoryError"
 
 
 def _first_line(problem: BaseException) -> str:

@@ -8,6 +8,7 @@ import sys
 import warnings
 from collections import deque
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -54,10 +55,11 @@ def precisions() -> tuple[str, ...]:
     return ("bf16", "f32") if "BF16" in capabilities else ("f32",)
 
 
-def convert(module: "torch.nn.Module", size_px: int, path: Path) -> None:
-    """Write the module as an OpenVINO graph with input uint8 (any B, 3, size_px, size_px) and float32 weights.
+def convert(module: "torch.nn.Module", size_px: int, path: Path | None) -> Any:
+    """The module as an OpenVINO graph with input uint8 (any B, 3, size_px, size_px) and float32 weights; also written to ``path``.
 
-    Raises whatever the converter raises when the module has an operation that it does not know; `engines.build` then falls back.
+    Raises whatever the converter raises when the module has an operation that it does not know; `engines.build` then falls back. Where
+    it cannot be (`save`), nothing is; None: it is not.
     """
     import torch
 
@@ -69,19 +71,33 @@ def convert(module: "torch.nn.Module", size_px: int, path: Path) -> None:
         warnings.simplefilter("ignore", FutureWarning)
         warnings.simplefilter("ignore", DeprecationWarning)
         graph = ov.convert_model(module, example_input=example, input=[([-1, 3, size_px, size_px], np.uint8)])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # compress_to_fp16 would round the weights once more; the file is read from the local disk, so its size does not matter.
-    ov.save_model(graph, path, compress_to_fp16=False)
+    if path is not None:
+        save(graph, path)
+    return graph
+
+
+def save(graph: Any, path: Path) -> bool:
+    """Write the graph, and its weights beside it. False, and nothing is left, where that cannot be: no room, no right to."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # compress_to_fp16 would round the weights once more; the file is read from the local disk, so its size does not matter.
+        import_openvino().save_model(graph, path, compress_to_fp16=False)
+    except (OSError, RuntimeError):  # OpenVINO says "basic_ios::clear: iostream error" for a full disk
+        for part in (path, path.with_suffix(".bin")):
+            with suppress(OSError):
+                part.unlink()
+        return False
+    return True
 
 
 class OpenVinoEngine:
-    """A graph written by `convert`, compiled for this machine's CPU. See `protocol.Engine` for what `map` promises."""
+    """A graph made by `convert`, compiled for this machine's CPU. See `protocol.Engine` for what `map` promises."""
 
     name = "openvino"
     device = "cpu"
     batch_size = BATCH_SIZE
 
-    def __init__(self, graph: Path, *, precision: str, threads: int | None = None) -> None:
+    def __init__(self, graph: Any, *, precision: str, threads: int | None = None) -> None:
         self.precision = precision
         self._compiled = (
             import_openvino()

@@ -36,6 +36,16 @@ def best_device() -> str:
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
+def device_name() -> str:
+    """Of `best_device`, a card by its own name: kernels, and what they round to, differ from card to card."""
+    device = best_device()
+    if device != "cuda":
+        return device
+    import torch
+
+    return torch.cuda.get_device_name()
+
+
 def precisions() -> tuple[str, ...]:
     """What is worth trying here, fastest first. Eager bf16 on CPUs is not: its depthwise convolutions are slow."""
     import torch

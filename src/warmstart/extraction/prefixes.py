@@ -1,7 +1,9 @@
 """What is computed of a picture, and by which engine: the whole backbone with its taps, or the part left of a cut."""
 
 import math
+import os
 from collections.abc import Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,11 +11,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from warmstart.backbones.catalog import find
+from warmstart.data.decoding import DECODER_ID
 from warmstart.engines.build import Prefix, ProofPictures, Proven, resolve
 from warmstart.engines.proof import PROOF_PICTURES
 from warmstart.errors import PictureError
 from warmstart.extraction.rendering import render_views
-from warmstart.records import Picture, Preprocessing, ValueRange
+from warmstart.records import Picture, Preprocessing
 from warmstart.store.key import recipe_key
 
 if TYPE_CHECKING:
@@ -61,6 +64,7 @@ def choose_engine(
 ) -> Proven:
     """The fastest engine that proves itself on 16 of these pictures: those with the smallest digests that can be decoded."""
     first = sorted({p.digest: p for p in pictures}.values(), key=lambda p: p.digest)[: 2 * PROOF_PICTURES]
+    out_of_reach = []
 
     def load() -> np.ndarray:
         rendered = []
@@ -68,6 +72,8 @@ def choose_engine(
             try:
                 rendered += render_views(picture, ("plain",), preprocessing)
             except PictureError:
+                if picture.content is None and not os.access(picture.path, os.R_OK):  # the next time it may be there
+                    out_of_reach.append(picture.path)
                 continue
             if len(rendered) == PROOF_PICTURES:
                 break
@@ -75,6 +81,14 @@ def choose_engine(
             rendered = list(np.random.default_rng(0).integers(0, 256, (4, 3, prefix.size_px, prefix.size_px), dtype=np.uint8))
         return np.stack(rendered)
 
-    values = "" if preprocessing.values == ValueRange() else repr(preprocessing.values)
-    key = b"".join(p.digest for p in first).hex() + preprocessing.resize + values
-    return resolve(prefix, ProofPictures(key=key, load=load), engine=engine, precision=precision, folder=graphs)
+    key = recipe_key(
+        {
+            "pictures": [p.digest.hex() for p in first],
+            "size_px": preprocessing.size_px,
+            "resize": preprocessing.resize,
+            "values": asdict(preprocessing.values),
+            "decoder": DECODER_ID,
+        }
+    )
+    proof = ProofPictures(key=key, load=load, lasting=lambda: not out_of_reach)
+    return resolve(prefix, proof, engine=engine, precision=precision, folder=graphs)

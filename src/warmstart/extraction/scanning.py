@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 
 from warmstart import machine
+from warmstart.data.depth import grey_values, is_deep, white_is_zero
 from warmstart.data.facts import facts_of
 from warmstart.data.files import read_bytes, unreachable
 from warmstart.data.hashing import digest, digest_pixels
 from warmstart.data.memory import in_memory, understood
+from warmstart.data.orientation import orientation_of
 from warmstart.errors import PictureError
 from warmstart.records import Facts, Picture, Problem
 from warmstart.store.cache import Store
@@ -88,7 +90,13 @@ def picture_of(source: Any, *, name: str) -> Picture:
     if isinstance(given, bytes):
         content_digest, facts = look_at(given)
         return Picture(path=name, digest=content_digest, content=given, facts=facts)
-    return Picture(path=name, digest=digest_pixels(np.asarray(in_memory(given))), content=given)
+    if not is_deep(given):
+        return Picture(path=name, digest=digest_pixels(np.asarray(in_memory(given))), content=given)
+    # Its levels hang on the range of a data set, so it is the values themselves that are digested, and what turns them.
+    turned = (orientation_of(given), white_is_zero(given), given.info.get("transparency"))
+    identity = digest(digest_pixels(np.asarray(given)) + repr(turned).encode("utf-8"))
+    facts = Facts(format="memory", width=given.width, height=given.height, mode=given.mode, depth=grey_values(given)[1])
+    return Picture(path=name, digest=identity, content=given, facts=facts)
 
 
 def look_at(content: bytes) -> tuple[bytes, Facts | None]:

@@ -8,13 +8,13 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
 
+from warmstart import machine
 from warmstart.data.decoding import DECODER_ID
 from warmstart.data.facts import damage_message, row_identity
 from warmstart.engines.build import Prefix, open_engine
@@ -240,7 +240,7 @@ def damaged_ones(pictures: Sequence[Picture]) -> dict[int, Problem]:
 
 def library_versions() -> dict[str, str]:
     """Versions of what computes pixels and rows. They stand beside the rows, not in their key."""
-    return {name: version(name) for name in ("pillow", "openvino", "torch")}
+    return machine.versions("pillow", "openvino", "timm", "torch", "torchvision")
 
 
 def _recipe(prefix: Prefix, preprocessing: Preprocessing, engine: str, precision: str) -> dict[str, Any]:

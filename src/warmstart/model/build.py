@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from warmstart.backbones.chain import Backbone
-from warmstart.backbones.weights import feature_tensors, load_backbone, weights_digest
+from warmstart.backbones.weights import feature_tensors, load_backbone
 from warmstart.data.views import VIEW_POLICIES
 from warmstart.heads.linear import LinearHead
 from warmstart.heads.protocol import Head
@@ -33,7 +33,6 @@ def assemble(
     return Model(
         class_names=tuple(class_names),
         backbone=backbone.spec.name,
-        weights_digest=weights_digest(backbone),
         layout=backbone.tap_layout(preprocessing.size_px),
         taps=tuple(taps),
         preprocessing=preprocessing,

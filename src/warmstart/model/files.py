@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from warmstart.errors import ModelFileError
-from warmstart.records import to_json
+from warmstart.records import json_digest, to_json
 
 FORMAT = 1
 DESCRIPTION, TENSORS = "model.json", "model.safetensors"
@@ -94,5 +94,4 @@ def _file_digest(path: Path) -> str:
 
 
 def _own_digest(document: Mapping[str, Any]) -> str:
-    canonical = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    return hashlib.sha256(canonical.encode("ascii")).hexdigest()
+    return json_digest(document)

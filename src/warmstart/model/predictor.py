@@ -16,6 +16,7 @@ import numpy as np
 
 from warmstart import machine
 from warmstart.backbones.catalog import find
+from warmstart.backbones.identity import tensors_digest
 from warmstart.data.memory import name_of, one_or_many
 from warmstart.data.views import apply_view
 from warmstart.engines import openvino
@@ -49,7 +50,6 @@ class Model:
 
     class_names: tuple[str, ...]
     backbone: str  # name in the catalogue
-    weights_digest: str
     layout: tuple[tuple[str, int], ...]  # (tap, width) of the prefix's rows
     taps: tuple[str, ...]  # those that the head reads
     preprocessing: Preprocessing
@@ -64,6 +64,18 @@ class Model:
     about: Mapping[str, Any] = field(default_factory=dict)  # plan, scores, licence, digests of training pictures, versions
     trust: Trust | None = None  # None: the network of the source as it is, or a model from before there was one
     _engine: Engine | None = field(default=None, repr=False)
+    _engine_of: tuple[object, ...] | None = field(default=None, repr=False)  # what `_engine` was opened for
+    _digest: tuple[Mapping[str, np.ndarray], str] | None = field(default=None, repr=False)  # of these tensors
+
+    @property
+    def weights_digest(self) -> str:
+        """SHA-256 of the tensors: what graphs and rows are named after. Computed, once a model (8 ms of processor time for 14 MB).
+
+        What a model folder says of itself is anybody's word: with the digest of another network it would be answered for by that one.
+        """
+        if self._digest is None or self._digest[0] is not self.tensors:
+            self._digest = (self.tensors, tensors_digest(self.tensors))
+        return self._digest[1]
 
     def predict(self, sources: Any, *, coverage: float | None = None) -> "Prediction | list[Prediction]":
         """The prediction for one picture, or a list for several.
@@ -197,8 +209,11 @@ class Model:
         return tapped(self.network())
 
     def _open_engine(self) -> Engine:
-        if self._engine is None:
-            self._engine = open_engine(self.prefix(), self.engine, self.usable_precision(), folder=machine.graphs_folder())
+        prefix, precision = self.prefix(), self.usable_precision()
+        needed = (prefix.key, self.engine, precision)  # a model made from this one by `replace` may need another
+        if self._engine is None or self._engine_of != needed:
+            self._engine = open_engine(prefix, self.engine, precision, folder=machine.graphs_folder())
+            self._engine_of = needed
         return self._engine
 
     def _blocks(self, sources: Sequence[Any]) -> Iterator[tuple[int, list[_Answer | PictureError]]]:
@@ -273,7 +288,6 @@ def load(folder: str | Path) -> Model:
         return Model(
             class_names=tuple(description["class_names"]),
             backbone=description["backbone"]["name"],
-            weights_digest=description["backbone"]["weights_digest"],
             layout=tuple((tap, width) for tap, width in description["layout"]),
             taps=tuple(description["taps"]),
             preprocessing=Preprocessing.from_dict(description["preprocessing"]),

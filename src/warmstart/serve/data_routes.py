@@ -10,6 +10,8 @@ from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 
 from warmstart import machine
+from warmstart.data.decoding import DECODER_ID
+from warmstart.machine import file_stamp
 from warmstart.records import Plan
 from warmstart.report.thumbnails import jpeg
 from warmstart.serve.body import kind_of, read_bytes, read_form, read_to_file
@@ -181,7 +183,8 @@ def picture(
     """A picture as a JPEG of that size, upright, without metadata."""
     path = server.datasets.picture(server.datasets.get(dataset), n)
     # The n-th picture may be another tomorrow, so a browser asks again, and mostly learns that nothing has changed.
-    tag = f'"{recipe_key({"path": str(path), "changed": path.stat().st_mtime_ns if path.is_file() else 0, "size": size})[:32]}"'
+    stamp = file_stamp(path.stat()) if path.is_file() else ()
+    tag = f'"{recipe_key({"path": str(path), "changed": stamp, "size": size, "decoder": DECODER_ID})[:32]}"'
     answer = Response(status_code=304) if if_none_match == tag else small(server, path, size)
     answer.headers.update({"ETag": tag, "Cache-Control": "private, no-cache"})
     return answer

@@ -8,6 +8,7 @@ A model that was replaced by something broken stays in service and says so. Only
 asked for longest is let go.
 """
 
+import glob
 import itertools
 import logging
 import re
@@ -23,6 +24,7 @@ import numpy as np
 
 from warmstart import machine
 from warmstart.errors import UsageError, WarmstartError
+from warmstart.machine import file_stamp
 from warmstart.model.files import DESCRIPTION, read_description
 from warmstart.serve.batching import Batcher
 from warmstart.serve.problems import ApiError, not_found
@@ -32,7 +34,7 @@ from warmstart.workflows.predict import SOURCE_PREFIX, open_model
 LOG = logging.getLogger(__name__)
 MODEL_FILES = (DESCRIPTION, "model.onnx", "model.xml", "model.pt2")  # ours, and exported ones
 
-Signature = tuple[tuple[str, int, int], ...]  # name, size, time of change of every file
+Signature = tuple[tuple[str | int, ...], ...]  # of every file: its name, and what changes when it does (`machine.file_stamp`)
 
 
 @dataclass(kw_only=True)
@@ -285,10 +287,11 @@ def _signature(source: Path) -> Signature:
     """Of the files that make a model; () where there is none."""
     place = next((p for p in (source, source / "model") if _holds_model(p)), source)
     try:
-        files = [(path.name, path.stat()) for path in (sorted(place.glob("model.*")) if place.is_dir() else [place])]
+        # An exported file may have its weights beside it, under its own name.
+        paths = place.glob("model.*") if place.is_dir() else {place, *place.parent.glob(f"{glob.escape(place.stem)}.*")}
+        return tuple((path.name, *file_stamp(path.stat())) for path in sorted(paths))
     except OSError:  # it is being replaced in this moment
         return ()
-    return tuple((name, status.st_size, status.st_mtime_ns) for name, status in files)
 
 
 def _read_about(entry: Entry, signature: Signature) -> None:

@@ -86,6 +86,7 @@ class Store:
                 folder,
                 row_format=row_format,
                 max_bytes=self.budget_bytes,
+                recipe=key,
                 on_close=lambda: self._closed(folder, lock),
             )
         except OSError as error:

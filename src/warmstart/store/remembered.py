@@ -2,6 +2,8 @@
 
     question → question's digest → <folder>/<digest>.json, or measured now and written
 
+A document carries the digest of its question and of itself: one that was edited, damaged or renamed is measured again.
+
 What is kept is what was measured, never what was concluded from it.
 """
 
@@ -16,37 +18,60 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from warmstart.records import expected, fits, to_json
+from warmstart.records import expected, fits, json_digest, to_json
 from warmstart.store.key import recipe_key
 
 T = TypeVar("T")
 
-FORMAT = 1  # raise it when a measurement changes its meaning: what was kept before is then measured anew
+FORMAT = 2  # raise it when a measurement changes its meaning: what was kept before is then measured anew
 MOST_DOCUMENTS = 256  # of some 10 kB; beyond that the oldest go
 
 
 def remembered(
-    folder: Path, question: Mapping[str, Any], kind: type[T], measure: Callable[[], T], *, keep_s: float | None = None
+    folder: Path,
+    question: Mapping[str, Any],
+    kind: type[T],
+    measure: Callable[[], T],
+    *,
+    keep_s: float | None = None,
+    lasting: Callable[[], bool] = lambda: True,
 ) -> T:
     """The answer to ``question``, an instance of the dataclass ``kind``: as it was measured before, or by ``measure`` now.
 
-    question: plain JSON that names all that the answer hangs on. keep_s: how long an answer holds; None: for ever.
+    question: plain JSON that names all that the answer hangs on. keep_s: how long an answer holds; None: for ever. lasting: asked after
+    ``measure``, whether it could look at all that the question names; otherwise the answer is this run's alone.
     A document that cannot be read, or holds a value of another type, is measured again, one that cannot be written is not kept: neither
     is an error.
     """
-    path = folder / f"{recipe_key({'format': FORMAT, 'kind': kind.__name__, **question})[:32]}.json"
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+    key = recipe_key({"format": FORMAT, "kind": kind.__name__, **question})
+    path = folder / f"{key[:32]}.json"
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         if keep_s is None or 0 <= time.time() - path.stat().st_mtime <= keep_s:
-            kept: T = _restored(kind, json.loads(path.read_text("utf-8")))
+            kept: T = _restored(kind, _answer(json.loads(path.read_text("utf-8")), key))
             return kept
     answer = measure()
+    if not lasting():
+        return answer
     with contextlib.suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
         beside = path.with_suffix(f".{os.getpid()}.partial")
-        beside.write_text(to_json(dataclasses.asdict(answer)), "utf-8")  # type: ignore[call-overload]
+        beside.write_text(to_json(sealed(key, dataclasses.asdict(answer))), "utf-8")  # type: ignore[call-overload]
         beside.replace(path)
         _forget_the_oldest(folder)
     return answer
+
+
+def sealed(key: str, answer: Any) -> dict[str, Any]:
+    """The document of an answer."""
+    document = {"question": key, "answer": answer}
+    return document | {"digest": json_digest(document)}
+
+
+def _answer(document: Any, key: str) -> Any:
+    """Raises ValueError, KeyError or TypeError for a document that is not as `sealed` made it, or is another question's."""
+    if document["question"] != key or document.pop("digest") != json_digest(document):
+        raise ValueError("changed since it was written")
+    return document["answer"]
 
 
 def _restored(kind: Any, value: Any) -> Any:

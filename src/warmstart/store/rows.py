@@ -29,6 +29,7 @@ _RULES = b"problem-rules"  # and the one that says by which rules problems were 
 # Raise it when the decoder comes to read what it could not, or when what may be remembered changes: older problems are forgotten then.
 # 2: only what lies in the bytes; before, a folder that was away for a moment was a property of its pictures.
 _PROBLEM_RULES = b"2"
+_RECIPE = b"recipe"  # and the one that holds the recipe's key; not in files from before it
 
 
 class DamagedRowsError(StoreError):
@@ -54,9 +55,13 @@ class RowStore:
         *,
         row_format: RowFormat | None,
         max_bytes: int,
+        recipe: str | None = None,
         on_close: Callable[[], None] = lambda: None,
     ) -> None:
-        """``row_format`` None: look, don't write. Raises StoreError if rows of another format are stored already."""
+        """``row_format`` None: look, don't write. ``recipe``: the key of what is to be in the file; None: whatever is.
+
+        Raises StoreError if rows of another format or recipe are stored already.
+        """
         self.folder = folder
         self._row_format = row_format
         self._on_close = on_close
@@ -67,9 +72,15 @@ class RowStore:
             layout = self._run(self._layout)
             if row_format is not None:
                 self._forget_older_problems()
+            owner = self._run(self._owner)
+            if recipe and owner is None:
+                self._run(lambda tx: tx.put(_RECIPE, seal(_RECIPE, recipe.encode("ascii")), db=self._facts), write=True)
         except BaseException:
             self._environment.close()
             raise
+        if recipe and owner not in (None, recipe):
+            self._environment.close()
+            raise StoreError(f"the rows in {folder} belong to the recipe {owner}, expected {recipe}. Delete the folder.")
         if layout and row_format and layout.row_format != row_format:
             self._environment.close()
             raise StoreError(f"{folder} holds {layout.row_format} rows, not {row_format}: name the format in the recipe.")
@@ -224,6 +235,10 @@ class RowStore:
     def _layout(self, transaction: Any) -> RowLayout | None:
         content = unseal(_LAYOUT, transaction.get(_LAYOUT, db=self._facts))
         return None if content is None else RowLayout.from_json(content)
+
+    def _owner(self, transaction: Any) -> str | None:
+        content = unseal(_RECIPE, transaction.get(_RECIPE, db=self._facts))
+        return None if content is None else content.decode("ascii")
 
     def _problem(self, transaction: Any, key: bytes) -> tuple[str, str] | None:
         digest = digest_of(key)

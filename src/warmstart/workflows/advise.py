@@ -19,7 +19,9 @@ import numpy as np
 
 from warmstart import machine
 from warmstart.backbones.catalog import find
-from warmstart.errors import UsageError
+from warmstart.data.decoding import DECODER_ID
+from warmstart.engines.build import LIBRARIES
+from warmstart.errors import DataError, UsageError
 from warmstart.extraction.features import extract
 from warmstart.extraction.prefixes import tapped_prefix
 from warmstart.inspection.evidence import MOST_PICTURES, Evidence, Seen, drawn, gather
@@ -30,6 +32,7 @@ from warmstart.store.remembered import remembered
 from warmstart.strategy.advice import DEFAULT_BUDGET_S, Advice, input_size, recommended
 from warmstart.strategy.advice import advise as advise_from
 from warmstart.strategy.forecast import Forecast, Speed, forecast
+from warmstart.training.execution import default_execution
 from warmstart.workflows.backbone_competition import Competition, check_names, competition
 from warmstart.workflows.dataset import Dataset, prepare, stop_if_any_is_gone
 from warmstart.workflows.fixes import listed
@@ -234,7 +237,9 @@ def advised(ready: Ready, looked_at: LookedAt, store: Store, watcher: Watcher, *
         return _Measured(evidence=gathered, tap_sets_s=steps.between(1, 2))
 
     question = _question(ready, shown)
-    measured = remembered(machine.evidence_folder(), question, _Measured, measure_evidence)
+    measured = remembered(
+        machine.evidence_folder(), question, _Measured, measure_evidence, lasting=lambda: _all_there(shown.pictures)
+    )
     evidence = measured.evidence
     advice = advise_from(evidence.measured(backbone.cuts[1:-1], val_images=len(dataset.positions("val"))), plan)
     probe_s = time.perf_counter() - begin
@@ -245,10 +250,11 @@ def advised(ready: Ready, looked_at: LookedAt, store: Store, watcher: Watcher, *
     def measure_speed() -> Speed:
         watcher.say("measuring how fast this machine decodes, extracts and trains")
         speed = measured_speed(shown.pictures, backbone, shown.preprocessing, ready.proven, cuts)
-        assert speed is not None  # its pictures could be decoded when their rows were computed
+        if speed is None:  # their rows are there, so they could be decoded once
+            raise DataError(f"{dataset.source}: none of its pictures can be read any more. Bring them back, then ask again.")
         return speed
 
-    here = question | {"cuts": cuts, "machine": machine.describe()}
+    here = question | {"cuts": cuts, "training": default_execution().describe()}
     speed = remembered(machine.evidence_folder(), here, Speed, measure_speed, keep_s=SPEED_KEEPS_S)
     work = counted_work(
         dataset,
@@ -312,7 +318,19 @@ def _question(ready: Ready, shown: Seen) -> dict[str, Any]:
         "counts": shown.counts.tolist(),
         "duplicates": shown.duplicates,
         "pictures": pictures.hexdigest(),
+        # What was computed of them stands for itself; what is computed beside it, in other views and of the pixels, for its makers.
+        "rows": hashlib.sha256(np.ascontiguousarray(shown.rows).data).hexdigest(),
+        "row_type": [shown.rows.dtype.str, list(shown.rows.shape)],
+        "layout": [list(tap) for tap in shown.layout],
+        "decoder": DECODER_ID,
+        "versions": machine.versions(*LIBRARIES, "pillow", "numpy", "scipy", "scikit-learn"),
+        "machine": machine.describe(),  # the time that choosing took is measured with it
     }
+
+
+def _all_there(pictures: Sequence[Picture]) -> bool:
+    """Whether none was taken away while it was looked at: evidence from what was left would be another's."""
+    return all(picture.content is not None or os.access(picture.path, os.R_OK) for picture in pictures)
 
 
 @dataclass

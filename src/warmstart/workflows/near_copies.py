@@ -12,11 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from warmstart import machine
+from warmstart.data.decoding import DECODER_ID
 from warmstart.extraction.features import Extraction, columns
 from warmstart.inspection.glances import Glance, glances, pixels_of
-from warmstart.inspection.near_copies import NEAREST_ALIKE, OTHERS, find_near_copies, groups
+from warmstart.inspection.near_copies import CROWD, NEAREST_ALIKE, OTHERS, OTHERS_ALIKE, find_near_copies, groups
 from warmstart.inspection.neighbours import nearest, standardised
-from warmstart.inspection.registration import LARGEST_RESIDUAL, LEAST_DETAIL
+from warmstart.inspection.registration import LARGEST_RESIDUAL, LEAST_DETAIL, SIDE_PX, WORTH_A_CLOSER_LOOK
 from warmstart.records import Listing, Plan
 from warmstart.store.remembered import remembered
 from warmstart.strategy.taps import tap_sets
@@ -64,8 +65,11 @@ def near_copies_together(
     taps = tap_sets([name for name, _ in extraction.layout]).get("middle") or [name for name, _ in extraction.layout]
     paths = [picture.path for picture in dataset.pictures]
 
+    out_of_reach: list[int] = []
+
     def look(positions: NDArray[np.int64]) -> NDArray[np.uint8]:
         looks: list[Glance | None] = glances([paths[unique[i]] for i in positions], on_progress=watcher.progress)
+        out_of_reach.extend(int(i) for i, seen in zip(positions, looks, strict=True) if seen is None)
         return np.stack([pixels_of(seen) for seen in looks])
 
     features = columns(extraction.rows[unique], extraction.layout, taps)
@@ -82,11 +86,17 @@ def near_copies_together(
     question = {
         "features": hashlib.sha256(np.ascontiguousarray(features).data).hexdigest(),
         "pictures": hashlib.sha256(b"".join(pictures)).hexdigest(),
+        "decoder": DECODER_ID,  # of the pixels that are laid over one another
         "alike": alike,
+        "others": [OTHERS, OTHERS_ALIKE],
+        "crowd": CROWD,
+        "side_px": SIDE_PX,
+        "correlation": WORTH_A_CLOSER_LOOK,
         "residual": LARGEST_RESIDUAL,
         "detail": LEAST_DETAIL,
+        "versions": machine.versions("numpy", "scipy", "pillow"),
     }
-    found = remembered(machine.evidence_folder(), question, _Found, find)
+    found = remembered(machine.evidence_folder(), question, _Found, find, lasting=lambda: not out_of_reach)
     copies = [[first[bytes.fromhex(digest)] for digest in group] for group in found.groups]
     divided = [group for group in copies if len({dataset.splits[i] for i in group}) > 1]
     if not copies or (unasked and not divided):

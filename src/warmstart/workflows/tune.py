@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from warmstart.backbones.chain import Backbone
+from warmstart.data.decoding import DECODER_ID
 from warmstart.errors import UsageError
 from warmstart.heads.linear import LinearHead
 from warmstart.store.cache import Store
@@ -186,7 +187,14 @@ def _phase(
     """Train at one cut, in ``share`` of the time that is left."""
     before = prefix_digest(probe.backbone, cut)
     path = checkpoint_path(folder, cut)
-    identity = {"plan": probe.plan.to_dict(), "data": probe.dataset.fingerprint(), "cut": cut}
+    identity = {
+        "plan": probe.plan.to_dict(),
+        "data": probe.dataset.fingerprint(),
+        "class_names": list(probe.dataset.class_names),  # in the order of the labels
+        "cut": cut,
+        "prefix": before,  # a file of weights is named in the plan, what is in it is not
+        "decoder": DECODER_ID,
+    }
     checkpoint = read_checkpoint(path, identity) if resume else None
     # Fixed for a kind of device, not measured in each run: a measurement that once turns out otherwise would change the numbers.
     execution = _same_execution(checkpoint) if checkpoint else default_execution()
