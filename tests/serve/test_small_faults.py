@@ -321,15 +321,50 @@ def test_a_full_disk_is_507_wherever_it_is_noticed(
     assert "make room" in answer.json()["error"]["fix"]
 
 
-def test_other_faults_of_the_disk_stay_faults(served: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    for reason in (OSError(errno.EIO, "Input/output error"), sqlite3.OperationalError("no such table")):
+@pytest.mark.parametrize(
+    ("reason", "status", "said"),
+    [
+        (OSError(errno.EIO, "Input/output error", "/secret/place/x.png"), 503, "a file 'x.png' of the server cannot be used"),
+        (PermissionError(errno.EACCES, "Permission denied"), 503, "Permission denied"),
+        (OSError(errno.EMFILE, "Too many open files"), 503, "Too many open files"),
+        (sqlite3.OperationalError("no such table: jobs"), 503, "warmstart.db in the server's --home cannot be used"),
+        (MemoryError(), 503, "too little memory"),
+        (OSError(errno.EBADF, "Bad file descriptor"), 500, "a fault of warmstart's own (OSError)"),
+        (ValueError("x"), 500, "a fault of warmstart's own (ValueError)"),
+    ],
+)
+def test_what_the_machine_refuses_is_told_and_only_faults_of_ours_are_called_so(
+    served: TestClient, monkeypatch: pytest.MonkeyPatch, reason: Exception, status: int, said: str
+) -> None:
+    def fail(*_: Any) -> None:
+        raise reason
 
-        def fail(*_: Any, reason: Exception = reason) -> None:
-            raise reason
+    monkeypatch.setattr(served.app.state.server.piles, "all", fail)  # type: ignore[attr-defined]
+    answer = served.get("/api/piles")
+    assert answer.status_code == status
+    assert said in answer.json()["error"]["message"]
+    assert "/secret" not in answer.text
 
-        monkeypatch.setattr(served.app.state.server.piles, "all", fail)  # type: ignore[attr-defined]
-        answer = served.get("/api/piles")
-        assert (answer.status_code, answer.json()["error"]["kind"]) == (500, "fault")
+
+def test_a_job_whose_end_could_not_be_noted_at_once_keeps_what_it_did(
+    lanes: Jobs, database: Database, wait: Wait, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, left = database.write, [2]
+
+    def locked(sql: str, values: Any = ()) -> int:
+        if "message = ?" in sql and left[0]:
+            left[0] -= 1
+            raise sqlite3.OperationalError("database is locked")
+        return write(sql, values)
+
+    real = subprocess.Popen
+    done = 'import json, pathlib, sys; pathlib.Path(sys.argv[1], \'outcome.json\').write_text(\'{"state": "done", "message": ""}\')'
+    monkeypatch.setattr(jobs_module.subprocess, "Popen", lambda c, **how: real([sys.executable, "-c", done, c[-1]], **how))
+    monkeypatch.setattr(jobs_module, "RETRY_S", 0.02)
+    monkeypatch.setattr(database, "write", locked)
+    job = export(lanes, "a")
+    wait(lambda: lanes.is_over(job))
+    assert (lanes.get(job)["state"], left) == ("done", [0])
 
 
 def test_a_zip_that_fills_the_disk_is_not_called_damaged(served: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:

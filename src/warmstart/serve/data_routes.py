@@ -1,6 +1,6 @@
 """Routes about data sets: upload, look, add, and what the doctor and the advice say of them."""
 
-import threading
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,11 +9,11 @@ from fastapi.responses import HTMLResponse, Response
 from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 
-from warmstart import machine
 from warmstart.records import Plan
 from warmstart.report.thumbnails import jpeg
 from warmstart.serve.body import kind_of, read_bytes, read_form, read_to_file
 from warmstart.serve.datasets import StoredDataset, relative, without_folder
+from warmstart.serve.decoding import in_time
 from warmstart.serve.jobs import progress_of
 from warmstart.serve.plans import checked_plan
 from warmstart.serve.problems import ApiError
@@ -55,8 +55,6 @@ REPORT_HEADERS = {
     "style-src 'unsafe-inline'; script-src 'unsafe-inline'; frame-ancestors 'self'",
     "X-Frame-Options": "SAMEORIGIN",
 }
-
-_DECODING = threading.Semaphore(machine.cores())  # large pictures take large memory, and a page asks for many at once
 
 Size = Annotated[int, Query(ge=16, le=1024, description="Of the longer side, in pixels.")]
 
@@ -175,14 +173,14 @@ def pictures(
 
 
 @router.get("/{dataset}/pictures/{n}", response_class=Response)
-def picture(
+async def picture(
     server: Server, dataset: str, n: int, size: Size = 160, if_none_match: Annotated[str | None, Header()] = None
 ) -> Response:
     """A picture as a JPEG of that size, upright, without metadata."""
-    path = server.datasets.picture(server.datasets.get(dataset), n)
+    path = await run_in_threadpool(lambda: server.datasets.picture(server.datasets.get(dataset), n))
     # The n-th picture may be another tomorrow, so a browser asks again, and mostly learns that nothing has changed.
     tag = f'"{recipe_key({"path": str(path), "changed": path.stat().st_mtime_ns if path.is_file() else 0, "size": size})[:32]}"'
-    answer = Response(status_code=304) if if_none_match == tag else small(server, path, size)
+    answer = Response(status_code=304) if if_none_match == tag else await small(server, path, size)
     answer.headers.update({"ETag": tag, "Cache-Control": "private, no-cache"})
     return answer
 
@@ -255,10 +253,10 @@ def _fix(server: State, dataset: str, wanted: Fixes, *, whole: bool) -> dict[str
     return {"fixes": server.datasets.fix(stored, [one.model_dump() for one in wanted.fixes], whole=whole)}
 
 
-def small(server: State, path: Path, size: int) -> Response:
-    """A picture for a page. Raises PictureError."""
-    with _DECODING:
-        content = jpeg(path, side_px=size, max_pixels=server.limits.picture_pixels)
+async def small(server: State, path: Path, size: int) -> Response:
+    """A picture for a page. Raises PictureError, or ApiError 503."""
+    shrink = partial(jpeg, path, side_px=size, max_pixels=server.limits.picture_pixels)
+    content = await in_time(server.looking, server.limits, shrink)
     return Response(content, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=600"})
 
 

@@ -84,7 +84,11 @@ class Datasets:
             folder_of = self._home / identifier
             folder_of.mkdir()
             pictures.rename(folder_of / "pictures")
-        return self._insert(identifier, name, folder_of / "pictures", owned=True), unpacked
+        try:
+            return self._insert(identifier, name, folder_of / "pictures", owned=True), unpacked
+        except BaseException:
+            shutil.rmtree(folder_of, ignore_errors=True)  # nobody would know of it
+            raise
 
     def add_folder(self, path: str, name: str | None) -> StoredDataset:
         """A folder of this machine. Raises ApiError 403 outside the allowed roots, DataError when there is nothing to learn in it."""
@@ -199,10 +203,14 @@ class Datasets:
         folder.mkdir(parents=True, exist_ok=True)
         target = folder / f"{identifier}{file.suffix}"
         shutil.move(file, target)
-        self._database.write(
-            "INSERT INTO additions VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (identifier, dataset.id, str(target), label, origin, name, predicted, time.time()),
-        )
+        try:
+            self._database.write(
+                "INSERT INTO additions VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (identifier, dataset.id, str(target), label, origin, name, predicted, time.time()),
+            )
+        except BaseException:
+            target.unlink(missing_ok=True)
+            raise
         return {"id": identifier, "dataset": dataset.id, "class": label, "predicted": predicted, "name": name, "origin": origin}
 
     def additions(self, dataset: StoredDataset) -> list[dict[str, Any]]:

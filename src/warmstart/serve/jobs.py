@@ -259,7 +259,7 @@ class Jobs:
     def _work(self, kinds: tuple[str, ...]) -> None:
         """A lane. Whatever goes wrong in one turn, a full disk say, ends that job and not the lane."""
         while True:
-            identifier = None
+            identifier = code = None
             try:
                 with self._changed:
                     row = self._await_next(kinds)
@@ -274,12 +274,19 @@ class Jobs:
                     if self._stopping:
                         return
                     self._conclude(identifier, code)
+            except (OSError, sqlite3.Error) as reason:
+                why = self._database.what_is_wrong(reason) if isinstance(reason, sqlite3.Error) else reason
+                LOG.error("the turn of %s failed: %s", identifier or "the next job", why)
+                self._give_up(identifier, reason, code)
             except Exception as reason:
                 LOG.exception("the turn of %s failed", identifier or "the next job")
-                self._give_up(identifier, reason)
+                self._give_up(identifier, reason, code)
 
-    def _give_up(self, identifier: str | None, reason: Exception) -> None:
-        """Said as soon as the database can be written to again; until then no other job could begin either."""
+    def _give_up(self, identifier: str | None, reason: Exception, code: int | None) -> None:
+        """Said as soon as the database can be written to again; until then no other job could begin either.
+
+        ``code``: of its process, where that has ended: what it has done is not lost because it could not be noted at once.
+        """
         message = f"the server could not run it ({type(reason).__name__}: {reason}); put that right and ask for it again"
         with self._changed:
             if identifier is None:
@@ -292,10 +299,14 @@ class Jobs:
                 _close(process.stdin)
             while not self._stopping:
                 try:
-                    self._end(identifier, "failed", message)
+                    if code is None:
+                        self._end(identifier, "failed", message)
+                    else:
+                        self._conclude(identifier, code)
                     return
                 except sqlite3.Error as again:
-                    LOG.error("job %s could not be ended (%s); tried again in %g s", identifier, again, RETRY_S)
+                    why = self._database.what_is_wrong(again)
+                    LOG.error("job %s could not be ended (%s); tried again in %g s", identifier, why, RETRY_S)
                     self._changed.wait(RETRY_S)
 
     def _await_next(self, kinds: tuple[str, ...]) -> dict[str, Any] | None:

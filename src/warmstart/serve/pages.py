@@ -5,6 +5,8 @@ has changed. So there is one way in which anything is shown.
 """
 
 import hmac
+import logging
+import sqlite3
 from collections.abc import Callable, Container, Coroutine
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,10 +28,11 @@ from warmstart.serve.datasets import StoredDataset
 from warmstart.serve.export_routes import export_of
 from warmstart.serve.guard import COOKIE, cookie_value
 from warmstart.serve.jobs import ACTIVE, progress_of
-from warmstart.serve.problems import STATUS, ApiError
+from warmstart.serve.problems import STATUS, ApiError, of_machine
 from warmstart.serve.run_routes import brief, run_record
 from warmstart.serve.state import Server, State
 
+LOG = logging.getLogger(__name__)
 STATIC = Path(__file__).parent / "static"
 SHOWN_OF_CLASS = 6  # pictures
 SHOWN_CLASSES = 60
@@ -52,6 +55,12 @@ class PageRoute(APIRoute):
             except WarmstartError as reason:
                 status = next(status for cls, status, _ in STATUS if isinstance(reason, cls))
                 return page("error.html", status=status, title="That did not work", message=str(reason))
+            except (OSError, sqlite3.Error) as reason:
+                found = of_machine(reason)
+                if found is None:
+                    raise
+                LOG.error("%s: %s (%s)", request.url.path, found, reason)
+                return page("error.html", status=found.status, title="That did not work", message=str(found))
 
         return handled
 

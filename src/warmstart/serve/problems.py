@@ -6,6 +6,8 @@
 """
 
 import errno
+import logging
+import os
 import sqlite3
 from collections.abc import Mapping
 from typing import Any
@@ -28,6 +30,9 @@ from warmstart.errors import (
     UsageError,
     WarmstartError,
 )
+from warmstart.serve.database import FILE, trouble
+
+LOG = logging.getLogger(__name__)
 
 # The first that fits counts. 422: understood, and cannot be done with what was given.
 STATUS: tuple[tuple[type[WarmstartError], int, str], ...] = (
@@ -41,6 +46,13 @@ STATUS: tuple[tuple[type[WarmstartError], int, str], ...] = (
     (InputError, 422, "input"),
     (WarmstartError, 500, "fault"),
 )
+# What a machine refuses: a disk, its rights, a limit on files.
+MACHINE_CODES = (
+    *("EIO", "EACCES", "EPERM", "EROFS", "EMFILE", "ENFILE", "ENOMEM", "ENXIO", "ENODEV"),
+    *("ESTALE", "ENOENT", "ENOTDIR", "EFBIG", "EBUSY", "ETIMEDOUT"),
+)
+MACHINE = frozenset(getattr(errno, name) for name in MACHINE_CODES if hasattr(errno, name))
+RETRY_S = 5
 PICTURE_STATUS = {"too-large": 413, "not-a-picture": 415, "unsupported": 415}
 
 
@@ -81,6 +93,35 @@ def disk_is_full(error: Exception) -> bool:
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
+def of_machine(error: Exception) -> ApiError | None:
+    """What a disk, a database or memory refuses, told without a place of the server's disk; None for what may be a fault of ours."""
+    if disk_is_full(error):
+        return ApiError(
+            507,
+            "disk-full",
+            found="the server's disk is full",
+            expected="room for what was asked for",
+            fix="make room under the server's --home and ask again",
+        )
+    if isinstance(error, sqlite3.Error):
+        what, fix = trouble(error)
+        return ApiError(503, "database", found=f"{FILE} in the server's --home {what}", fix=fix, retry_after_s=RETRY_S)
+    if isinstance(error, MemoryError):
+        return ApiError(
+            503, "memory", found="the server has too little memory for it", fix="send less at once", retry_after_s=RETRY_S
+        )
+    if isinstance(error, OSError) and error.errno in MACHINE:
+        name = f" {os.path.basename(os.fsdecode(error.filename))!r}" if error.filename else ""  # noqa: PTH119 - perhaps bytes
+        return ApiError(
+            503,
+            "disk",
+            found=f"a file{name} of the server cannot be used ({error.strerror})",
+            fix="look at the disk and the rights of the server's --home, and ask again",
+            retry_after_s=RETRY_S,
+        )
+    return None
+
+
 def of_error(error: WarmstartError) -> JSONResponse:
     """The answer for an error of the tree."""
     status, kind = next((status, kind) for cls, status, kind in STATUS if isinstance(error, cls))
@@ -107,16 +148,12 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(OSError)
     @app.exception_handler(sqlite3.Error)
-    async def no_room(_: Request, error: OSError | sqlite3.Error) -> Response:
-        if not disk_is_full(error):
+    @app.exception_handler(MemoryError)
+    async def not_now(request: Request, error: OSError | sqlite3.Error | MemoryError) -> Response:
+        refusal = of_machine(error)
+        if refusal is None:
             raise error
-        refusal = ApiError(
-            507,
-            "disk-full",
-            found="the server's disk is full",
-            expected="room for what was asked for",
-            fix="make room under the server's --home and ask again",
-        )
+        LOG.error("%s %s: %s (%s)", request.method, request.url.path, refusal, error)
         return refusal.answer()
 
     @app.exception_handler(RequestValidationError)
