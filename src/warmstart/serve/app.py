@@ -11,6 +11,7 @@ from fastapi.staticfiles import StaticFiles
 
 from warmstart.serve import data_routes, export_routes, metrics, pages, pile_routes, predicting, problems, run_routes
 from warmstart.serve.guard import Guard
+from warmstart.serve.intake import Intake
 from warmstart.serve.settings import ServeSettings
 from warmstart.serve.state import Server, State
 
@@ -80,6 +81,7 @@ def make_app(settings: ServeSettings) -> FastAPI:
         """For Prometheus."""
         return Response(server.metrics.text(), media_type=metrics.TYPE)
 
-    app.add_middleware(Guard, settings=settings)
+    app.add_middleware(Intake, limits=settings.limits)
+    app.add_middleware(Guard, settings=settings, brake=state.brake)  # outside: who may not ask has no body read
     app.add_middleware(metrics.Timing, metrics=state.metrics)
     return app

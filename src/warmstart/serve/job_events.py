@@ -10,10 +10,13 @@ The number of a line is the id of its event, so a page that lost its connection 
 
 import asyncio
 import json
+import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from starlette.concurrency import run_in_threadpool
 
 if TYPE_CHECKING:
     from warmstart.workflows.history import HistoryRow
@@ -73,7 +76,10 @@ async def stream(folder: Path, *, after: int, ended: Callable[[], bool], stoppin
     number, offset, rest = 0, 0, b""
     beat = time.monotonic()
     while True:
-        over = ended()  # before reading: what was written until then is still told
+        try:
+            over = await run_in_threadpool(ended)  # before reading: what was written until then is still told
+        except sqlite3.Error:  # whoever listens asks again, and is told why not
+            return
         try:
             with (folder / FILE).open("rb") as file:
                 file.seek(offset)

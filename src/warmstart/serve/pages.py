@@ -26,7 +26,7 @@ from warmstart.serve.body import read_bytes
 from warmstart.serve.data_routes import told
 from warmstart.serve.datasets import StoredDataset
 from warmstart.serve.export_routes import export_of
-from warmstart.serve.guard import COOKIE, cookie_value
+from warmstart.serve.guard import COOKIE, address_of, cookie_value
 from warmstart.serve.jobs import ACTIVE, progress_of
 from warmstart.serve.problems import STATUS, ApiError, of_machine
 from warmstart.serve.run_routes import brief, run_record
@@ -51,7 +51,9 @@ class PageRoute(APIRoute):
             try:
                 return await handle(request)
             except ApiError as refusal:
-                return page("error.html", status=refusal.status, title="Not here", message=str(refusal))
+                told = page("error.html", status=refusal.status, title="Not here", message=str(refusal))
+                told.headers.update({} if refusal.retry_after_s is None else {"Retry-After": str(refusal.retry_after_s)})
+                return told
             except WarmstartError as reason:
                 status = next(status for cls, status, _ in STATUS if isinstance(reason, cls))
                 return page("error.html", status=status, title="That did not work", message=str(reason))
@@ -194,9 +196,12 @@ def login(server: Server) -> HTMLResponse:
 async def check_login(server: Server, request: Request) -> Response:
     """A cookie instead of the key, that no script and no other site's page can use."""
     fields = parse_qs((await read_bytes(request, 10_000)).decode("utf-8", "replace"))
-    key, given = server.settings.api_key, fields.get("key", [""])[0]
+    key, given, address = server.settings.api_key, fields.get("key", [""])[0], address_of(request.scope)
+    server.brake.check(address)
     if key is None or not hmac.compare_digest(given.encode("utf-8", "replace"), key.encode()):
+        server.brake.wrong(address, given)
         return page("login.html", status=401, title="Key", wrong=True)
+    server.brake.right(address)
     answer = RedirectResponse("/", 303)
     answer.set_cookie(COOKIE, cookie_value(key), max_age=30 * 86400, httponly=True, samesite="strict")
     return answer

@@ -1,11 +1,14 @@
 """Routes about training runs: start, watch, cancel, read."""
 
 import json
+from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query
 from fastapi.responses import HTMLResponse, Response, StreamingResponse
 from pydantic import BaseModel, Field
+from starlette.concurrency import run_in_threadpool
+from starlette.types import Receive, Scope, Send
 
 from warmstart.records import ADVISED
 from warmstart.serve.data_routes import page_of
@@ -33,6 +36,20 @@ class RunRequest(BaseModel):
     exclude: list[str] = Field(default=[], max_length=1000)
     strict: bool = False
     group_duplicates: bool | None = None
+
+
+class _Counted(StreamingResponse):
+    """A stream of events; one fewer is open once it has ended, also where whoever asked was gone before its first byte."""
+
+    def __init__(self, server: State, told: AsyncIterator[bytes], **how: Any) -> None:
+        super().__init__(told, **how)
+        self._server = server
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._server.streams -= 1
 
 
 @router.get("")
@@ -91,26 +108,18 @@ async def events(
     last_event_id: Annotated[str | None, Header()] = None,
 ) -> StreamingResponse:
     """Server-sent events: state, progress, say, epoch, and end. Also of a doctor's or an advice's job, by its id."""
-    server.jobs.get(run, *WORK_KINDS)
+    await run_in_threadpool(server.jobs.get, run, *WORK_KINDS)
     if server.streams >= server.limits.event_streams or server.stopping:
         raise ApiError(
             503, "overloaded", found=f"{server.streams} streams of events are open", fix="close one", retry_after_s=10
         )
+    server.streams += 1  # before anybody else is asked; `_Counted` takes it back
     given = last_event_id or ""
     seen = int(given) if given.isascii() and given.isdigit() and len(given) < 12 else after  # '²' is a digit, and no number
 
-    async def counted() -> Any:
-        server.streams += 1
-        try:
-            async for event in stream(
-                server.jobs.folder(run), after=seen, ended=lambda: server.jobs.is_over(run), stopping=lambda: server.stopping
-            ):
-                yield event
-        finally:
-            server.streams -= 1
-
+    told = stream(server.jobs.folder(run), after=seen, ended=lambda: server.jobs.is_over(run), stopping=lambda: server.stopping)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return StreamingResponse(counted(), media_type="text/event-stream", headers=headers)
+    return _Counted(server, told, media_type="text/event-stream", headers=headers)
 
 
 @router.post("/{run}/cancel")

@@ -11,6 +11,7 @@ from fastapi import Depends, Request
 from warmstart import machine
 from warmstart.errors import InputError, UsageError
 from warmstart.serve.batching import Batcher
+from warmstart.serve.brake import Brake
 from warmstart.serve.database import Database
 from warmstart.serve.datasets import Datasets
 from warmstart.serve.decoding import Decoders
@@ -29,6 +30,7 @@ class State:
     def __init__(self, settings: ServeSettings) -> None:
         self.settings, self.limits = settings, settings.limits
         self.stopping = False
+        self.brake = Brake()
         self.streams = 0  # of events, open now
         self.tasks: set[asyncio.Task[None]] = set()
         self.opening: dict[str, asyncio.Future[Batcher]] = {}  # models, by name
