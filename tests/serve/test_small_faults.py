@@ -23,7 +23,6 @@ from warmstart.errors import UsageError
 from warmstart.serve import jobs as jobs_module
 from warmstart.serve import run_routes, uploads
 from warmstart.serve.body import read_bytes
-from warmstart.serve.data_routes import _without_places
 from warmstart.serve.database import Database
 from warmstart.serve.datasets import Datasets
 from warmstart.serve.guard import cookie_value
@@ -230,9 +229,10 @@ def test_a_plan_that_cannot_be_written_down_is_refused_and_leaves_nothing(
     assert list((Path(state.settings.home) / "jobs").iterdir()) == []
 
 
-def test_a_digit_that_is_no_number_is_none(lanes: Jobs) -> None:
+def test_a_digit_that_is_no_number_is_none(lanes: Jobs, tmp_path: Path) -> None:
     """Asked without a client: theirs send headers as UTF-8."""
-    server: Any = SimpleNamespace(jobs=lanes, streams=0, stopping=False, limits=Limits())
+    datasets = Datasets(tmp_path, lanes._database, ())
+    server: Any = SimpleNamespace(jobs=lanes, datasets=datasets, streams=0, stopping=False, limits=Limits())
     assert asyncio.run(run_routes.events(server, export(lanes, "m"), last_event_id="²")).status_code == 200
 
     async def receive() -> dict[str, Any]:
@@ -424,14 +424,3 @@ def test_a_transaction_that_a_full_disk_has_ended_tells_of_the_disk(tmp_path: Pa
     with database.together():  # and the next one begins
         pass
     database.close()
-
-
-def test_a_server_that_runs_in_the_root_folder_leaves_texts_alone(
-    serve: Callable[..., TestClient], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder = draw_folder(tmp_path / "roots" / "shapes", 2)
-    server = serve(roots=(tmp_path / "roots",)).app.state.server  # type: ignore[attr-defined]
-    stored = server.datasets.folder(str(folder))
-    document = {"said": ["80 images/s", f"{folder}/circle/0.png is broken"], "n": 2}
-    monkeypatch.chdir("/")
-    assert _without_places(server, stored, document) == {"said": ["80 images/s", "circle/0.png is broken"], "n": 2}

@@ -269,7 +269,7 @@ class Datasets:
                 fix="start it with --root FOLDER to allow one",
             )
         try:
-            real = path.resolve(strict=True)
+            real = self._below_a_root(path).resolve(strict=True)
         except (OSError, ValueError, RuntimeError):
             real = None
         if real is None or not real.is_dir() or not any(real.is_relative_to(root) for root in self._roots):
@@ -277,10 +277,21 @@ class Datasets:
                 403,
                 "outside-roots",
                 found=f"{os.fspath(path)!r}, which is no folder inside the allowed ones",
-                expected=f"a folder inside {', '.join(map(str, self._roots))}",
+                expected=f"a folder inside {', '.join(self.root_names())}, such as {self.root_names()[0]}/photos",
                 fix="move the pictures there, or start the server with another --root",
             )
         return real
+
+    def root_names(self) -> list[str]:
+        """What people call the allowed folders by; where they lie is nobody's business."""
+        return [root.name or str(root) for root in self._roots]
+
+    def _below_a_root(self, path: Path) -> Path:
+        """The folder that a path means which begins with a root's name; other paths are as they are."""
+        for name, root in zip(self.root_names(), self._roots, strict=True):
+            if path.parts[:1] == (name,):
+                return root.joinpath(*path.parts[1:])
+        return path
 
     def _new_id(self, name: str) -> str:
         return f"{slug(name)[:40]}-{secrets.token_hex(3)}"

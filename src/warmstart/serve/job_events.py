@@ -71,8 +71,18 @@ def read_events(folder: Path) -> list[dict[str, Any]]:
     return [event for event in map(_parsed, lines) if event]
 
 
-async def stream(folder: Path, *, after: int, ended: Callable[[], bool], stopping: Callable[[], bool]) -> AsyncIterator[bytes]:
-    """Server-sent events from line ``after`` on, until the job has ended and all is told, or the server stops."""
+async def stream(
+    folder: Path,
+    *,
+    after: int,
+    ended: Callable[[], bool],
+    stopping: Callable[[], bool],
+    hide: Callable[[dict[str, Any]], dict[str, Any]] = dict,
+) -> AsyncIterator[bytes]:
+    """Server-sent events from line ``after`` on, until the job has ended and all is told, or the server stops.
+
+    ``hide``: takes the places of the server's disk out of an event.
+    """
     number, offset, rest = 0, 0, b""
     beat = time.monotonic()
     while True:
@@ -92,7 +102,7 @@ async def stream(folder: Path, *, after: int, ended: Callable[[], bool], stoppin
             number += 1
             event = _parsed(line)
             if number > after and event is not None:
-                yield _sse(str(event["type"]), line, number)
+                yield _sse(str(event["type"]), json.dumps(hide(event)).encode(), number)
         if fresh:
             beat = time.monotonic()
             continue

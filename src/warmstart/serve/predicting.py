@@ -56,13 +56,13 @@ Top = Annotated[int | None, Query(ge=1, description="Probabilities of only so ma
 @router.get("")
 def models(server: Server) -> dict[str, Any]:
     """All models, with their classes and how well they did on test."""
-    return {"models": server.models.describe()}
+    return {"models": server.places.hide(server.models.describe())}
 
 
 @router.get("/{name}")
 def model(server: Server, name: str) -> dict[str, Any]:
     """One of them."""
-    return server.models.entry(name).to_dict()
+    return dict(server.places.hide(server.models.entry(name).to_dict()))
 
 
 @router.post("/{name}/predict", openapi_extra=PICTURES_BODY)
@@ -113,7 +113,7 @@ async def explain(
         found = await run_in_threadpool(
             server.explainer.explain, entry.source, path, class_name=class_name, method=method, neighbours=neighbours
         )
-    return {"model": name, **found}
+    return {"model": name, **server.places.hide(found)}
 
 
 @router.post("/{name}/corrections", openapi_extra=ONE_BODY, status_code=201)

@@ -9,7 +9,7 @@ import errno
 import logging
 import os
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -53,6 +53,7 @@ MACHINE_CODES = (
 )
 MACHINE = frozenset(getattr(errno, name) for name in MACHINE_CODES if hasattr(errno, name))
 RETRY_S = 5
+Hide = Callable[[str], str]
 PICTURE_STATUS = {"too-large": 413, "not-a-picture": 415, "unsupported": 415}
 
 
@@ -67,11 +68,11 @@ class ApiError(Exception):
         self.status, self.kind, self.retry_after_s = status, kind, retry_after_s
         self.found, self.expected, self.fix = found, expected, fix
 
-    def answer(self) -> JSONResponse:
-        """As HTTP has it."""
+    def answer(self, hide: Hide = str) -> JSONResponse:
+        """As HTTP has it; ``hide`` takes the places of the server's disk out of a text."""
         parts = {"found": self.found, "expected": self.expected, "fix": self.fix}
         headers = {} if self.retry_after_s is None else {"Retry-After": str(self.retry_after_s)}
-        return _answer(self.status, self.kind, str(self), {k: v for k, v in parts.items() if v}, headers)
+        return _answer(self.status, self.kind, hide(str(self)), {k: hide(v) for k, v in parts.items() if v}, headers)
 
 
 def not_found(what: str, name: str, known: list[str]) -> ApiError:
@@ -122,25 +123,25 @@ def of_machine(error: Exception) -> ApiError | None:
     return None
 
 
-def of_error(error: WarmstartError) -> JSONResponse:
+def of_error(error: WarmstartError, hide: Hide = str) -> JSONResponse:
     """The answer for an error of the tree."""
     status, kind = next((status, kind) for cls, status, kind in STATUS if isinstance(error, cls))
     if isinstance(error, PictureError):
         status, kind = PICTURE_STATUS.get(error.kind, status), error.kind
     extra = {"nearest": error.nearest} if isinstance(error, UnknownNameError) else {}
-    return _answer(status, kind, str(error), extra)
+    return _answer(status, kind, hide(str(error)), extra)
 
 
 def install(app: FastAPI) -> None:
     """Every error of this app is answered here."""
 
     @app.exception_handler(ApiError)
-    async def refused(_: Request, error: ApiError) -> Response:
-        return error.answer()
+    async def refused(request: Request, error: ApiError) -> Response:
+        return error.answer(request.app.state.server.places.hide)
 
     @app.exception_handler(WarmstartError)
-    async def known(_: Request, error: WarmstartError) -> Response:
-        return of_error(error)
+    async def known(request: Request, error: WarmstartError) -> Response:
+        return of_error(error, request.app.state.server.places.hide)
 
     @app.exception_handler(ClientDisconnect)
     async def gone(_: Request, error: ClientDisconnect) -> Response:
@@ -154,7 +155,7 @@ def install(app: FastAPI) -> None:
         if refusal is None:
             raise error
         LOG.error("%s %s: %s (%s)", request.method, request.url.path, refusal, error)
-        return refusal.answer()
+        return refusal.answer(request.app.state.server.places.hide)
 
     @app.exception_handler(RequestValidationError)
     @app.exception_handler(ValidationError)  # of a body that a route reads itself

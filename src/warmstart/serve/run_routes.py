@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query
@@ -12,7 +13,6 @@ from starlette.types import Receive, Scope, Send
 
 from warmstart.records import ADVISED
 from warmstart.serve.data_routes import page_of
-from warmstart.serve.datasets import without_folder
 from warmstart.serve.job_events import stream
 from warmstart.serve.jobs import WORK_KINDS, progress_of
 from warmstart.serve.plans import checked_plan
@@ -87,7 +87,7 @@ def start(server: Server, wanted: RunRequest) -> dict[str, Any]:
 def run(server: Server, run: str) -> dict[str, Any]:
     """How far it is; scores, once there are some; every epoch of its curves."""
     job = server.jobs.get(run, "train")
-    return {**brief(server, job), **progress_of(server.jobs.folder(run))}
+    return about_run(server, job)
 
 
 @router.get("/{run}/record")
@@ -108,7 +108,8 @@ async def events(
     last_event_id: Annotated[str | None, Header()] = None,
 ) -> StreamingResponse:
     """Server-sent events: state, progress, say, epoch, and end. Also of a doctor's or an advice's job, by its id."""
-    await run_in_threadpool(server.jobs.get, run, *WORK_KINDS)
+    job = await run_in_threadpool(server.jobs.get, run, *WORK_KINDS)
+    first = await run_in_threadpool(_place_of, server, job["dataset"])
     if server.streams >= server.limits.event_streams or server.stopping:
         raise ApiError(
             503, "overloaded", found=f"{server.streams} streams of events are open", fix="close one", retry_after_s=10
@@ -117,7 +118,13 @@ async def events(
     given = last_event_id or ""
     seen = int(given) if given.isascii() and given.isdigit() and len(given) < 12 else after  # '²' is a digit, and no number
 
-    told = stream(server.jobs.folder(run), after=seen, ended=lambda: server.jobs.is_over(run), stopping=lambda: server.stopping)
+    told = stream(
+        server.jobs.folder(run),
+        after=seen,
+        ended=lambda: server.jobs.is_over(run),
+        stopping=lambda: server.stopping,
+        hide=lambda event: server.places.hide(event, first=first),
+    )
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return _Counted(server, told, media_type="text/event-stream", headers=headers)
 
@@ -145,19 +152,16 @@ def remove(server: Server, run: str) -> dict[str, Any]:
 def report(server: Server, run: str) -> Response:
     """The run's report."""
     server.jobs.get(run, "train")
-    return page_of(server.jobs.runs / run / "report.html")
+    return page_of(server, server.jobs.runs / run / "report.html")
 
 
 def brief(server: State, job: dict[str, Any]) -> dict[str, Any]:
     """A run with its scores, once it has some."""
     found = run_record(server, job["id"]) if job["kind"] == "train" else None
-    document = {**job, "model": None, "scores": None, "report": None}
-    try:
-        dataset = server.datasets.get(job["dataset"])
-        document["dataset_name"] = dataset.name
-        document["message"] = without_folder(job["message"], dataset.source, dataset.name)
-    except ApiError:
-        document["dataset_name"] = None  # removed since
+    first = _place_of(server, job["dataset"])
+    message = server.places.hide(job["message"], first=first)
+    document = {**job, "message": message, "model": None, "scores": None, "report": None}
+    document["dataset_name"] = first[0][1] if first else None
     if found is not None:
         document["model"] = job["id"]
         document["scores"] = {
@@ -174,7 +178,22 @@ def run_record(server: State, run: str) -> dict[str, Any] | None:
     """run.json, where there is one yet."""
     path = server.jobs.runs / run / "run.json"
     try:
-        document: dict[str, Any] = json.loads(path.read_text("utf-8", errors="surrogateescape"))
+        document = json.loads(path.read_text("utf-8", errors="surrogateescape"))
     except (OSError, ValueError):
         return None
-    return document
+    return dict(server.places.hide(document, first=_place_of(server, server.jobs.get(run)["dataset"])))
+
+
+def about_run(server: State, job: dict[str, Any]) -> dict[str, Any]:
+    """A run with its scores, its progress and its curves."""
+    progress = server.places.hide(progress_of(server.jobs.folder(job["id"])), first=_place_of(server, job["dataset"]))
+    return {**brief(server, job), **progress}
+
+
+def _place_of(server: State, dataset: str) -> list[tuple[Path, str]]:
+    """Where its pictures lie, and its name; nothing for one that was removed since."""
+    try:
+        found = server.datasets.get(dataset)
+    except ApiError:
+        return []
+    return [(found.source, found.name)]

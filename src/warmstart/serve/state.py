@@ -19,6 +19,7 @@ from warmstart.serve.explainer import Explainer
 from warmstart.serve.jobs import Jobs
 from warmstart.serve.metrics import Metrics
 from warmstart.serve.piles import Piles
+from warmstart.serve.places import Places
 from warmstart.serve.registry import Models
 from warmstart.serve.settings import ServeSettings
 from warmstart.store.locks import lock_alone, unlock
@@ -31,6 +32,7 @@ class State:
         self.settings, self.limits = settings, settings.limits
         self.stopping = False
         self.brake = Brake()
+        self.places = Places(settings)
         self.streams = 0  # of events, open now
         self.tasks: set[asyncio.Task[None]] = set()
         self.opening: dict[str, asyncio.Future[Batcher]] = {}  # models, by name
