@@ -12,6 +12,7 @@ pytest.importorskip("fastapi", reason="the extra serve is not installed")
 
 from starlette.testclient import TestClient
 
+from patience import PATIENCE_S
 from warmstart.serve.app import make_app
 from warmstart.serve.settings import Limits, ServeSettings
 
@@ -21,7 +22,13 @@ if TYPE_CHECKING:
 ADDRESS = "http://127.0.0.1:8000"
 Client = TestClient
 # Nothing is refused because the machine is busy; tests of these limits have their own.
-PATIENT: dict[str, Any] = {"request_s": 900.0, "stuck_s": 900.0, "explain_s": 900.0, "header_s": 900.0, "body_s": 900.0}
+PATIENT: dict[str, Any] = {
+    "request_s": PATIENCE_S,
+    "stuck_s": PATIENCE_S,
+    "explain_s": PATIENCE_S,
+    "header_s": PATIENCE_S,
+    "body_s": PATIENCE_S,
+}
 
 
 @pytest.fixture(scope="session")
@@ -74,7 +81,7 @@ def wait() -> Callable[[Callable[[], Any]], Any]:
     """Ask until the answer is something, however busy the machine is; the answer. What never comes ends after a quarter of an hour."""
 
     def until(question: Callable[[], Any]) -> Any:
-        end = time.monotonic() + 900
+        end = time.monotonic() + PATIENCE_S
         while not (answer := question()):
             assert time.monotonic() < end, "it never came"
             time.sleep(0.05)

@@ -11,6 +11,7 @@ import pytest
 
 pytest.importorskip("fastapi", reason="the extra serve is not installed")
 
+from patience import PATIENCE_S
 from warmstart.errors import PictureError
 from warmstart.records import Prediction
 from warmstart.serve import batching
@@ -39,11 +40,11 @@ class Slow:
     ) -> list[Prediction]:
         self.batches.append(list(names))
         self.working.set()
-        assert self.go.wait(900)
+        assert self.go.wait(PATIENCE_S)
         return [Prediction(source=n, class_name="a", probability=1.0, probabilities={"a": 1.0, "b": 0.0}) for n in names]
 
 
-PATIENT: dict[str, Any] = {"request_s": 900.0, "stuck_s": 900.0}  # however busy the machine is
+PATIENT: dict[str, Any] = {"request_s": PATIENCE_S, "stuck_s": PATIENCE_S}  # however busy the machine is
 
 
 @pytest.fixture
@@ -64,7 +65,7 @@ def test_an_idle_engine_takes_the_first_at_once_and_then_all_that_came_meanwhile
 
     async def requests() -> list[list[Prediction | PictureError]]:
         first = asyncio.create_task(batcher.predict([("first", b"1")]))
-        await asyncio.to_thread(model.working.wait, 900)
+        await asyncio.to_thread(model.working.wait, PATIENCE_S)
         others = [asyncio.create_task(batcher.predict([(f"{i}", b"1")])) for i in range(6)]
         await until_waiting(batcher, 6)
         model.go.set()
@@ -131,7 +132,7 @@ def test_closing_answers_what_is_under_way_and_takes_nothing_more(decoders: Deco
 
     async def requests() -> list[Prediction | PictureError]:
         under_way = asyncio.create_task(batcher.predict([(f"{i}", b"1") for i in range(5)]))
-        await asyncio.to_thread(model.working.wait, 900)
+        await asyncio.to_thread(model.working.wait, PATIENCE_S)
         closing = asyncio.create_task(asyncio.to_thread(batcher.close))
         while not batcher._closed:
             await asyncio.sleep(0.005)
@@ -177,7 +178,7 @@ def test_each_request_of_a_batch_gets_the_sets_of_its_own_coverage(decoders: Dec
 
     async def requests() -> list[list[Prediction | PictureError]]:
         first = asyncio.create_task(batcher.predict([("first", b"1")], coverage=0.7))
-        await asyncio.to_thread(model.working.wait, 900)
+        await asyncio.to_thread(model.working.wait, PATIENCE_S)
         others = [asyncio.create_task(batcher.predict([(f"{i}", b"1")], coverage=c)) for i, c in enumerate(asked)]
         await until_waiting(batcher, len(asked))
         model.go.set()
@@ -210,7 +211,7 @@ class Blocked(Slow):
     def prepare(self, source: bytes) -> np.ndarray:
         if source == b"slow":
             self.begun.release()
-            assert self.decode.wait(900)
+            assert self.decode.wait(PATIENCE_S)
         return super().prepare(source)
 
 
@@ -218,7 +219,7 @@ def test_while_every_thread_is_at_a_long_decode_requests_are_refused_at_once_and
     decoders: Decoders,
 ) -> None:
     model = Blocked()
-    batcher = Batcher(model, Limits(stuck_s=1e-9, request_s=900.0), decoders)
+    batcher = Batcher(model, Limits(stuck_s=1e-9, request_s=PATIENCE_S), decoders)
 
     async def requests() -> ApiError:
         slow = [asyncio.create_task(batcher.predict([("slow", b"slow")]))]
@@ -265,11 +266,11 @@ def test_long_decodes_whose_requests_have_timed_out_are_still_told(decoders: Dec
 
 def test_an_engine_that_does_not_come_back_is_told(decoders: Decoders) -> None:
     model = Slow()
-    batcher = Batcher(model, Limits(stuck_s=1e-9, request_s=900.0), decoders, calls=1)
+    batcher = Batcher(model, Limits(stuck_s=1e-9, request_s=PATIENCE_S), decoders, calls=1)
 
     async def requests() -> None:
         kept = asyncio.create_task(batcher.predict([("x", b"1")]))
-        await asyncio.to_thread(model.working.wait, 900)
+        await asyncio.to_thread(model.working.wait, PATIENCE_S)
         assert batcher.stuck()
         model.go.set()
         await kept
@@ -283,7 +284,7 @@ def test_a_picture_to_be_shown_is_waited_for_within_the_requests_time() -> None:
     go = threading.Event()
     with Decoders(1) as threads:
         with pytest.raises(ApiError, match=r"not decoded within 0\.05 s") as refusal:
-            asyncio.run(in_time(threads, Limits(request_s=0.05, stuck_s=900.0), lambda: go.wait(900)))
+            asyncio.run(in_time(threads, Limits(request_s=0.05, stuck_s=PATIENCE_S), lambda: go.wait(PATIENCE_S)))
         assert (refusal.value.status, refusal.value.kind) == (503, "timeout")
         with pytest.raises(ApiError, match="every thread"):
             asyncio.run(in_time(threads, Limits(stuck_s=1e-9), lambda: 1))

@@ -11,12 +11,13 @@ import pytest
 from starlette.testclient import TestClient
 
 from drawn_shapes import draw_folder, draw_shape
+from patience import PATIENCE_S
 from warmstart.errors import InputError
 from warmstart.serve.database import FILE, Database
 from warmstart.serve.settings import Limits, ServeSettings
 from warmstart.serve.state import State
 
-QUICK = Limits(request_s=0.2, stuck_s=900.0)
+QUICK = Limits(request_s=0.2, stuck_s=PATIENCE_S)
 
 
 def spoiled(path: Path) -> None:

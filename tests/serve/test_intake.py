@@ -12,13 +12,14 @@ import pytest
 import uvicorn
 from starlette.testclient import TestClient
 
+from patience import PATIENCE_S
 from warmstart.serve import run_routes
 from warmstart.serve.intake import Intake, check_json
 from warmstart.serve.problems import ApiError
 from warmstart.serve.server import _listen, config_of
 from warmstart.serve.settings import Limits, ServeSettings
 
-QUICK = Limits(header_s=0.2, body_s=0.2, request_s=900.0, stuck_s=900.0)
+QUICK = Limits(header_s=0.2, body_s=0.2, request_s=PATIENCE_S, stuck_s=PATIENCE_S)
 
 
 # JSON
@@ -116,7 +117,7 @@ def address(serve: Callable[..., TestClient]) -> Iterator[tuple[str, int]]:
 
 def talk(address: tuple[str, int], *pieces: bytes) -> bytes:
     """Send, then read until the server closes."""
-    with closing(socket.create_connection(address, timeout=900)) as connection:
+    with closing(socket.create_connection(address, timeout=PATIENCE_S)) as connection:
         for piece in pieces:
             connection.sendall(piece)
         answer = b""
@@ -177,7 +178,7 @@ def test_the_limit_of_headers_counts_all_of_them(served: TestClient) -> None:
 def test_a_stream_is_counted_when_it_is_granted_and_given_back_however_it_ends(
     serve: Callable[..., TestClient], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    server = serve(limits=Limits(event_streams=2, request_s=900.0)).app.state.server  # type: ignore[attr-defined]
+    server = serve(limits=Limits(event_streams=2, request_s=PATIENCE_S)).app.state.server  # type: ignore[attr-defined]
     monkeypatch.setattr(server.jobs, "get", lambda *_: {"dataset": "x"})
 
     async def ask() -> Any:

@@ -11,6 +11,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from drawn_shapes import draw_shape
+from patience import PATIENCE_S
 from warmstart import machine
 from warmstart.serve.settings import Limits
 from warmstart.workflows.outcome import Run
@@ -138,14 +139,14 @@ def test_a_server_that_has_stopped_refuses_instead_of_waiting_for_a_model(
 
 
 def test_the_server_is_not_ready_while_every_decoder_is_at_one_picture(serve: Callable[..., TestClient], trained: Run) -> None:
-    client = serve(models=(f"shapes={trained.folder}",), limits=Limits(request_s=900.0, stuck_s=1e-9))
+    client = serve(models=(f"shapes={trained.folder}",), limits=Limits(request_s=PATIENCE_S, stuck_s=1e-9))
     models = client.app.state.server.models  # type: ignore[attr-defined]
     go, begun = threading.Event(), threading.Semaphore(0)
 
     def long() -> None:
         with models._decoders.at_work():
             begun.release()
-            assert go.wait(900)
+            assert go.wait(PATIENCE_S)
 
     under_way = [models._decoders.submit(long) for _ in range(machine.cores())]
     for _ in under_way:
@@ -167,13 +168,13 @@ def test_a_model_that_opens_slowly_is_waited_for_within_the_requests_time_and_in
     serve: Callable[..., TestClient], trained: Run, tmp_path: Path, wait: Callable[[Callable[[], Any]], Any]
 ) -> None:
     trained.model.save(tmp_path / "models" / "mine")
-    client = serve(models_folder=tmp_path / "models", limits=Limits(request_s=0.05, stuck_s=900.0))
+    client = serve(models_folder=tmp_path / "models", limits=Limits(request_s=0.05, stuck_s=PATIENCE_S))
     state = client.app.state.server  # type: ignore[attr-defined]
     go, asked, real = threading.Event(), list[str](), state.models.open
 
     def slow(name: str) -> Any:
         asked.append(name)
-        assert go.wait(900)
+        assert go.wait(PATIENCE_S)
         return real(name)
 
     state.models.open = slow

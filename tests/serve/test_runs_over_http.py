@@ -16,6 +16,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from drawn_shapes import draw_folder, draw_shape
+from patience import PATIENCE_S
 from warmstart.serve import jobs
 from warmstart.serve.job_events import read_events
 
@@ -46,13 +47,13 @@ class Servers:
 
     def start(self) -> httpx.Client:
         code = "from warmstart.cli.main import run; run()"
-        command = [sys.executable, "-c", code, "serve", "--home", str(self._home), "--port", "0"]
+        command = [sys.executable, "-c", code, "serve", "--home", str(self._home), "--port", "0", "--timeout", str(PATIENCE_S)]
         self._process = process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         assert process.stderr is not None
         line = process.stderr.readline()
         found = re.search(r"http://\S+", line)
         assert found, line + process.stderr.read()
-        self._client = httpx.Client(base_url=found[0], timeout=900)
+        self._client = httpx.Client(base_url=found[0], timeout=PATIENCE_S)
         return self._client
 
     def kill(self, how: int = signal.SIGKILL) -> int:
@@ -60,7 +61,7 @@ class Servers:
         assert self._client is not None
         self._client.close()
         self._process.send_signal(how)
-        code = self._process.wait(900)
+        code = self._process.wait(PATIENCE_S)
         assert self._process.stderr is not None
         self._process.stderr.close()
         self._process = None
