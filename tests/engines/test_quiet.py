@@ -19,7 +19,6 @@ sys.addaudithook(watch)
 {first}
 from pathlib import Path
 import numpy as np, torch
-from patience import PATIENCE_S
 from warmstart.engines import openvino
 
 class Whole(torch.nn.Module):

@@ -25,9 +25,11 @@ from warmstart.serve import run_routes, uploads
 from warmstart.serve.body import read_bytes
 from warmstart.serve.database import Database
 from warmstart.serve.datasets import Datasets
+from warmstart.serve.explainer import Explainer
 from warmstart.serve.guard import cookie_value
 from warmstart.serve.jobs import Jobs
 from warmstart.serve.piles import Piles
+from warmstart.serve.problems import ApiError
 from warmstart.serve.registry import Models
 from warmstart.serve.settings import Limits, ServeSettings
 
@@ -121,6 +123,32 @@ def test_a_job_that_cannot_be_filed_leaves_no_folder(lanes: Jobs, tmp_path: Path
     with pytest.raises(OSError, match="No space"):
         export(lanes, "a")
     assert list((tmp_path / "jobs").iterdir()) == []
+
+
+@pytest.mark.parametrize("outcome", ["{", "[]", '{"state": "done"}', "[" * 100_000])
+def test_an_outcome_that_cannot_be_read_is_none(
+    lanes: Jobs, wait: Wait, monkeypatch: pytest.MonkeyPatch, outcome: str, tmp_path: Path
+) -> None:
+    (tmp_path / "outcome").write_text(outcome, "utf-8")
+    copy = (
+        "import shutil, sys; [shutil.copy(sys.argv[1], sys.argv[2] + '/' + name) for name in ('outcome.json', 'result.json')]"
+    )
+    given = [sys.executable, "-c", copy, str(tmp_path / "outcome")]
+    real = subprocess.Popen
+    monkeypatch.setattr(jobs_module.subprocess, "Popen", lambda c, **how: real([*given, c[-1]], **how))
+    job = export(lanes, "a")
+    wait(lambda: lanes.is_over(job))
+    assert lanes.get(job)["state"] == "failed"
+    assert "ended with code 0" in lanes.get(job)["message"]
+    assert lanes.result(job) in (None, {"state": "done"})
+
+
+def test_explanations_wait_for_their_turn_only_so_long() -> None:
+    pytest.importorskip("torch")
+    explainer = Explainer(limit_s=900.0, turn_s=0.05)
+    with explainer._turn, pytest.raises(ApiError, match=r"longer than 0\.05 s") as refusal:
+        explainer.explain("m", Path("x"), class_name=None, method="occlusion", neighbours=0)
+    assert (refusal.value.status, refusal.value.retry_after_s) == (503, 10)
 
 
 # The home and the models' folder

@@ -55,7 +55,11 @@ class Connection(H11Protocol):
         if self.conn.our_state is h11.IDLE:
             text = f"The header of a request did not come within {self.header_s:g} s.\n".encode("ascii")
             headers = [(b"content-type", b"text/plain"), (b"content-length", b"%d" % len(text)), (b"connection", b"close")]
-            for event in (h11.Response(status_code=408, headers=headers), h11.Data(data=text), h11.EndOfMessage()):
+            for event in (
+                h11.Response(status_code=408, headers=headers, reason=b"Request Timeout"),
+                h11.Data(data=text),
+                h11.EndOfMessage(),
+            ):
                 self.transport.write(self.conn.send(event) or b"")
         self.transport.close()
 

@@ -153,9 +153,8 @@ class Jobs:
         return self._home / identifier
 
     def result(self, identifier: str) -> dict[str, Any] | None:
-        """Of a look at data, once it is done."""
-        path = self.folder(identifier) / "result.json"
-        return json.loads(path.read_text("utf-8", errors="surrogateescape")) if path.is_file() else None
+        """Of a look at data, once it is done; None also where its file is damaged."""
+        return _document(self.folder(identifier) / "result.json")
 
     def cancel(self, identifier: str) -> dict[str, Any]:
         """As Ctrl-C: what is the best so far is kept. Asked a second time, the process is ended at once."""
@@ -304,6 +303,8 @@ class Jobs:
                     else:
                         self._conclude(identifier, code)
                     return
+                except ApiError:  # it was removed meanwhile
+                    return
                 except sqlite3.Error as again:
                     why = self._database.what_is_wrong(again)
                     LOG.error("job %s could not be ended (%s); tried again in %g s", identifier, why, RETRY_S)
@@ -339,11 +340,10 @@ class Jobs:
         return process
 
     def _conclude(self, identifier: str, code: int) -> None:
-        path = self.folder(identifier) / "outcome.json"
+        outcome = _document(self.folder(identifier) / "outcome.json")
         job = self.get(identifier)
-        if path.is_file():
-            outcome = json.loads(path.read_text("utf-8", errors="surrogateescape"))
-            self._end(identifier, outcome["state"], outcome["message"])
+        if outcome is not None and {"state", "message"} <= outcome.keys():
+            self._end(identifier, str(outcome["state"]), str(outcome["message"]))
         elif job["state"] == "cancelling":
             self._end(identifier, "cancelled", "ended at once, as asked for")
         else:
@@ -373,6 +373,14 @@ class Jobs:
 def of_model(name: str) -> str:
     """What stands for the data set in a job about a model; no data set's id has a colon."""
     return f"model:{name}"
+
+
+def _document(path: Path) -> dict[str, Any] | None:
+    try:
+        found = json.loads(path.read_text("utf-8", errors="surrogateescape"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def _close(pipe: IO[bytes] | None) -> None:

@@ -47,7 +47,7 @@ class State:
             undo.callback(self.database.close)
             self.models = Models(settings, runs=home / "runs", on_batch=self.metrics.on_batch)
             undo.callback(self.models.close)
-            self.explainer = Explainer(settings.limits.explain_s)
+            self.explainer = Explainer(settings.limits.explain_s, settings.limits.request_s)
             self.datasets = Datasets(home, self.database, settings.roots)
             self.piles = Piles(home, self.database)
             try:
