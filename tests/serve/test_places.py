@@ -8,6 +8,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from drawn_shapes import draw_folder
+from warmstart.serve.job_process import _names_only
 from warmstart.serve.places import Places
 from warmstart.serve.settings import ServeSettings
 
@@ -87,3 +88,13 @@ def test_errors_and_pages_name_folders_of_the_machine_by_their_root(serve: Calla
     answers += [client.get(f"/api/datasets/{made.json()['id']}"), client.get(f"/datasets/{made.json()['id']}"), client.get("/")]
     for answer in answers:
         assert str(tmp_path) not in answer.text
+
+
+def test_what_an_export_hands_out_names_files_alone() -> None:
+    home = Path.home().absolute()
+    document = {
+        "source": str(home / "runs" / "a-1"),
+        "worst": [{"path": str(home / "cat" / "1.jpg"), "n": 1}],
+        "format": "onnx",
+    }
+    assert _names_only(document) == {"source": "a-1", "worst": [{"path": "1.jpg", "n": 1}], "format": "onnx"}
