@@ -12,7 +12,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from drawn_shapes import draw_shape
-from warmstart.serve import uploads
+from warmstart.serve import body, uploads
 from warmstart.serve.problems import ApiError
 from warmstart.serve.settings import Limits
 from warmstart.serve.uploads import unpack
@@ -422,6 +422,16 @@ def test_a_form_that_ends_early_is_refused_and_leaves_nothing(
         assert (answer.status_code, answer.json()["error"]["kind"]) == (400, kind)
     assert served.post(PREDICT, content=body, headers={"Content-Type": "multipart/form-data"}).status_code == 400
     assert disk() == before
+
+
+def test_the_header_of_a_part_is_bounded_whichever_parser_reads_it() -> None:
+    reader = body._FormReader(10, 10, None)
+    reader._begin()
+    for _ in range(100):
+        reader._value(b"x" * 1000, 0, 1000)
+    assert reader.refusal is not None
+    assert (reader.refusal.status, reader.refusal.kind) == (413, "too-large")
+    assert len(reader._header_value) <= 8000
 
 
 def test_only_folders_inside_the_allowed_roots_are_read(served: TestClient, shapes: Path, tmp_path: Path) -> None:
