@@ -42,11 +42,12 @@ def test_a_database_that_cannot_be_used_is_named_at_the_start_and_the_home_is_fr
 ) -> None:
     Database(tmp_path).close()
     spoil(tmp_path / FILE)
+    before = threading.active_count()
     for _ in range(2):  # the second time would tell of the home, were it still held
         with pytest.raises(InputError, match=said) as refusal:
             State(ServeSettings(home=tmp_path))
         assert str(tmp_path / FILE) in str(refusal.value)
-    assert not [thread for thread in threading.enumerate() if thread.name == "models"]
+    assert threading.active_count() <= before
 
 
 def test_a_locked_database_is_named_at_the_start(tmp_path: Path) -> None:
