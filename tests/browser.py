@@ -16,9 +16,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from patience import PATIENCE_S
+
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-TIMEOUT_S = 120.0
-PATIENCE_S = 400.0  # with what a page waits for: jobs on a machine that has other work
+TIMEOUT_S = 900.0
 # Becomes the browser, with the pipes where it looks for them.
 ON_3_AND_4 = """
 import fcntl, os, sys

@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from drawn_shapes import CLASSES, draw_shape, set_back
+from patience import PATIENCE_S
 from warmstart.data.hashing import digest_file
 from warmstart.data.views import VIEW_POLICIES
 from warmstart.engines.build import Prefix
@@ -91,7 +92,7 @@ def test_killed_twice_then_run_to_the_end_it_scores_the_same_and_loses_at_most_a
     computed = 0
     for rows in (300, 50):
         killed = start(many, tmp_path / "runs", rows)
-        out, err = killed.communicate(timeout=120)
+        out, err = killed.communicate(timeout=PATIENCE_S)
         assert killed.returncode == -signal.SIGKILL, err
         computed += int(out.split()[-1])
     survivor = train(str(many), Plan(image_size_px=64), TrainSettings(runs=tmp_path / "runs"))
@@ -111,7 +112,7 @@ def test_two_processes_extract_one_folder_at_once(
     both = [start(many, tmp_path / f"runs{i}", 0) for i in range(2)]
     records = []
     for process in both:
-        out, err = process.communicate(timeout=120)
+        out, err = process.communicate(timeout=PATIENCE_S)
         assert process.returncode == 0, err
         records.append(json.loads(out.splitlines()[-1]))
     assert records[0]["scores"] == records[1]["scores"]

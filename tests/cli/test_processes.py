@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from patience import PATIENCE_S
 from warmstart.workflows.outcome import Run
 
 # argv: a command line. Says on stderr which heavy libraries were imported, after the command is over.
@@ -37,7 +38,7 @@ main.run(sys.argv[1:])
 def python(code: str, *argv: object, **environment: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", code, *map(str, argv)]
     env = os.environ | {"PYTHONUTF8": "1"} | environment
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=env, encoding="utf-8")
+    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False, env=env, encoding="utf-8")
 
 
 def test_predicting_with_a_known_model_imports_no_torch(trained: Run, shapes: Path, warm_cache: Path) -> None:
@@ -73,7 +74,7 @@ def test_a_reader_that_is_gone_and_a_terminal_without_unicode_are_no_faults(tmp_
     read, write = os.pipe()
     os.close(read)
     command = [sys.executable, "-c", LOOKS, "backbones"]
-    result = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    result = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True, timeout=PATIENCE_S, check=False)
     os.close(write)
     assert result.returncode in (0, 1)
     assert "Traceback" not in result.stderr

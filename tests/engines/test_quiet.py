@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from patience import PATIENCE_S
+
 CONVERT_AND_RUN = """
 import sys
 
@@ -37,7 +39,7 @@ def run(home: Path, first: str) -> subprocess.CompletedProcess[str]:
         "HOME": str(home)
     }
     command = [sys.executable, "-W", "ignore", "-c", CONVERT_AND_RUN.replace("{first}", first), str(home / "graph.xml")]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
 
 
 def test_converting_and_running_opens_no_socket_and_writes_nothing_under_home(tmp_path: Path) -> None:

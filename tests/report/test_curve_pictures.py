@@ -13,6 +13,7 @@ import pytest
 from matplotlib import font_manager
 from PIL import Image, ImageFont
 
+from patience import PATIENCE_S
 from warmstart.evaluation.learning_curves import CurvePoint, LearningCurve
 from warmstart.report.curves import draw_curves, draw_learning_rates
 
@@ -210,6 +211,6 @@ draw_curves([curve], majority_accuracy=0.63, budget_s=600, title="", folder=Path
 print(sorted({"matplotlib.pyplot", "torch", "tkinter"} & set(sys.modules)))
 """
     command = [sys.executable, "-W", "error", "-c", code, str(tmp_path)]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    result = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     assert result.returncode == 0, result.stderr
     assert result.stdout.strip() == "[]"

@@ -12,6 +12,11 @@ import pytest
 from starlette.testclient import TestClient
 
 from drawn_shapes import draw_shape
+from warmstart.serve import body, uploads
+from warmstart.serve.problems import ApiError
+from warmstart.serve.settings import Limits
+from warmstart.serve.uploads import unpack
+from warmstart.serve.zip_directory import check_directory
 
 PREDICT, DATASETS = "/api/models/shapes/predict", "/api/datasets"
 
@@ -67,6 +72,69 @@ def corrupted() -> bytes:
     return bytes(content)
 
 
+def marked(mode: int, name: str = "cat/9.png") -> tuple[zipfile.ZipInfo, bytes]:
+    entry = zipfile.ZipInfo(name)
+    entry.create_system = 3
+    entry.external_attr = mode << 16
+    return entry, picture()
+
+
+def flagged(flag: int) -> bytes:
+    content = bytearray(zipped(*GOOD))
+    at = content.find(b"PK\x01\x02")
+    content[at + 8 : at + 10] = (int.from_bytes(content[at + 8 : at + 10], "little") | flag).to_bytes(2, "little")
+    return bytes(content)
+
+
+def parts(content: bytes) -> tuple[bytes, bytes, tuple[int, ...]]:
+    """Entries, directory, and the numbers of the last record of a zip without a comment."""
+    numbers = struct.unpack("<4s4H2IH", content[-22:])[1:]
+    return content[: numbers[5]], content[numbers[5] : -22], numbers
+
+
+def ended(entries: bytes, directory: bytes, *, comment: bytes = b"", before: bytes = b"", **other: int) -> bytes:
+    """A zip with an end record of one's own: ``other`` than the truth, as asked for."""
+    count = directory.count(b"PK\x01\x02")
+    told = {"disk": 0, "disk_start": 0, "here": count, "count": count, "size": len(directory), "offset": len(entries)} | other
+    return entries + directory + before + struct.pack("<4s4H2IH", b"PK\5\6", *told.values(), len(comment)) + comment
+
+
+def zip64(content: bytes, short: dict[str, int] | None = None, locator: int = 0, gap: bytes = b"", **other: int) -> bytes:
+    """With a zip64 record as well, which says ``other`` than the truth."""
+    entries, directory, _ = parts(content)
+    count = directory.count(b"PK\x01\x02")
+    told = {"disk": 0, "disk_start": 0, "here": count, "count": count, "size": len(directory), "offset": len(entries)} | other
+    record = struct.pack("<4sQ2H2I4Q", b"PK\6\6", 44, 45, 45, *told.values())
+    where = struct.pack("<4sIQI", b"PK\6\7", 0, len(entries) + len(directory) + locator, 1)
+    return ended(entries, directory, before=record + gap + where, **(short or {}))
+
+
+def many_entries_said_to_be_one(count: int = 1001) -> bytes:
+    """As short as entries get, so that the bytes of the directory are within what is allowed; each record says that there is one."""
+    header = struct.pack("<4s6H3I5H2I", b"PK\1\2", 20, 20, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0) + b"a"
+    return ended(b"", header * count, here=1, count=1)
+
+
+def overlapping(shift: int) -> bytes:
+    """Every entry points to the bytes of the first, or into them. (D. Fifield, A better zip bomb, WOOT 2019.)"""
+    content = bytearray(zipped(*((f"cat/{i}.png", picture()) for i in range(4)), compression=zipfile.ZIP_STORED))
+    at = content.find(b"PK\x01\x02")
+    while at >= 0:
+        content[at + 42 : at + 46] = shift.to_bytes(4, "little")
+        at = content.find(b"PK\x01\x02", at + 1)
+    return bytes(content)
+
+
+def renamed(old: bytes, new: bytes) -> bytes:
+    """A name of the same length, in the directory alone."""
+    assert len(old) == len(new)
+    content = zipped(*GOOD)
+    at = content.rfind(old)
+    return content[:at] + new + content[at + len(old) :]
+
+
+PLAIN = zipped(*GOOD)
+
 ZIPS: dict[str, tuple[Callable[[], bytes], int, str, str]] = {
     "climbs out": (lambda: zipped(*GOOD, ("../../evil.png", picture())), 422, "unsafe-path", "leads out"),
     "climbs out with backslashes": (
@@ -100,6 +168,57 @@ ZIPS: dict[str, tuple[Callable[[], bytes], int, str, str]] = {
     "a zip in a zip": (lambda: zipped(("cat/inner.zip", zipped(*GOOD))), 422, "no-pictures", "none of them a picture"),
     "one class": (lambda: zipped(*GOOD[:2]), 422, "data", "class"),
     "no class": (lambda: zipped(("1.png", picture()), ("2.png", picture(1))), 422, "data", "class"),
+    "device of windows": (lambda: zipped(*GOOD, ("nul/9.png", picture())), 422, "unsafe-path", "device on Windows"),
+    "device with an ending": (lambda: zipped(*GOOD, ("cat/COM1.tar.png", picture())), 422, "unsafe-path", "device on Windows"),
+    "network path": (lambda: zipped(*GOOD, ("\\\\host\\share\\9.png", picture())), 422, "unsafe-path", "absolute"),
+    "long path": (lambda: zipped(*GOOD, ("/".join(["x" * 150] * 7) + "/9.png", picture())), 422, "unsafe-path", "1,000 bytes"),
+    "zero in a name": (lambda: renamed(b"dog/1.png", b"dog/1\0png"), 422, "unsafe-path", "control"),
+    "other names in entry and directory": (lambda: renamed(b"dog/1.png", b"dog/2.png"), 422, "damaged-archive", "differ"),
+    "the same name twice": (
+        lambda: zipped(*GOOD).replace(b"dog/1.png", b"dog/0.png"),
+        422,
+        "duplicate",
+        "there twice",
+    ),
+    "setuid": (lambda: zipped(*GOOD, marked(stat.S_IFREG | 0o4755)), 422, "special-mode", "setuid"),
+    "setgid": (lambda: zipped(*GOOD, marked(stat.S_IFREG | 0o2755)), 422, "special-mode", "setgid"),
+    "sticky": (lambda: zipped(*GOOD, marked(stat.S_IFREG | 0o1755)), 422, "special-mode", "sticky"),
+    "setuid folder": (lambda: zipped(*GOOD, marked(stat.S_IFDIR | 0o4755, "cat/")), 422, "special-mode", "setuid"),
+    "pipe": (lambda: zipped(*GOOD, marked(stat.S_IFIFO | 0o644)), 422, "link", "a device or pipe"),
+    "device": (lambda: zipped(*GOOD, marked(stat.S_IFBLK | 0o644)), 422, "link", "a device or pipe"),
+    "strongly encrypted": (lambda: flagged(0x40), 422, "encrypted", "password"),
+    "patched": (lambda: flagged(0x20), 422, "damaged-archive", "patched"),
+    "overlapping": (lambda: overlapping(0), 413, "zip-bomb", "also another entry's"),
+    "in the directory": (lambda: overlapping(10**6), 413, "zip-bomb", "also another entry's"),
+    "more entries than it says": (many_entries_said_to_be_one, 413, "too-many-files", "at most 1,000"),
+    "a few more entries than it says": (lambda: many_entries_said_to_be_one(3), 422, "damaged-archive", "has 3"),
+    "zip64 says a longer directory": (lambda: zip64(PLAIN, size=2**40), 422, "damaged-archive", "contradict"),
+    "zip64 alone says a longer directory": (
+        lambda: zip64(PLAIN, {"size": 2**32 - 1}, size=2**40),
+        422,
+        "damaged-archive",
+        "directory is not where",
+    ),
+    "zip64 says more entries": (
+        lambda: zip64(PLAIN, {"here": 0xFFFF, "count": 0xFFFF}, here=10**12, count=10**12),
+        422,
+        "damaged-archive",
+        "1,000,000,000,000 entries",
+    ),
+    "zip64 record elsewhere": (lambda: zip64(PLAIN, locator=-5), 422, "damaged-archive", "contradict"),
+    "zip64 record that is not there": (lambda: zip64(PLAIN, gap=b"xx"), 422, "damaged-archive", "not where it belongs"),
+    "zip64 on other disks": (lambda: zip64(PLAIN, disk=1), 422, "damaged-archive", "part of several"),
+    "other disks": (lambda: ended(*parts(PLAIN)[:2], disk=1), 422, "damaged-archive", "part of several"),
+    "directory elsewhere": (lambda: ended(*parts(PLAIN)[:2], offset=7), 422, "damaged-archive", "directory is not where"),
+    "directory shorter than said": (
+        lambda: ended(*parts(PLAIN)[:2], size=parts(PLAIN)[2][4] - 10, offset=parts(PLAIN)[2][5] + 10),
+        422,
+        "damaged-archive",
+        "directory is not where",
+    ),
+    "something behind it": (lambda: PLAIN + b"more", 422, "damaged-archive", "not its end"),
+    "something before it": (lambda: b"#!/bin/sh" + PLAIN, 422, "damaged-archive", "directory is not where"),
+    "two ends": (lambda: ended(*parts(PLAIN)[:2], comment=zipped()), 422, "damaged-archive", "directory is not where"),
     "larger than allowed": (lambda: bytes(5_000_001), 413, "too-large", "at most 5,000,000"),
 }
 
@@ -134,6 +253,58 @@ def test_a_zip_that_is_not_as_it_should_be_is_refused_whole(
     assert str(served.app.state.server.settings.home) not in error["message"]  # type: ignore[attr-defined]
     assert disk() == before
     assert served.get("/api/health").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        zip64(PLAIN),
+        zip64(PLAIN, {"here": 0xFFFF, "count": 0xFFFF, "size": 2**32 - 1, "offset": 2**32 - 1}),
+        ended(*parts(PLAIN)[:2], comment=b"packed by hand"),
+        zipped(*GOOD, marked(stat.S_IFDIR | 0o3775, "cat/")),  # folders of a disk that is shared
+        zipped(*GOOD, ("CAT/0.png", picture()), ("cat/0.PNG", picture())),
+    ],
+    ids=["zip64", "zip64 alone", "comment", "shared folder", "case twins"],
+)
+def test_a_zip_that_is_only_unusual_is_taken(served: TestClient, content: bytes) -> None:
+    answer = served.post(DATASETS, content=content, headers={"Content-Type": "application/zip"})
+    assert answer.status_code == 201, answer.text
+    assert answer.json()["upload"]["pictures"] + answer.json()["upload"]["left_out"] >= 4
+    served.delete(f"{DATASETS}/{answer.json()['id']}")
+
+
+def test_more_entries_than_16_bits_count_are_counted_as_macos_does(tmp_path: Path) -> None:
+    header = struct.pack("<4s6H3I5H2I", b"PK\1\2", 20, 20, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0) + b"a"
+    (tmp_path / "x.zip").write_bytes(ended(b"", header * 65_540, here=4, count=4))
+    assert check_directory(tmp_path / "x.zip", 100_000) == 0
+
+
+def test_a_zip_that_says_one_entry_and_has_very_many_is_refused_before_it_is_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(zipfile, "ZipFile", None)  # which reads them all
+    (tmp_path / "x.zip").write_bytes(many_entries_said_to_be_one(200_000))
+    with pytest.raises(ApiError, match="more entries"):
+        unpack(tmp_path / "x.zip", tmp_path, Limits())
+
+
+def test_a_small_zip_may_not_become_very_many_pictures_that_each_hardly_grow_too_much(tmp_path: Path) -> None:
+    content = zipped(*((f"cat/{i}.bmp", bytes(900_000)) for i in range(70)))
+    (tmp_path / "x.zip").write_bytes(content)
+    (tmp_path / "out").mkdir()
+    with pytest.raises(ApiError, match="bytes grow to 63,000,000"):
+        unpack(tmp_path / "x.zip", tmp_path / "out", Limits())
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_fault_of_the_servers_disk_is_not_called_the_zips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(*_: object) -> None:
+        raise PermissionError(13, "Permission denied", "/somewhere/secret")
+
+    monkeypatch.setattr(uploads, "_write_all", denied)
+    (tmp_path / "x.zip").write_bytes(PLAIN)
+    with pytest.raises(PermissionError):
+        unpack(tmp_path / "x.zip", tmp_path, Limits())
 
 
 def test_a_zip_whose_directory_lies_about_sizes_is_stopped_while_it_is_unpacked(
@@ -251,6 +422,16 @@ def test_a_form_that_ends_early_is_refused_and_leaves_nothing(
         assert (answer.status_code, answer.json()["error"]["kind"]) == (400, kind)
     assert served.post(PREDICT, content=body, headers={"Content-Type": "multipart/form-data"}).status_code == 400
     assert disk() == before
+
+
+def test_the_header_of_a_part_is_bounded_whichever_parser_reads_it() -> None:
+    reader = body._FormReader(10, 10, None)
+    reader._begin()
+    for _ in range(100):
+        reader._value(b"x" * 1000, 0, 1000)
+    assert reader.refusal is not None
+    assert (reader.refusal.status, reader.refusal.kind) == (413, "too-large")
+    assert len(reader._header_value) <= 8000
 
 
 def test_only_folders_inside_the_allowed_roots_are_read(served: TestClient, shapes: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Who may ask: the key, the name the server is asked under, and pages of other sites in this machine's browser."""
 
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -74,6 +75,21 @@ def test_another_name_must_be_allowed_and_two_servers_do_not_share_a_home(serve:
     assert client.get("/api/models", headers={"Host": "other.example"}).status_code == 403
     with pytest.raises(UsageError, match="used by another server"):
         serve()
+
+
+def test_a_server_on_every_address_is_not_asked_under_a_name_that_a_page_made_up(serve: Callable[..., TestClient]) -> None:
+    client = serve(host="0.0.0.0", allowed_hosts=("models.example",))
+    for host in ("192.168.1.5:8000", "[fe80::1]:8000", "localhost", socket.gethostname(), "models.example"):
+        assert client.get("/api/models", headers={"Host": host}).status_code == 200, host
+    for host in ("evil.example", "192.168.1.5.evil.example", "", "[::1].evil"):
+        answer = client.get("/api/models", headers={"Host": host})
+        assert (answer.status_code, answer.json()["error"]["kind"]) == (403, "wrong-host"), host
+
+
+def test_a_server_with_a_key_answers_under_any_name(serve: Callable[..., TestClient]) -> None:
+    client = serve(host="0.0.0.0", api_key="long enough key")
+    headers = {"Host": "whatever.example", "X-API-Key": "long enough key"}
+    assert client.get("/api/models", headers=headers).status_code == 200
 
 
 def test_settings_that_make_no_sense_are_told() -> None:

@@ -18,6 +18,7 @@ import pytest
 
 from browser import Browser
 from drawn_shapes import draw_folder, draw_shape
+from patience import PATIENCE_S
 
 if sys.platform == "win32":
     pytest.skip("signals work differently there", allow_module_level=True)
@@ -32,7 +33,7 @@ def address(new_cache: Callable[[], Path], tmp_path_factory: pytest.TempPathFact
     code = "from warmstart.cli.main import run; run()"
     home = tmp_path_factory.mktemp("home")
     process = subprocess.Popen(
-        [sys.executable, "-c", code, "serve", "--home", str(home), "--port", "0"],
+        [sys.executable, "-c", code, "serve", "--home", str(home), "--port", "0", "--timeout", str(PATIENCE_S)],
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "WARMSTART_CACHE": str(new_cache())},
@@ -43,7 +44,7 @@ def address(new_cache: Callable[[], Path], tmp_path_factory: pytest.TempPathFact
     assert found, line + process.stderr.read()
     yield found[0]
     process.terminate()
-    process.wait(60)
+    process.wait(PATIENCE_S)
     process.stderr.close()
 
 

@@ -1,6 +1,7 @@
 """Models over HTTP: the answers of the model itself, whatever way the pictures come."""
 
 import io
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,9 @@ import pytest
 from starlette.testclient import TestClient
 
 from drawn_shapes import draw_shape
+from patience import PATIENCE_S
+from warmstart import machine
+from warmstart.serve.settings import Limits
 from warmstart.workflows.outcome import Run
 
 PREDICT = "/api/models/shapes/predict"
@@ -132,3 +136,52 @@ def test_a_server_that_has_stopped_refuses_instead_of_waiting_for_a_model(
     answer = client.post(PREDICT, files=files(png("circle", 1)))
     assert (answer.status_code, answer.json()["error"]["kind"]) == (503, "stopping")
     assert answer.headers["retry-after"] == "5"
+
+
+def test_the_server_is_not_ready_while_every_decoder_is_at_one_picture(serve: Callable[..., TestClient], trained: Run) -> None:
+    client = serve(models=(f"shapes={trained.folder}",), limits=Limits(request_s=PATIENCE_S, stuck_s=1e-9))
+    models = client.app.state.server.models  # type: ignore[attr-defined]
+    go, begun = threading.Event(), threading.Semaphore(0)
+
+    def long() -> None:
+        with models._decoders.at_work():
+            begun.release()
+            assert go.wait(PATIENCE_S)
+
+    under_way = [models._decoders.submit(long) for _ in range(machine.cores())]
+    for _ in under_way:
+        begun.acquire()
+    told = client.get("/api/health/ready")
+    assert (told.status_code, told.json()["status"]) == (503, "not ready")
+    assert "do not move" in told.json()["why"]
+    refused = client.post(PREDICT, files=files(png("circle", 1)))
+    assert (refused.status_code, refused.json()["error"]["kind"]) == (503, "stuck")
+    assert refused.headers["retry-after"]
+    assert client.get("/api/health/live").status_code == 200
+    go.set()
+    for one in under_way:
+        one.result()
+    assert client.get("/api/health/ready").json() == {"status": "ready"}
+
+
+def test_a_model_that_opens_slowly_is_waited_for_within_the_requests_time_and_in_one_thread(
+    serve: Callable[..., TestClient], trained: Run, tmp_path: Path, wait: Callable[[Callable[[], Any]], Any]
+) -> None:
+    trained.model.save(tmp_path / "models" / "mine")
+    client = serve(models_folder=tmp_path / "models", limits=Limits(request_s=0.05, stuck_s=PATIENCE_S))
+    state = client.app.state.server  # type: ignore[attr-defined]
+    go, asked, real = threading.Event(), list[str](), state.models.open
+
+    def slow(name: str) -> Any:
+        asked.append(name)
+        assert go.wait(PATIENCE_S)
+        return real(name)
+
+    state.models.open = slow
+    for _ in range(3):
+        refused = client.post("/api/models/mine/predict", files=files(png("circle", 1)))
+        assert (refused.status_code, refused.json()["error"]["kind"]) == (503, "opening"), refused.text
+        assert refused.headers["retry-after"]
+    assert asked == ["mine"]
+    go.set()
+    wait(lambda: client.get("/api/models/mine").json()["loaded"])

@@ -16,6 +16,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from drawn_shapes import draw_folder, draw_shape
+from patience import PATIENCE_S
 from warmstart.serve import jobs
 from warmstart.serve.job_events import read_events
 
@@ -46,13 +47,13 @@ class Servers:
 
     def start(self) -> httpx.Client:
         code = "from warmstart.cli.main import run; run()"
-        command = [sys.executable, "-c", code, "serve", "--home", str(self._home), "--port", "0"]
+        command = [sys.executable, "-c", code, "serve", "--home", str(self._home), "--port", "0", "--timeout", str(PATIENCE_S)]
         self._process = process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         assert process.stderr is not None
         line = process.stderr.readline()
         found = re.search(r"http://\S+", line)
         assert found, line + process.stderr.read()
-        self._client = httpx.Client(base_url=found[0], timeout=60)
+        self._client = httpx.Client(base_url=found[0], timeout=PATIENCE_S)
         return self._client
 
     def kill(self, how: int = signal.SIGKILL) -> int:
@@ -60,7 +61,7 @@ class Servers:
         assert self._client is not None
         self._client.close()
         self._process.send_signal(how)
-        code = self._process.wait(60)
+        code = self._process.wait(PATIENCE_S)
         assert self._process.stderr is not None
         self._process.stderr.close()
         self._process = None
@@ -207,6 +208,23 @@ def test_a_cancelled_run_is_a_clean_stop_and_the_next_in_line_begins(
     assert twice["id"] == asked.json()["id"]
     assert twice["result"]["images"] == 27
     assert client.get(f"/api/datasets/{ids[2]}/doctor/page").status_code == 200
+
+    exported = client.post(f"/api/models/{third}/export", json={"format": "onnx"})
+    assert exported.status_code == 202
+    addresses = (
+        *(f"/api/runs/{third}{more}" for more in ("", "/record", "/events")),
+        *(f"/api/runs/{first}{more}" for more in ("", "/events")),
+        *(f"/api/datasets/{ids[2]}{more}" for more in ("", "/doctor", "/doctor/page", "/pictures", "/fixes", "/corrections")),
+        *("/api/runs", "/api/datasets", "/api/models", f"/api/models/{third}", "/api/piles", f"/api/piles/{pile}"),
+        *("/", f"/runs/{third}", f"/runs/{first}", f"/runs/{third}/report", f"/datasets/{ids[2]}", f"/models/{third}"),
+        *("/metrics", "/api/openapi.json", f"/api/models/{third}/export", f"/api/runs/{third}/export-nothing"),
+    )
+    wait(lambda: client.get(f"/api/models/{third}/export").json()["state"] in ("done", "failed"))
+    told = {address: client.get(address).text for address in addresses}
+    for place in (str(tmp_path), str(Path.home()), sys.prefix, str(Path.cwd())):
+        assert [address for address, text in told.items() if place in text] == [], place
+    with zipfile.ZipFile(io.BytesIO(client.get(f"/api/models/{third}/export/file").content)) as archive:
+        assert [name for name in archive.namelist() if str(tmp_path).encode() in archive.read(name)] == []
 
     assert client.delete(f"/api/runs/{third}").json()["state"] == "removed"
     assert client.get(f"/api/runs/{third}").status_code == 404

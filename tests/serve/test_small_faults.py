@@ -23,12 +23,13 @@ from warmstart.errors import UsageError
 from warmstart.serve import jobs as jobs_module
 from warmstart.serve import run_routes, uploads
 from warmstart.serve.body import read_bytes
-from warmstart.serve.data_routes import _without_places
 from warmstart.serve.database import Database
 from warmstart.serve.datasets import Datasets
+from warmstart.serve.explainer import Explainer
 from warmstart.serve.guard import cookie_value
 from warmstart.serve.jobs import Jobs
 from warmstart.serve.piles import Piles
+from warmstart.serve.problems import ApiError
 from warmstart.serve.registry import Models
 from warmstart.serve.settings import Limits, ServeSettings
 
@@ -122,6 +123,32 @@ def test_a_job_that_cannot_be_filed_leaves_no_folder(lanes: Jobs, tmp_path: Path
     with pytest.raises(OSError, match="No space"):
         export(lanes, "a")
     assert list((tmp_path / "jobs").iterdir()) == []
+
+
+@pytest.mark.parametrize("outcome", ["{", "[]", '{"state": "done"}', "[" * 100_000])
+def test_an_outcome_that_cannot_be_read_is_none(
+    lanes: Jobs, wait: Wait, monkeypatch: pytest.MonkeyPatch, outcome: str, tmp_path: Path
+) -> None:
+    (tmp_path / "outcome").write_text(outcome, "utf-8")
+    copy = (
+        "import shutil, sys; [shutil.copy(sys.argv[1], sys.argv[2] + '/' + name) for name in ('outcome.json', 'result.json')]"
+    )
+    given = [sys.executable, "-c", copy, str(tmp_path / "outcome")]
+    real = subprocess.Popen
+    monkeypatch.setattr(jobs_module.subprocess, "Popen", lambda c, **how: real([*given, c[-1]], **how))
+    job = export(lanes, "a")
+    wait(lambda: lanes.is_over(job))
+    assert lanes.get(job)["state"] == "failed"
+    assert "ended with code 0" in lanes.get(job)["message"]
+    assert lanes.result(job) in (None, {"state": "done"})
+
+
+def test_explanations_wait_for_their_turn_only_so_long() -> None:
+    pytest.importorskip("torch")
+    explainer = Explainer(limit_s=900.0, turn_s=0.05)
+    with explainer._turn, pytest.raises(ApiError, match=r"longer than 0\.05 s") as refusal:
+        explainer.explain("m", Path("x"), class_name=None, method="occlusion", neighbours=0)
+    assert (refusal.value.status, refusal.value.retry_after_s) == (503, 10)
 
 
 # The home and the models' folder
@@ -230,9 +257,10 @@ def test_a_plan_that_cannot_be_written_down_is_refused_and_leaves_nothing(
     assert list((Path(state.settings.home) / "jobs").iterdir()) == []
 
 
-def test_a_digit_that_is_no_number_is_none(lanes: Jobs) -> None:
+def test_a_digit_that_is_no_number_is_none(lanes: Jobs, tmp_path: Path) -> None:
     """Asked without a client: theirs send headers as UTF-8."""
-    server: Any = SimpleNamespace(jobs=lanes, streams=0, stopping=False, limits=Limits())
+    datasets = Datasets(tmp_path, lanes._database, ())
+    server: Any = SimpleNamespace(jobs=lanes, datasets=datasets, streams=0, stopping=False, limits=Limits())
     assert asyncio.run(run_routes.events(server, export(lanes, "m"), last_event_id="²")).status_code == 200
 
     async def receive() -> dict[str, Any]:
@@ -321,15 +349,50 @@ def test_a_full_disk_is_507_wherever_it_is_noticed(
     assert "make room" in answer.json()["error"]["fix"]
 
 
-def test_other_faults_of_the_disk_stay_faults(served: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    for reason in (OSError(errno.EIO, "Input/output error"), sqlite3.OperationalError("no such table")):
+@pytest.mark.parametrize(
+    ("reason", "status", "said"),
+    [
+        (OSError(errno.EIO, "Input/output error", "/secret/place/x.png"), 503, "a file 'x.png' of the server cannot be used"),
+        (PermissionError(errno.EACCES, "Permission denied"), 503, "Permission denied"),
+        (OSError(errno.EMFILE, "Too many open files"), 503, "Too many open files"),
+        (sqlite3.OperationalError("no such table: jobs"), 503, "warmstart.db in the server's --home cannot be used"),
+        (MemoryError(), 503, "too little memory"),
+        (OSError(errno.EBADF, "Bad file descriptor"), 500, "a fault of warmstart's own (OSError)"),
+        (ValueError("x"), 500, "a fault of warmstart's own (ValueError)"),
+    ],
+)
+def test_what_the_machine_refuses_is_told_and_only_faults_of_ours_are_called_so(
+    served: TestClient, monkeypatch: pytest.MonkeyPatch, reason: Exception, status: int, said: str
+) -> None:
+    def fail(*_: Any) -> None:
+        raise reason
 
-        def fail(*_: Any, reason: Exception = reason) -> None:
-            raise reason
+    monkeypatch.setattr(served.app.state.server.piles, "all", fail)  # type: ignore[attr-defined]
+    answer = served.get("/api/piles")
+    assert answer.status_code == status
+    assert said in answer.json()["error"]["message"]
+    assert "/secret" not in answer.text
 
-        monkeypatch.setattr(served.app.state.server.piles, "all", fail)  # type: ignore[attr-defined]
-        answer = served.get("/api/piles")
-        assert (answer.status_code, answer.json()["error"]["kind"]) == (500, "fault")
+
+def test_a_job_whose_end_could_not_be_noted_at_once_keeps_what_it_did(
+    lanes: Jobs, database: Database, wait: Wait, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, left = database.write, [2]
+
+    def locked(sql: str, values: Any = ()) -> int:
+        if "message = ?" in sql and left[0]:
+            left[0] -= 1
+            raise sqlite3.OperationalError("database is locked")
+        return write(sql, values)
+
+    real = subprocess.Popen
+    done = 'import json, pathlib, sys; pathlib.Path(sys.argv[1], \'outcome.json\').write_text(\'{"state": "done", "message": ""}\')'
+    monkeypatch.setattr(jobs_module.subprocess, "Popen", lambda c, **how: real([sys.executable, "-c", done, c[-1]], **how))
+    monkeypatch.setattr(jobs_module, "RETRY_S", 0.02)
+    monkeypatch.setattr(database, "write", locked)
+    job = export(lanes, "a")
+    wait(lambda: lanes.is_over(job))
+    assert (lanes.get(job)["state"], left) == ("done", [0])
 
 
 def test_a_zip_that_fills_the_disk_is_not_called_damaged(served: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -389,14 +452,3 @@ def test_a_transaction_that_a_full_disk_has_ended_tells_of_the_disk(tmp_path: Pa
     with database.together():  # and the next one begins
         pass
     database.close()
-
-
-def test_a_server_that_runs_in_the_root_folder_leaves_texts_alone(
-    serve: Callable[..., TestClient], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder = draw_folder(tmp_path / "roots" / "shapes", 2)
-    server = serve(roots=(tmp_path / "roots",)).app.state.server  # type: ignore[attr-defined]
-    stored = server.datasets.folder(str(folder))
-    document = {"said": ["80 images/s", f"{folder}/circle/0.png is broken"], "n": 2}
-    monkeypatch.chdir("/")
-    assert _without_places(server, stored, document) == {"said": ["80 images/s", "circle/0.png is broken"], "n": 2}

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from store_examples import MIB, RECIPE, drawn_rows, keys_of
 
+from patience import PATIENCE_S
 from warmstart.errors import StoreError
 from warmstart.store.cache import Store
 
@@ -125,7 +126,7 @@ if os.fork() == 0:
     os._exit(0)
 os.wait()
 """
-    out, err = start_python(code, tmp_path).communicate(timeout=60)
+    out, err = start_python(code, tmp_path).communicate(timeout=PATIENCE_S)
     assert err == ""
     assert out.splitlines() == ["True"] * 3 + ["True the child gave no lock away", "[[1.0, 1.0, 1.0]]", "[[1.0, 1.0, 1.0]]"]
 
@@ -150,7 +151,7 @@ with Store(Path(sys.argv[1]), 2**28) as store, store.rows(RECIPE, row_format="fl
         print(error)
     print(opened.count(), opened.verify() == [])
 """
-    out, err = start_python(code, tmp_path, HERE).communicate(timeout=60)
+    out, err = start_python(code, tmp_path, HERE).communicate(timeout=PATIENCE_S)
     assert err == ""
     *committed, message, state = out.splitlines()
     assert len(committed) > 3

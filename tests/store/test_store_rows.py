@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from store_examples import MIB, RECIPE, digest, drawn_rows, flip_byte, keys_of
 
+from patience import PATIENCE_S
 from warmstart.errors import StoreError, UsageError
 from warmstart.store import environment
 from warmstart.store.cache import Store
@@ -259,7 +260,7 @@ with Store(Path(sys.argv[1]), 2**26) as store:
     (found,) = store.verify()
     print(len(found.damaged) > 0 or found.unreadable is not None)
 """
-    out, err = start_python(code, tmp_path).communicate(timeout=60)
+    out, err = start_python(code, tmp_path).communicate(timeout=PATIENCE_S)
     assert (out, err) == ("True\n", "")
 
 

@@ -38,7 +38,10 @@ def serve(
         list[str] | None,
         typer.Option(metavar="NAME", help="A name that the server is asked under, behind a proxy; repeatable."),
     ] = None,
-    timeout: Annotated[float, typer.Option(metavar="SECONDS", help="Until a prediction must be answered.")] = 30.0,
+    timeout: Annotated[
+        float,
+        typer.Option(metavar="SECONDS", help="Until a prediction must be answered; later than that it is refused with 503."),
+    ] = 8.0,
     queue: Annotated[int, typer.Option(metavar="PICTURES", help="How many may wait; more are refused with 503.")] = 256,
     batch: Annotated[int, typer.Option(metavar="PICTURES", help="How many of those waiting run together; 1: none.")] = 64,
     max_body_mb: Annotated[float, typer.Option(metavar="MB", help="Size of a request with pictures.")] = 64,

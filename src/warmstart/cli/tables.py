@@ -16,6 +16,7 @@ from rich.table import Table
 
 from warmstart.cli.run_tables import advice_taken, took
 from warmstart.cli.terminal import printable
+from warmstart.csv_cells import cell_of
 from warmstart.errors import UsageError
 from warmstart.evaluation.novelty import UNLIKE
 
@@ -132,12 +133,12 @@ def write_predictions_csv(result: "Predictions", target: Path | IO[str]) -> None
         return
     writer = csv.writer(target)
     sets = ["classes"] if result.coverage else []
-    writer.writerow(["path", "class", "probability", "novelty", *sets, *result.class_names])
+    writer.writerow(["path", "class", "probability", "novelty", *sets, *map(cell_of, result.class_names)])
     for p in result.predictions:
         shares = [f"{p.probabilities[name]:.6f}" for name in result.class_names]
         novelty = "" if p.novelty is None else f"{p.novelty:.1f}"
-        joined = ["|".join(p.classes or ())] if result.coverage else []
-        writer.writerow([p.source, p.class_name, f"{p.probability:.6f}", novelty, *joined, *shares])
+        joined = [cell_of("|".join(p.classes or ()))] if result.coverage else []
+        writer.writerow([cell_of(p.source), cell_of(p.class_name), f"{p.probability:.6f}", novelty, *joined, *shares])
 
 
 def report(result: "Report") -> None:

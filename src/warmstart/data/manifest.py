@@ -18,6 +18,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from warmstart.csv_cells import text_of
 from warmstart.data.folders import SPLIT_FOLDERS, Exclusions, problem_of_file
 from warmstart.data.formats import READABLE, UNREADABLE, sniff
 from warmstart.errors import DataError
@@ -115,7 +116,7 @@ def _rows(path: str, header: Sequence[str], reader: Any) -> Iterator[_Row]:
                     f"{path!r} line {reader.line_num} has {len(cells)} cells, its first line {len(header)}: "
                     'put names that hold a delimiter or a line break in double quotes ("like, this")'
                 )
-            yield _Row(f"line {reader.line_num}", dict(zip(header, cells, strict=True)))
+            yield _Row(f"line {reader.line_num}", dict(zip(header, map(text_of, cells), strict=True)))
     except csv.Error as error:
         raise DataError(f"{path!r} line {reader.line_num} is not proper CSV ({error}): check its double quotes") from error
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from warmstart.csv_cells import text_of
 from warmstart.data.files import found_again
 from warmstart.errors import InputError
 from warmstart.report.pictures import RunPictures, read_pictures
@@ -127,11 +128,11 @@ def _judged(path: Path, pictures: RunPictures | None) -> tuple[Judged, ...] | No
         with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
             return tuple(
                 Judged(
-                    path=row["path"],
-                    true=row["true"],
-                    predicted=row["predicted"],
+                    path=text_of(row["path"]),
+                    true=text_of(row["true"]),
+                    predicted=text_of(row["predicted"]),
                     probability=float(row["probability"]),
-                    novelty=novelty.get(row["path"]),
+                    novelty=novelty.get(text_of(row["path"])),
                 )
                 for row in csv.DictReader(file)
             )

@@ -11,6 +11,7 @@ from fastapi.staticfiles import StaticFiles
 
 from warmstart.serve import data_routes, export_routes, metrics, pages, pile_routes, predicting, problems, run_routes
 from warmstart.serve.guard import Guard
+from warmstart.serve.intake import Intake
 from warmstart.serve.settings import ServeSettings
 from warmstart.serve.state import Server, State
 
@@ -55,21 +56,32 @@ def make_app(settings: ServeSettings) -> FastAPI:
 
     @app.get("/api/health", tags=["server"])
     @app.get("/api/health/live", tags=["server"])
-    def live(server: Server) -> dict[str, Any]:
+    async def live(server: Server) -> dict[str, Any]:  # async, as the next: an answer although every thread is busy
         """Whether the process answers."""
         return {"status": "stopping" if server.stopping else "live"}
 
     @app.get("/api/health/ready", tags=["server"], responses={503: {"description": "Not yet, or not any more."}})
-    def ready(server: Server) -> JSONResponse:
+    async def ready(server: Server) -> JSONResponse:
         """Whether requests should be sent here."""
-        good = server.models.ready() and not server.stopping
-        return JSONResponse({"status": "ready" if good else "not ready"}, 200 if good else 503)
+        why = (
+            "the server is stopping"
+            if server.stopping
+            else "a model is not open yet"
+            if not server.models.ready()
+            else "predictions do not move: every thread has been at one picture for long"
+            if server.models.stuck()
+            else None
+        )
+        if why is None:
+            return JSONResponse({"status": "ready"})
+        return JSONResponse({"status": "not ready", "why": why}, 503, {"Retry-After": "1"})
 
     @app.get("/metrics", tags=["server"], response_class=Response)
     def measured(server: Server) -> Response:
         """For Prometheus."""
         return Response(server.metrics.text(), media_type=metrics.TYPE)
 
-    app.add_middleware(Guard, settings=settings)
+    app.add_middleware(Intake, limits=settings.limits)
+    app.add_middleware(Guard, settings=settings, brake=state.brake)  # outside: who may not ask has no body read
     app.add_middleware(metrics.Timing, metrics=state.metrics)
     return app

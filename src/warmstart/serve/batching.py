@@ -6,6 +6,7 @@
 
 Nobody waits for company: an idle engine starts with the first picture that is ready, and what comes meanwhile is the next batch.
 How many pictures may be under way is bounded; beyond that a request is refused at once, which costs less than to let it time out.
+So is one that comes while every thread has been at one picture for long: a thread cannot be ended, so until one is done nothing moves.
 """
 
 import asyncio
@@ -14,7 +15,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import Protocol
 
 import numpy as np
@@ -22,6 +23,7 @@ import numpy as np
 from warmstart.data.decoding import read_header
 from warmstart.errors import PictureError
 from warmstart.records import Prediction
+from warmstart.serve.decoding import Decoders, all_old, stuck
 from warmstart.serve.problems import ApiError
 from warmstart.serve.settings import Limits
 
@@ -65,7 +67,7 @@ class Batcher:
         self,
         model: Predictor,
         limits: Limits,
-        decoders: ThreadPoolExecutor,
+        decoders: Decoders,
         *,
         on_batch: Callable[[int, float], None] = lambda pictures, seconds: None,
         calls: int = CALLS,
@@ -77,6 +79,7 @@ class Batcher:
         self._under_way = 0
         self._closed = False
         self._per_second = 0.0
+        self._calls, self._begun, self._calling = calls, dict[int, float](), threading.Lock()
         self._threads = [threading.Thread(target=self._run, name="engine", daemon=True) for _ in range(calls)]
         for thread in self._threads:
             thread.start()
@@ -86,17 +89,23 @@ class Batcher:
         """Pictures that were taken and have no answer yet."""
         return self._under_way
 
-    async def predict(
-        self, pictures: Sequence[tuple[str, bytes]], *, coverage: float | None = None
-    ) -> list[Prediction | PictureError]:
-        """An answer for each (name, encoded picture), in order.
+    def stuck(self) -> bool:
+        """Whether nothing moves: every thread that decodes, or every call of the engine, has been at the same for long."""
+        after_s = self._limits.stuck_s
+        return self._decoders.stuck(after_s) or all_old(self._begun, self._calling, self._calls, after_s)
 
-        Raises ApiError 503 where too many are waiting or the time is up, ReplacedError where the model was replaced meanwhile.
+    async def predict(
+        self, pictures: Sequence[tuple[str, bytes]], *, coverage: float | None = None, within_s: float | None = None
+    ) -> list[Prediction | PictureError]:
+        """An answer for each (name, encoded picture), in order; ``within_s``: what is left of the request's time.
+
+        Raises ApiError 503 where too many are waiting, nothing moves or the time is up, ReplacedError where the model was replaced
+        meanwhile.
         """
         futures = self._take(pictures, coverage)
         answers = asyncio.gather(*map(asyncio.wrap_future, futures), return_exceptions=True)
         try:
-            found = await asyncio.wait_for(answers, self._limits.request_s)
+            found = await asyncio.wait_for(answers, self._limits.request_s if within_s is None else within_s)
         except TimeoutError:
             raise ApiError(
                 503,
@@ -123,6 +132,8 @@ class Batcher:
         with self._changed:
             if self._closed:
                 raise ReplacedError
+            if self.stuck():
+                raise stuck(self._limits, self._retry_after_s())
             if self._under_way and self._under_way + len(waiting) > self._limits.pictures_waiting:
                 raise ApiError(
                     503,
@@ -148,8 +159,9 @@ class Batcher:
         if one.future.cancelled():  # whoever asked is gone
             return
         try:
-            read_header(content, max_pixels=self._limits.picture_pixels, name=one.name)
-            one.pixels = self.model.prepare(content)
+            with self._decoders.at_work():
+                read_header(content, max_pixels=self._limits.picture_pixels, name=one.name)
+                one.pixels = self.model.prepare(content)
         except Exception as reason:
             if one.future.set_running_or_notify_cancel():
                 one.future.set_exception(reason)
@@ -172,6 +184,8 @@ class Batcher:
 
     def _predict(self, batch: list[_Waiting], coverage: float | None) -> None:
         begin = time.perf_counter()
+        with self._calling:
+            self._begun[threading.get_ident()] = time.monotonic()
         try:
             pixels = [one.pixels for one in batch if one.pixels is not None]
             answers = self.model.predict_prepared(pixels, [one.name for one in batch], coverage=coverage)
@@ -179,11 +193,14 @@ class Batcher:
             for one in batch:
                 one.future.set_exception(reason)
             return
-        for one, answer in zip(batch, answers, strict=True):
-            one.future.set_result(answer)
+        finally:
+            with self._calling:
+                del self._begun[threading.get_ident()]
         seconds = time.perf_counter() - begin
         self._per_second += 0.2 * (len(batch) / max(seconds, 1e-6) - self._per_second)
-        self._on_batch(len(batch), seconds)
+        self._on_batch(len(batch), seconds)  # before whoever asked can ask how many there were
+        for one, answer in zip(batch, answers, strict=True):
+            one.future.set_result(answer)
 
     def _retry_after_s(self) -> int:
         """When what is waiting should be done, at the speed of the last batches."""

@@ -17,6 +17,7 @@ from warmstart.serve.problems import ApiError
 
 FIELD_BYTES = 100_000
 FIELDS = 100
+PART_HEADER_BYTES = 8_000
 
 
 @dataclass(kw_only=True)
@@ -122,7 +123,7 @@ class _FormReader:
         self._upload: Upload | None = None
         self._name = ""
         self._pieces: list[bytes] = []
-        self._size = 0
+        self._size = self._header_bytes = 0
         self._file: BinaryIO | None = None
 
     def callbacks(self) -> dict[str, object]:
@@ -145,14 +146,22 @@ class _FormReader:
             self._file = None
 
     def _begin(self) -> None:
-        self._headers, self._pieces, self._size = {}, [], 0
+        self._headers, self._pieces, self._size, self._header_bytes = {}, [], 0, 0
         self._upload = None
 
     def _field(self, data: bytes, start: int, end: int) -> None:
-        self._header_name += data[start:end]
+        self._header_name += self._of_header(data[start:end])
 
     def _value(self, data: bytes, start: int, end: int) -> None:
-        self._header_value += data[start:end]
+        self._header_value += self._of_header(data[start:end])
+
+    def _of_header(self, piece: bytes) -> bytes:
+        """As much of it as may be: parsers before python-multipart 0.0.27 take headers of any length."""
+        self._header_bytes += len(piece)
+        if self._header_bytes > PART_HEADER_BYTES:
+            self._refuse(_too_large("the header of a part that is longer", PART_HEADER_BYTES))
+            return b""
+        return piece
 
     def _header(self) -> None:
         self._headers[self._header_name.lower()] = self._header_value

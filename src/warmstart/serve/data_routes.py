@@ -1,6 +1,6 @@
 """Routes about data sets: upload, look, add, and what the doctor and the advice say of them."""
 
-import threading
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,13 +9,13 @@ from fastapi.responses import HTMLResponse, Response
 from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 
-from warmstart import machine
 from warmstart.data.decoding import DECODER_ID
 from warmstart.machine import file_stamp
 from warmstart.records import Plan
 from warmstart.report.thumbnails import jpeg
 from warmstart.serve.body import kind_of, read_bytes, read_form, read_to_file
-from warmstart.serve.datasets import StoredDataset, relative, without_folder
+from warmstart.serve.datasets import StoredDataset, relative
+from warmstart.serve.decoding import in_time
 from warmstart.serve.jobs import progress_of
 from warmstart.serve.plans import checked_plan
 from warmstart.serve.problems import ApiError
@@ -57,8 +57,6 @@ REPORT_HEADERS = {
     "style-src 'unsafe-inline'; script-src 'unsafe-inline'; frame-ancestors 'self'",
     "X-Frame-Options": "SAMEORIGIN",
 }
-
-_DECODING = threading.Semaphore(machine.cores())  # large pictures take large memory, and a page asks for many at once
 
 Size = Annotated[int, Query(ge=16, le=1024, description="Of the longer side, in pixels.")]
 
@@ -177,15 +175,15 @@ def pictures(
 
 
 @router.get("/{dataset}/pictures/{n}", response_class=Response)
-def picture(
+async def picture(
     server: Server, dataset: str, n: int, size: Size = 160, if_none_match: Annotated[str | None, Header()] = None
 ) -> Response:
     """A picture as a JPEG of that size, upright, without metadata."""
-    path = server.datasets.picture(server.datasets.get(dataset), n)
+    path = await run_in_threadpool(lambda: server.datasets.picture(server.datasets.get(dataset), n))
     # The n-th picture may be another tomorrow, so a browser asks again, and mostly learns that nothing has changed.
     stamp = file_stamp(path.stat()) if path.is_file() else ()
     tag = f'"{recipe_key({"path": str(path), "changed": stamp, "size": size, "decoder": DECODER_ID})[:32]}"'
-    answer = Response(status_code=304) if if_none_match == tag else small(server, path, size)
+    answer = Response(status_code=304) if if_none_match == tag else await small(server, path, size)
     answer.headers.update({"ETag": tag, "Cache-Control": "private, no-cache"})
     return answer
 
@@ -238,7 +236,7 @@ def doctor(server: Server, dataset: str) -> dict[str, Any]:
 def doctor_page(server: Server, dataset: str) -> Response:
     """What was found, as one page with thumbnails."""
     job = server.jobs.latest("doctor", server.datasets.get(dataset).id)
-    return page_of(server.jobs.folder(job["id"]) / "page.html" if job else None)
+    return page_of(server, server.jobs.folder(job["id"]) / "page.html" if job else None)
 
 
 @router.post("/{dataset}/advise", status_code=202)
@@ -258,18 +256,19 @@ def _fix(server: State, dataset: str, wanted: Fixes, *, whole: bool) -> dict[str
     return {"fixes": server.datasets.fix(stored, [one.model_dump() for one in wanted.fixes], whole=whole)}
 
 
-def small(server: State, path: Path, size: int) -> Response:
-    """A picture for a page. Raises PictureError."""
-    with _DECODING:
-        content = jpeg(path, side_px=size, max_pixels=server.limits.picture_pixels)
+async def small(server: State, path: Path, size: int) -> Response:
+    """A picture for a page. Raises PictureError, or ApiError 503."""
+    shrink = partial(jpeg, path, side_px=size, max_pixels=server.limits.picture_pixels)
+    content = await in_time(server.looking, server.limits, shrink)
     return Response(content, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=600"})
 
 
-def page_of(path: Path | None) -> Response:
-    """A report as it lies on disk. Raises ApiError 404."""
+def page_of(server: State, path: Path | None) -> Response:
+    """A report as it lies on disk, but for the places of that. Raises ApiError 404."""
     if path is None or not path.is_file():
         raise ApiError(404, "no-page", found="no page yet", fix="it is written when the job is done")
-    return HTMLResponse(path.read_bytes(), headers=REPORT_HEADERS)
+    text = path.read_bytes().decode("utf-8", "surrogateescape")
+    return HTMLResponse(server.places.hide_in_page(text).encode("utf-8", "surrogateescape"), headers=REPORT_HEADERS)
 
 
 def _ask(server: State, kind: str, identifier: str, wanted: LookRequest) -> dict[str, Any]:
@@ -307,23 +306,9 @@ def told(server: State, kind: str, identifier: str) -> dict[str, Any]:
     result = server.jobs.result(job["id"])
     if result and kind == "doctor":
         result = _with_numbers(server, dataset, result)
-    if result and kind == "advise":
-        result = _without_places(server, dataset, result)
-    message = _without_places(server, dataset, job["message"])
     progress = {} if server.jobs.is_over(job["id"]) else progress_of(server.jobs.folder(job["id"]))
-    return {**job, "message": message, **progress, "result": result}
-
-
-def _without_places(server: State, dataset: StoredDataset, value: Any) -> Any:
-    """A document without the places of the server's disk: paths as people know them."""
-    if isinstance(value, str):
-        for place in (dataset.source, dataset.home, server.settings.home.resolve(), Path.cwd()):
-            if place != Path(place.anchor):  # a server that runs in / has nothing to hide there, and every path begins with it
-                value = without_folder(value, place, dataset.name)
-        return value
-    if isinstance(value, dict):
-        return {key: _without_places(server, dataset, inner) for key, inner in value.items()}
-    return [_without_places(server, dataset, inner) for inner in value] if isinstance(value, list) else value
+    document = {**job, **progress, "result": result}
+    return dict(server.places.hide(document, first=[(dataset.home, dataset.name), (dataset.source, dataset.name)]))
 
 
 def _with_numbers(server: State, dataset: StoredDataset, result: dict[str, Any]) -> dict[str, Any]:
@@ -332,10 +317,6 @@ def _with_numbers(server: State, dataset: StoredDataset, result: dict[str, Any])
     for finding in result["findings"]:
         finding["pictures"] = [{"n": number.get(path), "path": relative(path, dataset)} for path in finding.pop("paths")]
         finding["drop"] = [number[path] for path in finding["drop"] if path in number]
-        for key in ("detail", "message"):
-            if key in finding:
-                finding[key] = without_folder(finding[key], dataset.source, dataset.name)
-    result["notes"] = [without_folder(note, dataset.source, dataset.name) for note in result["notes"]]
     return result | {"source": dataset.name}
 
 

@@ -84,7 +84,11 @@ class Datasets:
             folder_of = self._home / identifier
             folder_of.mkdir()
             pictures.rename(folder_of / "pictures")
-        return self._insert(identifier, name, folder_of / "pictures", owned=True), unpacked
+        try:
+            return self._insert(identifier, name, folder_of / "pictures", owned=True), unpacked
+        except BaseException:
+            shutil.rmtree(folder_of, ignore_errors=True)  # nobody would know of it
+            raise
 
     def add_folder(self, path: str, name: str | None) -> StoredDataset:
         """A folder of this machine. Raises ApiError 403 outside the allowed roots, DataError when there is nothing to learn in it."""
@@ -199,10 +203,14 @@ class Datasets:
         folder.mkdir(parents=True, exist_ok=True)
         target = folder / f"{identifier}{file.suffix}"
         shutil.move(file, target)
-        self._database.write(
-            "INSERT INTO additions VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (identifier, dataset.id, str(target), label, origin, name, predicted, time.time()),
-        )
+        try:
+            self._database.write(
+                "INSERT INTO additions VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (identifier, dataset.id, str(target), label, origin, name, predicted, time.time()),
+            )
+        except BaseException:
+            target.unlink(missing_ok=True)
+            raise
         return {"id": identifier, "dataset": dataset.id, "class": label, "predicted": predicted, "name": name, "origin": origin}
 
     def additions(self, dataset: StoredDataset) -> list[dict[str, Any]]:
@@ -261,7 +269,7 @@ class Datasets:
                 fix="start it with --root FOLDER to allow one",
             )
         try:
-            real = path.resolve(strict=True)
+            real = self._below_a_root(path).resolve(strict=True)
         except (OSError, ValueError, RuntimeError):
             real = None
         if real is None or not real.is_dir() or not any(real.is_relative_to(root) for root in self._roots):
@@ -269,10 +277,21 @@ class Datasets:
                 403,
                 "outside-roots",
                 found=f"{os.fspath(path)!r}, which is no folder inside the allowed ones",
-                expected=f"a folder inside {', '.join(map(str, self._roots))}",
+                expected=f"a folder inside {', '.join(self.root_names())}, such as {self.root_names()[0]}/photos",
                 fix="move the pictures there, or start the server with another --root",
             )
         return real
+
+    def root_names(self) -> list[str]:
+        """What people call the allowed folders by; where they lie is nobody's business."""
+        return [root.name or str(root) for root in self._roots]
+
+    def _below_a_root(self, path: Path) -> Path:
+        """The folder that a path means which begins with a root's name; other paths are as they are."""
+        for name, root in zip(self.root_names(), self._roots, strict=True):
+            if path.parts[:1] == (name,):
+                return root.joinpath(*path.parts[1:])
+        return path
 
     def _new_id(self, name: str) -> str:
         return f"{slug(name)[:40]}-{secrets.token_hex(3)}"

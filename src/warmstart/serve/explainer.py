@@ -26,8 +26,9 @@ SHOWN_PX = 640
 class Explainer:
     """The server's side. One explanation at a time, a few may wait; the process is started when first needed and ended when idle."""
 
-    def __init__(self, limit_s: float) -> None:
-        self._limit_s = limit_s
+    def __init__(self, limit_s: float, turn_s: float) -> None:
+        """``limit_s``: for an explanation; ``turn_s``: until it begins."""
+        self._limit_s, self._turn_s = limit_s, turn_s
         self._turn = threading.Lock()
         self._waiting = threading.Semaphore(WAITING)
         self._process: subprocess.Popen[str] | None = None
@@ -49,7 +50,15 @@ class Explainer:
                 503, "overloaded", found=f"{WAITING} explanations are waiting", fix="ask again later", retry_after_s=10
             )
         try:
-            with self._turn:
+            if not self._turn.acquire(timeout=self._turn_s):
+                raise ApiError(
+                    503,
+                    "overloaded",
+                    found=f"other explanations have taken longer than {self._turn_s:g} s",
+                    fix="ask again later",
+                    retry_after_s=10,
+                )
+            try:
                 request = {
                     "model": model,
                     "picture": str(picture),
@@ -58,6 +67,8 @@ class Explainer:
                     "neighbours": neighbours,
                 }
                 return self._ask(request)
+            finally:
+                self._turn.release()
         finally:
             self._waiting.release()
 

@@ -7,7 +7,6 @@ from fastapi import APIRouter
 from fastapi.responses import FileResponse
 from pydantic import BaseModel
 
-from warmstart.serve.datasets import without_folder
 from warmstart.serve.job_process import EXPORT
 from warmstart.serve.jobs import of_model, progress_of
 from warmstart.serve.problems import ApiError
@@ -45,11 +44,11 @@ def export_of(server: Server, name: str) -> dict[str, Any]:
     there = (server.jobs.folder(job["id"]) / EXPORT).is_file()
     return {
         **job,
-        "message": without_folder(job["message"], server.settings.home.resolve(), "home"),
+        "message": server.places.hide(job["message"]),
         "model": name,
         "format": spec["format"],
         "precision": spec["precision"],
-        **({} if server.jobs.is_over(job["id"]) else progress_of(server.jobs.folder(job["id"]))),
+        **({} if server.jobs.is_over(job["id"]) else server.places.hide(progress_of(server.jobs.folder(job["id"])))),
         "result": _named(server, server.jobs.result(job["id"])),
         "download": f"/api/models/{name}/export/file" if there else None,
     }
@@ -70,4 +69,4 @@ def _named(server: State, result: dict[str, Any] | None) -> dict[str, Any] | Non
     if result and result["parity"]:
         for row in result["parity"].get("worst", ()):
             row["path"] = row["path"].replace("\\", "/").rpartition("/")[2]
-    return result
+    return server.places.hide(result)  # type: ignore[no-any-return]

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from warmstart.csv_cells import cell_of, text_of
 from warmstart.errors import DataError
 from warmstart.records import Listing
 from warmstart.serve.problems import ApiError
@@ -23,7 +24,10 @@ def read(file: Path, listing: Listing) -> Decisions:
         return {}
     known = {example.path for example in listing.examples}
     with file.open(newline="", encoding="utf-8", errors="surrogateescape") as lines:
-        rows = [row for row in csv.DictReader(lines) if row["path"] in known and row["action"] != "keep"]
+        table = csv.reader(lines)
+        header = next(table, [])
+        named = (dict(zip(header, map(text_of, cells), strict=False)) for cells in table)
+        rows = [row for row in named if row.get("path") in known and row.get("action") != "keep"]
     return {
         row["path"]: (row["action"], row["new_label"])
         for row in rows
@@ -80,4 +84,5 @@ def _write(file: Path, decisions: Decisions, listing: Listing) -> None:
         for example in listing.examples:
             if example.path in decisions:
                 action, new_label = decisions[example.path]
-                writer.writerow((example.path, example.class_name, "", "", "", action, new_label))
+                row = (example.path, example.class_name, "", "", "", action, new_label)
+                writer.writerow(map(cell_of, row))

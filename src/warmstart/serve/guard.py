@@ -7,7 +7,9 @@ forge). Both are refused. Programs send neither header and are let through.
 
 import hashlib
 import hmac
+import ipaddress
 import re
+import socket
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -15,6 +17,7 @@ from starlette.requests import cookie_parser
 from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from warmstart.serve.brake import Brake
 from warmstart.serve.problems import ApiError
 from warmstart.serve.settings import ServeSettings
 
@@ -41,10 +44,17 @@ def cookie_value(api_key: str) -> str:
 class Guard:
     """ASGI middleware; see the top of this file."""
 
-    def __init__(self, app: ASGIApp, settings: ServeSettings) -> None:
-        self._app, self._settings = app, settings
-        names = {settings.host.lower(), *(name.lower() for name in settings.allowed_hosts)}
-        self._hosts = (names | _LOCAL) if settings.loopback else None if settings.host in ("0.0.0.0", "::") else names
+    def __init__(self, app: ASGIApp, settings: ServeSettings, brake: Brake) -> None:
+        self._app, self._settings, self._brake = app, settings, brake
+        self._hosts = {settings.host.lower(), *(name.lower() for name in settings.allowed_hosts)}
+        every_address = settings.host in ("", "0", "0.0.0.0", "::")
+        if settings.loopback or every_address:
+            self._hosts |= _LOCAL
+        if every_address:
+            self._hosts |= {socket.gethostname().lower(), socket.getfqdn().lower()} - {""}
+        # A page that reaches this server under a name of its own has neither key nor cookie of it.
+        self._any_host = every_address and settings.api_key is not None
+        self._numbers = every_address  # an address is no name that could be made to mean another
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Refuse, or pass on."""
@@ -61,7 +71,7 @@ class Guard:
 
         headers = Headers(scope=scope)
         try:
-            self._check(scope["method"], scope["path"], headers)
+            self._check(scope, headers)
         except ApiError as refusal:
             for_people = refusal.kind == "api-key" and scope["method"] == "GET" and "text/html" in headers.get("accept", "")
             answer = RedirectResponse("/login", 303) if for_people else refusal.answer()
@@ -69,9 +79,10 @@ class Guard:
             return
         await self._app(scope, receive, with_headers)
 
-    def _check(self, method: str, path: str, headers: Headers) -> None:
+    def _check(self, scope: Scope, headers: Headers) -> None:
+        method, path = scope["method"], scope["path"]
         host = headers.get("host", "")
-        if self._hosts is not None and _name(host) not in self._hosts:
+        if not (self._any_host or _name(host) in self._hosts or (self._numbers and _is_address(_name(host)))):
             raise ApiError(
                 403,
                 "wrong-host",
@@ -92,15 +103,20 @@ class Guard:
                 )
         key = self._settings.api_key
         if key is not None and path not in OPEN and not path.startswith(OPEN_BELOW):
-            self._check_key(key, headers)
+            self._check_key(key, headers, address_of(scope))
 
-    def _check_key(self, key: str, headers: Headers) -> None:
-        scheme, _, bearer = headers.get("authorization", "").partition(" ")
-        given = [headers.get("x-api-key", ""), bearer.strip() if scheme.lower() == "bearer" else ""]
-        if any(hmac.compare_digest(one.encode(), key.encode()) for one in given):
-            return
+    def _check_key(self, key: str, headers: Headers, address: str) -> None:
         if hmac.compare_digest(_cookie(headers.get("cookie", "")).encode(), cookie_value(key).encode()):
             return
+        scheme, _, bearer = headers.get("authorization", "").partition(" ")
+        given = [headers.get("x-api-key", ""), bearer.strip() if scheme.lower() == "bearer" else ""]
+        if any(given):
+            self._brake.check(address)
+        if any(hmac.compare_digest(one.encode(), key.encode()) for one in given):
+            self._brake.right(address)
+            return
+        for one in filter(None, given):
+            self._brake.wrong(address, one)
         raise ApiError(
             401,
             "api-key",
@@ -114,6 +130,20 @@ def _name(host: str) -> str:
     """Of a Host header, without the port; '' for what is none. (urlsplit takes '[::1].evil.example' for ::1.)"""
     found = re.fullmatch(r"(?:\[([0-9a-f:.]+)\]|([^:\[\]/@\s]+))(?::\d*)?", host.lower())
     return (found[1] or found[2]) if found else ""
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def address_of(scope: Scope) -> str:
+    """Of whoever asks; that of a proxy where it does not say for whom (uvicorn's FORWARDED_ALLOW_IPS names those that are believed)."""
+    client = scope.get("client")
+    return str(client[0]) if client else ""
 
 
 def _place(origin: str) -> str | None:

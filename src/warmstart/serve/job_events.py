@@ -10,10 +10,13 @@ The number of a line is the id of its event, so a page that lost its connection 
 
 import asyncio
 import json
+import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from starlette.concurrency import run_in_threadpool
 
 if TYPE_CHECKING:
     from warmstart.workflows.history import HistoryRow
@@ -68,12 +71,25 @@ def read_events(folder: Path) -> list[dict[str, Any]]:
     return [event for event in map(_parsed, lines) if event]
 
 
-async def stream(folder: Path, *, after: int, ended: Callable[[], bool], stopping: Callable[[], bool]) -> AsyncIterator[bytes]:
-    """Server-sent events from line ``after`` on, until the job has ended and all is told, or the server stops."""
+async def stream(
+    folder: Path,
+    *,
+    after: int,
+    ended: Callable[[], bool],
+    stopping: Callable[[], bool],
+    hide: Callable[[dict[str, Any]], dict[str, Any]] = dict,
+) -> AsyncIterator[bytes]:
+    """Server-sent events from line ``after`` on, until the job has ended and all is told, or the server stops.
+
+    ``hide``: takes the places of the server's disk out of an event.
+    """
     number, offset, rest = 0, 0, b""
     beat = time.monotonic()
     while True:
-        over = ended()  # before reading: what was written until then is still told
+        try:
+            over = await run_in_threadpool(ended)  # before reading: what was written until then is still told
+        except sqlite3.Error:  # whoever listens asks again, and is told why not
+            return
         try:
             with (folder / FILE).open("rb") as file:
                 file.seek(offset)
@@ -86,7 +102,7 @@ async def stream(folder: Path, *, after: int, ended: Callable[[], bool], stoppin
             number += 1
             event = _parsed(line)
             if number > after and event is not None:
-                yield _sse(str(event["type"]), line, number)
+                yield _sse(str(event["type"]), json.dumps(hide(event)).encode(), number)
         if fresh:
             beat = time.monotonic()
             continue

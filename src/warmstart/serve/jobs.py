@@ -153,9 +153,8 @@ class Jobs:
         return self._home / identifier
 
     def result(self, identifier: str) -> dict[str, Any] | None:
-        """Of a look at data, once it is done."""
-        path = self.folder(identifier) / "result.json"
-        return json.loads(path.read_text("utf-8", errors="surrogateescape")) if path.is_file() else None
+        """Of a look at data, once it is done; None also where its file is damaged."""
+        return _document(self.folder(identifier) / "result.json")
 
     def cancel(self, identifier: str) -> dict[str, Any]:
         """As Ctrl-C: what is the best so far is kept. Asked a second time, the process is ended at once."""
@@ -259,7 +258,7 @@ class Jobs:
     def _work(self, kinds: tuple[str, ...]) -> None:
         """A lane. Whatever goes wrong in one turn, a full disk say, ends that job and not the lane."""
         while True:
-            identifier = None
+            identifier = code = None
             try:
                 with self._changed:
                     row = self._await_next(kinds)
@@ -274,12 +273,19 @@ class Jobs:
                     if self._stopping:
                         return
                     self._conclude(identifier, code)
+            except (OSError, sqlite3.Error) as reason:
+                why = self._database.what_is_wrong(reason) if isinstance(reason, sqlite3.Error) else reason
+                LOG.error("the turn of %s failed: %s", identifier or "the next job", why)
+                self._give_up(identifier, reason, code)
             except Exception as reason:
                 LOG.exception("the turn of %s failed", identifier or "the next job")
-                self._give_up(identifier, reason)
+                self._give_up(identifier, reason, code)
 
-    def _give_up(self, identifier: str | None, reason: Exception) -> None:
-        """Said as soon as the database can be written to again; until then no other job could begin either."""
+    def _give_up(self, identifier: str | None, reason: Exception, code: int | None) -> None:
+        """Said as soon as the database can be written to again; until then no other job could begin either.
+
+        ``code``: of its process, where that has ended: what it has done is not lost because it could not be noted at once.
+        """
         message = f"the server could not run it ({type(reason).__name__}: {reason}); put that right and ask for it again"
         with self._changed:
             if identifier is None:
@@ -292,10 +298,16 @@ class Jobs:
                 _close(process.stdin)
             while not self._stopping:
                 try:
-                    self._end(identifier, "failed", message)
+                    if code is None:
+                        self._end(identifier, "failed", message)
+                    else:
+                        self._conclude(identifier, code)
+                    return
+                except ApiError:  # it was removed meanwhile
                     return
                 except sqlite3.Error as again:
-                    LOG.error("job %s could not be ended (%s); tried again in %g s", identifier, again, RETRY_S)
+                    why = self._database.what_is_wrong(again)
+                    LOG.error("job %s could not be ended (%s); tried again in %g s", identifier, why, RETRY_S)
                     self._changed.wait(RETRY_S)
 
     def _await_next(self, kinds: tuple[str, ...]) -> dict[str, Any] | None:
@@ -328,11 +340,10 @@ class Jobs:
         return process
 
     def _conclude(self, identifier: str, code: int) -> None:
-        path = self.folder(identifier) / "outcome.json"
+        outcome = _document(self.folder(identifier) / "outcome.json")
         job = self.get(identifier)
-        if path.is_file():
-            outcome = json.loads(path.read_text("utf-8", errors="surrogateescape"))
-            self._end(identifier, outcome["state"], outcome["message"])
+        if outcome is not None and {"state", "message"} <= outcome.keys():
+            self._end(identifier, str(outcome["state"]), str(outcome["message"]))
         elif job["state"] == "cancelling":
             self._end(identifier, "cancelled", "ended at once, as asked for")
         else:
@@ -362,6 +373,14 @@ class Jobs:
 def of_model(name: str) -> str:
     """What stands for the data set in a job about a model; no data set's id has a colon."""
     return f"model:{name}"
+
+
+def _document(path: Path) -> dict[str, Any] | None:
+    try:
+        found = json.loads(path.read_text("utf-8", errors="surrogateescape"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def _close(pipe: IO[bytes] | None) -> None:

@@ -5,6 +5,8 @@ has changed. So there is one way in which anything is shown.
 """
 
 import hmac
+import logging
+import sqlite3
 from collections.abc import Callable, Container, Coroutine
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,12 +26,13 @@ from warmstart.serve.body import read_bytes
 from warmstart.serve.data_routes import told
 from warmstart.serve.datasets import StoredDataset
 from warmstart.serve.export_routes import export_of
-from warmstart.serve.guard import COOKIE, cookie_value
-from warmstart.serve.jobs import ACTIVE, progress_of
-from warmstart.serve.problems import STATUS, ApiError
-from warmstart.serve.run_routes import brief, run_record
+from warmstart.serve.guard import COOKIE, address_of, cookie_value
+from warmstart.serve.jobs import ACTIVE
+from warmstart.serve.problems import STATUS, ApiError, of_machine
+from warmstart.serve.run_routes import about_run, brief, run_record
 from warmstart.serve.state import Server, State
 
+LOG = logging.getLogger(__name__)
 STATIC = Path(__file__).parent / "static"
 SHOWN_OF_CLASS = 6  # pictures
 SHOWN_CLASSES = 60
@@ -45,13 +48,22 @@ class PageRoute(APIRoute):
         handle = super().get_route_handler()
 
         async def handled(request: Request) -> Response:
+            hide = request.app.state.server.places.hide
             try:
                 return await handle(request)
             except ApiError as refusal:
-                return page("error.html", status=refusal.status, title="Not here", message=str(refusal))
+                told = page("error.html", status=refusal.status, title="Not here", message=hide(str(refusal)))
+                told.headers.update({} if refusal.retry_after_s is None else {"Retry-After": str(refusal.retry_after_s)})
+                return told
             except WarmstartError as reason:
                 status = next(status for cls, status, _ in STATUS if isinstance(reason, cls))
-                return page("error.html", status=status, title="That did not work", message=str(reason))
+                return page("error.html", status=status, title="That did not work", message=hide(str(reason)))
+            except (OSError, sqlite3.Error) as reason:
+                found = of_machine(reason)
+                if found is None:
+                    raise
+                LOG.error("%s: %s (%s)", request.url.path, found, reason)
+                return page("error.html", status=found.status, title="That did not work", message=hide(str(found)))
 
         return handled
 
@@ -81,9 +93,9 @@ def home(server: Server) -> HTMLResponse:
         datasets=[_counted(server, dataset) for dataset in server.datasets.all()],
         names={dataset.id: dataset.name for dataset in server.datasets.all()},
         runs=[brief(server, job) for job in server.jobs.all("train")],
-        models=server.models.describe(),
+        models=server.places.hide(server.models.describe()),
         piles=server.piles.all(),
-        roots=[str(root) for root in server.settings.roots],
+        roots=server.datasets.root_names(),
     )
 
 
@@ -119,7 +131,7 @@ def dataset(server: Server, dataset: str) -> HTMLResponse:
         kinds=KINDS,
         runs=runs,
         training=next((run for run in runs if run["state"] in ACTIVE), None),
-        models=_newest_first(server.models.describe(), [run["id"] for run in runs]),
+        models=_newest_first(server.places.hide(server.models.describe()), [run["id"] for run in runs]),
         piles=server.piles.all(dataset),
         added=[{**one, "n": first_added + i} for i, one in enumerate(added)][::-1],
         shown_added=SHOWN_ADDED,
@@ -135,7 +147,7 @@ def run(server: Server, run: str) -> HTMLResponse:
     return page(
         "run.html",
         title=f"Run {run}",
-        run={**brief(server, job), **progress_of(server.jobs.folder(run))},
+        run=about_run(server, job),
         active=job["state"] in ACTIVE,
         keeps_best=plan.cut == ADVISED or plan.trains_network,
         verdict=verdict(record) if record else None,
@@ -147,7 +159,7 @@ def run(server: Server, run: str) -> HTMLResponse:
 @router.get("/models/{name}")
 def model(server: Server, name: str) -> HTMLResponse:
     """Try it, correct it, take it away."""
-    entry = server.models.entry(name).to_dict()
+    entry = server.places.hide(server.models.entry(name).to_dict())
     home = _or_none(lambda: server.datasets.get(server.jobs.get(entry["run"])["dataset"])) if entry["run"] else None
     stored = [home] if home else server.datasets.all()
     return page(
@@ -185,9 +197,12 @@ def login(server: Server) -> HTMLResponse:
 async def check_login(server: Server, request: Request) -> Response:
     """A cookie instead of the key, that no script and no other site's page can use."""
     fields = parse_qs((await read_bytes(request, 10_000)).decode("utf-8", "replace"))
-    key, given = server.settings.api_key, fields.get("key", [""])[0]
+    key, given, address = server.settings.api_key, fields.get("key", [""])[0], address_of(request.scope)
+    server.brake.check(address)
     if key is None or not hmac.compare_digest(given.encode("utf-8", "replace"), key.encode()):
+        server.brake.wrong(address, given)
         return page("login.html", status=401, title="Key", wrong=True)
+    server.brake.right(address)
     answer = RedirectResponse("/", 303)
     answer.set_cookie(COOKIE, cookie_value(key), max_age=30 * 86400, httponly=True, samesite="strict")
     return answer
@@ -198,7 +213,7 @@ def _counted(server: State, dataset: StoredDataset) -> dict[str, Any]:
     try:
         return server.datasets.describe(dataset, whole=True)
     except DataError as reason:
-        return server.datasets.describe(dataset) | {"problem": str(reason)}
+        return server.datasets.describe(dataset) | {"problem": server.places.hide(str(reason))}
 
 
 def _samples(listing: Listing) -> dict[str, list[int]]:

@@ -1,6 +1,8 @@
 """Routes about piles: unlabelled pictures, labelled in advance by a model, confirmed or corrected one by one."""
 
 import asyncio
+import logging
+import sqlite3
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,7 +19,9 @@ from warmstart.serve.predicting import ask, known_label
 from warmstart.serve.problems import ApiError
 from warmstart.serve.state import Server, State
 
+LOG = logging.getLogger(__name__)
 AT_ONCE = 16  # pictures; others ask the same engine
+WITHIN_S = 300.0  # nobody waits for it
 MOST = 2**31 - 1  # pictures; the database counts no further than 2**63
 
 Number = Annotated[int, PathParameter(ge=0, le=MOST)]
@@ -35,7 +39,7 @@ class Label(BaseModel):
 @router.post("/datasets/{dataset}/prelabel", openapi_extra=UPLOAD_BODY, status_code=202)
 async def prelabel(server: Server, request: Request, dataset: str, model: str) -> dict[str, Any]:
     """Send unlabelled pictures (files, or a zip); the model labels them, the most uncertain first."""
-    stored = server.datasets.get(dataset)
+    stored = await run_in_threadpool(server.datasets.get, dataset)
     server.models.entry(model)
     with server.datasets.temporary() as folder:
         _, fill = await received(server, request, kind_of(request), folder, None)
@@ -44,7 +48,7 @@ async def prelabel(server: Server, request: Request, dataset: str, model: str) -
         await run_in_threadpool(fill, target)
         pile = await run_in_threadpool(server.piles.create, stored, model, target)
     begin_predicting(server, pile)
-    return server.piles.get(pile)
+    return await run_in_threadpool(server.piles.get, pile)
 
 
 @router.get("/piles")
@@ -69,9 +73,10 @@ def pile(
 
 
 @router.get("/piles/{pile}/pictures/{n}", response_class=Response)
-def picture(server: Server, pile: str, n: Number, size: Size = 320) -> Response:
+async def picture(server: Server, pile: str, n: Number, size: Size = 320) -> Response:
     """A picture as a JPEG of that size."""
-    return small(server, Path(server.piles.picture(pile, n)["file"]), size)
+    row = await run_in_threadpool(server.piles.picture, pile, n)
+    return await small(server, Path(row["file"]), size)
 
 
 @router.put("/piles/{pile}/pictures/{n}")
@@ -117,7 +122,8 @@ async def _predict(server: State, pile: str) -> None:
         while rows := await run_in_threadpool(server.piles.unpredicted, pile, AT_ONCE):
             pictures = await run_in_threadpool(_read, rows)
             try:
-                answers, _ = await ask(server, server.piles.get(pile)["model"], pictures)
+                about = await run_in_threadpool(server.piles.get, pile)
+                answers, _ = await ask(server, about["model"], pictures, within_s=WITHIN_S)
             except ApiError as refusal:
                 if refusal.status != 503 or server.stopping:
                     raise
@@ -128,7 +134,13 @@ async def _predict(server: State, pile: str) -> None:
         state = "ready"
     except (ApiError, OSError):  # the model or the pile is gone
         state = "failed"
-    server.piles.set_state(pile, state)
+    except sqlite3.Error as reason:  # which the next server goes on with
+        LOG.error("labelling %s in advance was interrupted: %s", pile, server.database.what_is_wrong(reason))
+        return
+    try:
+        await run_in_threadpool(server.piles.set_state, pile, state)
+    except sqlite3.Error as reason:
+        LOG.error("the state of %s was not noted: %s", pile, server.database.what_is_wrong(reason))
 
 
 def _read(rows: list[dict[str, Any]]) -> list[tuple[str, bytes]]:

@@ -31,16 +31,20 @@ class Piles:
         identifier = f"pile-{secrets.token_hex(4)}"
         home = self._home / identifier
         shutil.move(folder, home)
-        files = sorted(path for path in home.rglob("*") if path.is_file())
-        with self._database.together():
-            self._database.write(
-                "INSERT INTO piles VALUES (?, ?, ?, 'predicting', ?)", (identifier, dataset.id, model, time.time())
-            )
-            for n, path in enumerate(files):
+        try:
+            files = sorted(path for path in home.rglob("*") if path.is_file())
+            with self._database.together():
                 self._database.write(
-                    "INSERT INTO pile_pictures (pile, n, name, file) VALUES (?, ?, ?, ?)",
-                    (identifier, n, path.relative_to(home).as_posix(), str(path)),
+                    "INSERT INTO piles VALUES (?, ?, ?, 'predicting', ?)", (identifier, dataset.id, model, time.time())
                 )
+                for n, path in enumerate(files):
+                    self._database.write(
+                        "INSERT INTO pile_pictures (pile, n, name, file) VALUES (?, ?, ?, ?)",
+                        (identifier, n, path.relative_to(home).as_posix(), str(path)),
+                    )
+        except BaseException:
+            shutil.rmtree(home, ignore_errors=True)  # nobody would know of it
+            raise
         return identifier
 
     def all(self, dataset: str | None = None) -> list[dict[str, Any]]:

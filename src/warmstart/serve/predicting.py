@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
@@ -16,6 +17,7 @@ from warmstart.records import Prediction
 from warmstart.serve.batching import Batcher, ReplacedError
 from warmstart.serve.body import Form, kind_of, read_bytes, read_form
 from warmstart.serve.datasets import StoredDataset, checked_label
+from warmstart.serve.decoding import in_time
 from warmstart.serve.problems import ApiError
 from warmstart.serve.state import Server, State
 
@@ -54,13 +56,13 @@ Top = Annotated[int | None, Query(ge=1, description="Probabilities of only so ma
 @router.get("")
 def models(server: Server) -> dict[str, Any]:
     """All models, with their classes and how well they did on test."""
-    return {"models": server.models.describe()}
+    return {"models": server.places.hide(server.models.describe())}
 
 
 @router.get("/{name}")
 def model(server: Server, name: str) -> dict[str, Any]:
     """One of them."""
-    return server.models.entry(name).to_dict()
+    return dict(server.places.hide(server.models.entry(name).to_dict()))
 
 
 @router.post("/{name}/predict", openapi_extra=PICTURES_BODY)
@@ -106,12 +108,12 @@ async def explain(
     entry = server.models.entry(name)
     content, named, _ = await _one(server, request)
     with server.datasets.temporary() as folder:
-        path = folder / f"picture{await run_in_threadpool(_suffix, server, content, named)}"
+        path = folder / f"picture{await _suffix(server, content, named)}"
         path.write_bytes(content)
         found = await run_in_threadpool(
             server.explainer.explain, entry.source, path, class_name=class_name, method=method, neighbours=neighbours
         )
-    return {"model": name, **found}
+    return {"model": name, **server.places.hide(found)}
 
 
 @router.post("/{name}/corrections", openapi_extra=ONE_BODY, status_code=201)
@@ -122,30 +124,64 @@ async def correct(server: Server, request: Request, name: str) -> dict[str, Any]
     """
     entry = server.models.entry(name)
     content, named, form = await _one(server, request)
-    dataset = _dataset_of(server, entry.run, form.fields.get("dataset"))
+    dataset = await run_in_threadpool(_dataset_of, server, entry.run, form.fields.get("dataset"))
     label = await run_in_threadpool(known_label, server, dataset, form.fields.get("class", ""))
-    suffix = await run_in_threadpool(_suffix, server, content, named)
+    suffix = await _suffix(server, content, named)
     with server.datasets.temporary() as folder:
         path = folder / f"picture{suffix}"
         path.write_bytes(content)
-        return server.datasets.add(dataset, path, label=label, origin=name, name=named, predicted=form.fields.get("predicted"))
+        add = partial(server.datasets.add, dataset, path, label=label, origin=name, name=named)
+        return await run_in_threadpool(add, predicted=form.fields.get("predicted"))
 
 
 async def ask(
-    server: State, name: str, pictures: Sequence[tuple[str, bytes]], *, coverage: float | None = None
+    server: State,
+    name: str,
+    pictures: Sequence[tuple[str, bytes]],
+    *,
+    coverage: float | None = None,
+    within_s: float | None = None,
 ) -> tuple[list[Prediction | PictureError], Batcher]:
-    """Answers in order, from the model that is there now. Raises ApiError 503 when the server stops."""
+    """Answers in order, from the model that is there now. Raises ApiError 503 when the time is up, or the server stops.
+
+    ``within_s``: a request's time if not given.
+    """
+    end = time.monotonic() + (within_s or server.limits.request_s)
     for _ in range(REPLACED_AT_MOST):
         entry = server.models.entry(name)
         entry.asked = time.monotonic()
         batcher = entry.batcher
         if batcher is None:
-            batcher = await run_in_threadpool(server.models.open, name)
+            batcher = await _opened(server, name, end - time.monotonic())
         try:
-            return await batcher.predict(pictures, coverage=coverage), batcher
+            return await batcher.predict(pictures, coverage=coverage, within_s=max(0.0, end - time.monotonic())), batcher
         except ReplacedError:  # in this moment: by one that is there now, or will be
             await asyncio.sleep(0.01)
     raise ApiError(503, "stopping", found="a server that is stopping", fix="ask again when it is back", retry_after_s=5)
+
+
+async def _opened(server: State, name: str, within_s: float) -> Batcher:
+    """The model's batcher, where it is open in time; otherwise it goes on being opened, for the next who asks."""
+    opening = server.opening.get(name)
+    if opening is None:  # many who ask wait in one thread
+        opening = server.opening[name] = asyncio.ensure_future(run_in_threadpool(server.models.open, name))
+
+        def opened(one: asyncio.Future[Batcher]) -> None:
+            del server.opening[name]
+            if not one.cancelled():
+                one.exception()  # perhaps nobody asks for it any more
+
+        opening.add_done_callback(opened)
+    done, _ = await asyncio.wait({opening}, timeout=within_s)
+    if done:
+        return opening.result()
+    raise ApiError(
+        503,
+        "opening",
+        found=f"model {name!r} is still being opened",
+        fix="ask again after the time in Retry-After",
+        retry_after_s=5,
+    )
 
 
 def known_label(server: State, dataset: StoredDataset, text: str) -> str:
@@ -191,9 +227,10 @@ async def _one(server: State, request: Request) -> tuple[bytes, str, Form]:
     return content, name, Form(fields={key: str(value) for key, value in request.query_params.items()})
 
 
-def _suffix(server: State, content: bytes, name: str) -> str:
-    """Of a file for this picture, once it is known to be one. Raises PictureError."""
-    decode(content, shorter_side_px=32, max_pixels=server.limits.picture_pixels, name=name)
+async def _suffix(server: State, content: bytes, name: str) -> str:
+    """Of a file for this picture, once it is known to be one. Raises PictureError, or ApiError 503."""
+    look = partial(decode, content, shorter_side_px=32, max_pixels=server.limits.picture_pixels, name=name)
+    await in_time(server.looking, server.limits, look)
     return {"jpeg": ".jpg", "jpeg-2000": ".jp2", "tiff": ".tif"}.get(kind := sniff(content[:SNIFF_BYTES]) or "", f".{kind}")
 
 

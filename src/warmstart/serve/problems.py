@@ -6,8 +6,10 @@
 """
 
 import errno
+import logging
+import os
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -28,6 +30,9 @@ from warmstart.errors import (
     UsageError,
     WarmstartError,
 )
+from warmstart.serve.database import FILE, trouble
+
+LOG = logging.getLogger(__name__)
 
 # The first that fits counts. 422: understood, and cannot be done with what was given.
 STATUS: tuple[tuple[type[WarmstartError], int, str], ...] = (
@@ -41,6 +46,14 @@ STATUS: tuple[tuple[type[WarmstartError], int, str], ...] = (
     (InputError, 422, "input"),
     (WarmstartError, 500, "fault"),
 )
+# What a machine refuses: a disk, its rights, a limit on files.
+MACHINE_CODES = (
+    *("EIO", "EACCES", "EPERM", "EROFS", "EMFILE", "ENFILE", "ENOMEM", "ENXIO", "ENODEV"),
+    *("ESTALE", "ENOENT", "ENOTDIR", "EFBIG", "EBUSY", "ETIMEDOUT"),
+)
+MACHINE = frozenset(getattr(errno, name) for name in MACHINE_CODES if hasattr(errno, name))
+RETRY_S = 5
+Hide = Callable[[str], str]
 PICTURE_STATUS = {"too-large": 413, "not-a-picture": 415, "unsupported": 415}
 
 
@@ -55,11 +68,11 @@ class ApiError(Exception):
         self.status, self.kind, self.retry_after_s = status, kind, retry_after_s
         self.found, self.expected, self.fix = found, expected, fix
 
-    def answer(self) -> JSONResponse:
-        """As HTTP has it."""
+    def answer(self, hide: Hide = str) -> JSONResponse:
+        """As HTTP has it; ``hide`` takes the places of the server's disk out of a text."""
         parts = {"found": self.found, "expected": self.expected, "fix": self.fix}
         headers = {} if self.retry_after_s is None else {"Retry-After": str(self.retry_after_s)}
-        return _answer(self.status, self.kind, str(self), {k: v for k, v in parts.items() if v}, headers)
+        return _answer(self.status, self.kind, hide(str(self)), {k: hide(v) for k, v in parts.items() if v}, headers)
 
 
 def not_found(what: str, name: str, known: list[str]) -> ApiError:
@@ -81,25 +94,54 @@ def disk_is_full(error: Exception) -> bool:
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
-def of_error(error: WarmstartError) -> JSONResponse:
+def of_machine(error: Exception) -> ApiError | None:
+    """What a disk, a database or memory refuses, told without a place of the server's disk; None for what may be a fault of ours."""
+    if disk_is_full(error):
+        return ApiError(
+            507,
+            "disk-full",
+            found="the server's disk is full",
+            expected="room for what was asked for",
+            fix="make room under the server's --home and ask again",
+        )
+    if isinstance(error, sqlite3.Error):
+        what, fix = trouble(error)
+        return ApiError(503, "database", found=f"{FILE} in the server's --home {what}", fix=fix, retry_after_s=RETRY_S)
+    if isinstance(error, MemoryError):
+        return ApiError(
+            503, "memory", found="the server has too little memory for it", fix="send less at once", retry_after_s=RETRY_S
+        )
+    if isinstance(error, OSError) and error.errno in MACHINE:
+        name = f" {os.path.basename(os.fsdecode(error.filename))!r}" if error.filename else ""  # noqa: PTH119 - perhaps bytes
+        return ApiError(
+            503,
+            "disk",
+            found=f"a file{name} of the server cannot be used ({error.strerror})",
+            fix="look at the disk and the rights of the server's --home, and ask again",
+            retry_after_s=RETRY_S,
+        )
+    return None
+
+
+def of_error(error: WarmstartError, hide: Hide = str) -> JSONResponse:
     """The answer for an error of the tree."""
     status, kind = next((status, kind) for cls, status, kind in STATUS if isinstance(error, cls))
     if isinstance(error, PictureError):
         status, kind = PICTURE_STATUS.get(error.kind, status), error.kind
     extra = {"nearest": error.nearest} if isinstance(error, UnknownNameError) else {}
-    return _answer(status, kind, str(error), extra)
+    return _answer(status, kind, hide(str(error)), extra)
 
 
 def install(app: FastAPI) -> None:
     """Every error of this app is answered here."""
 
     @app.exception_handler(ApiError)
-    async def refused(_: Request, error: ApiError) -> Response:
-        return error.answer()
+    async def refused(request: Request, error: ApiError) -> Response:
+        return error.answer(request.app.state.server.places.hide)
 
     @app.exception_handler(WarmstartError)
-    async def known(_: Request, error: WarmstartError) -> Response:
-        return of_error(error)
+    async def known(request: Request, error: WarmstartError) -> Response:
+        return of_error(error, request.app.state.server.places.hide)
 
     @app.exception_handler(ClientDisconnect)
     async def gone(_: Request, error: ClientDisconnect) -> Response:
@@ -107,17 +149,13 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(OSError)
     @app.exception_handler(sqlite3.Error)
-    async def no_room(_: Request, error: OSError | sqlite3.Error) -> Response:
-        if not disk_is_full(error):
+    @app.exception_handler(MemoryError)
+    async def not_now(request: Request, error: OSError | sqlite3.Error | MemoryError) -> Response:
+        refusal = of_machine(error)
+        if refusal is None:
             raise error
-        refusal = ApiError(
-            507,
-            "disk-full",
-            found="the server's disk is full",
-            expected="room for what was asked for",
-            fix="make room under the server's --home and ask again",
-        )
-        return refusal.answer()
+        LOG.error("%s %s: %s (%s)", request.method, request.url.path, refusal, error)
+        return refusal.answer(request.app.state.server.places.hide)
 
     @app.exception_handler(RequestValidationError)
     @app.exception_handler(ValidationError)  # of a body that a route reads itself

@@ -15,7 +15,6 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from warmstart.errors import UsageError, WarmstartError
 from warmstart.machine import file_stamp
 from warmstart.model.files import DESCRIPTION, read_description
 from warmstart.serve.batching import Batcher
+from warmstart.serve.decoding import Decoders
 from warmstart.serve.problems import ApiError, not_found
 from warmstart.serve.settings import ServeSettings
 from warmstart.workflows.predict import SOURCE_PREFIX, open_model
@@ -70,7 +70,7 @@ class Models:
         on_batch: Callable[[str, int, float], None] = lambda model, pictures, seconds: None,
     ) -> None:
         self._settings, self._runs, self._on_batch = settings, runs, on_batch
-        self._decoders = ThreadPoolExecutor(machine.cores(), thread_name_prefix="decode")
+        self._decoders = Decoders(machine.cores())
         self._lock = threading.Lock()
         self._entries: dict[str, Entry] = {}
         self._seen: dict[str, Signature] = {}  # of folders at the last look: what is still being copied is left alone
@@ -111,6 +111,11 @@ class Models:
         """Whether every named model is open."""
         with self._lock:
             return all(entry.batcher is not None for entry in self._entries.values() if entry.named)
+
+    def stuck(self) -> bool:
+        """Whether the predictions of a model do not move."""
+        with self._lock:
+            return any(entry.batcher.stuck() for entry in self._entries.values() if entry.batcher)
 
     def open(self, name: str) -> Batcher:
         """The model's batcher; opens the model if need be, which takes seconds. Raises ApiError 404 or 503."""

@@ -1,15 +1,18 @@
 """Routes about training runs: start, watch, cancel, read."""
 
 import json
+from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query
 from fastapi.responses import HTMLResponse, Response, StreamingResponse
 from pydantic import BaseModel, Field
+from starlette.concurrency import run_in_threadpool
+from starlette.types import Receive, Scope, Send
 
 from warmstart.records import ADVISED
 from warmstart.serve.data_routes import page_of
-from warmstart.serve.datasets import without_folder
 from warmstart.serve.job_events import stream
 from warmstart.serve.jobs import WORK_KINDS, progress_of
 from warmstart.serve.plans import checked_plan
@@ -33,6 +36,20 @@ class RunRequest(BaseModel):
     exclude: list[str] = Field(default=[], max_length=1000)
     strict: bool = False
     group_duplicates: bool | None = None
+
+
+class _Counted(StreamingResponse):
+    """A stream of events; one fewer is open once it has ended, also where whoever asked was gone before its first byte."""
+
+    def __init__(self, server: State, told: AsyncIterator[bytes], **how: Any) -> None:
+        super().__init__(told, **how)
+        self._server = server
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._server.streams -= 1
 
 
 @router.get("")
@@ -70,7 +87,7 @@ def start(server: Server, wanted: RunRequest) -> dict[str, Any]:
 def run(server: Server, run: str) -> dict[str, Any]:
     """How far it is; scores, once there are some; every epoch of its curves."""
     job = server.jobs.get(run, "train")
-    return {**brief(server, job), **progress_of(server.jobs.folder(run))}
+    return about_run(server, job)
 
 
 @router.get("/{run}/record")
@@ -91,26 +108,25 @@ async def events(
     last_event_id: Annotated[str | None, Header()] = None,
 ) -> StreamingResponse:
     """Server-sent events: state, progress, say, epoch, and end. Also of a doctor's or an advice's job, by its id."""
-    server.jobs.get(run, *WORK_KINDS)
+    job = await run_in_threadpool(server.jobs.get, run, *WORK_KINDS)
+    first = await run_in_threadpool(_place_of, server, job["dataset"])
     if server.streams >= server.limits.event_streams or server.stopping:
         raise ApiError(
             503, "overloaded", found=f"{server.streams} streams of events are open", fix="close one", retry_after_s=10
         )
+    server.streams += 1  # before anybody else is asked; `_Counted` takes it back
     given = last_event_id or ""
     seen = int(given) if given.isascii() and given.isdigit() and len(given) < 12 else after  # '²' is a digit, and no number
 
-    async def counted() -> Any:
-        server.streams += 1
-        try:
-            async for event in stream(
-                server.jobs.folder(run), after=seen, ended=lambda: server.jobs.is_over(run), stopping=lambda: server.stopping
-            ):
-                yield event
-        finally:
-            server.streams -= 1
-
+    told = stream(
+        server.jobs.folder(run),
+        after=seen,
+        ended=lambda: server.jobs.is_over(run),
+        stopping=lambda: server.stopping,
+        hide=lambda event: server.places.hide(event, first=first),
+    )
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return StreamingResponse(counted(), media_type="text/event-stream", headers=headers)
+    return _Counted(server, told, media_type="text/event-stream", headers=headers)
 
 
 @router.post("/{run}/cancel")
@@ -136,19 +152,16 @@ def remove(server: Server, run: str) -> dict[str, Any]:
 def report(server: Server, run: str) -> Response:
     """The run's report."""
     server.jobs.get(run, "train")
-    return page_of(server.jobs.runs / run / "report.html")
+    return page_of(server, server.jobs.runs / run / "report.html")
 
 
 def brief(server: State, job: dict[str, Any]) -> dict[str, Any]:
     """A run with its scores, once it has some."""
     found = run_record(server, job["id"]) if job["kind"] == "train" else None
-    document = {**job, "model": None, "scores": None, "report": None}
-    try:
-        dataset = server.datasets.get(job["dataset"])
-        document["dataset_name"] = dataset.name
-        document["message"] = without_folder(job["message"], dataset.source, dataset.name)
-    except ApiError:
-        document["dataset_name"] = None  # removed since
+    first = _place_of(server, job["dataset"])
+    message = server.places.hide(job["message"], first=first)
+    document = {**job, "message": message, "model": None, "scores": None, "report": None}
+    document["dataset_name"] = first[0][1] if first else None
     if found is not None:
         document["model"] = job["id"]
         document["scores"] = {
@@ -165,7 +178,22 @@ def run_record(server: State, run: str) -> dict[str, Any] | None:
     """run.json, where there is one yet."""
     path = server.jobs.runs / run / "run.json"
     try:
-        document: dict[str, Any] = json.loads(path.read_text("utf-8", errors="surrogateescape"))
+        document = json.loads(path.read_text("utf-8", errors="surrogateescape"))
     except (OSError, ValueError):
         return None
-    return document
+    return dict(server.places.hide(document, first=_place_of(server, server.jobs.get(run)["dataset"])))
+
+
+def about_run(server: State, job: dict[str, Any]) -> dict[str, Any]:
+    """A run with its scores, its progress and its curves."""
+    progress = server.places.hide(progress_of(server.jobs.folder(job["id"])), first=_place_of(server, job["dataset"]))
+    return {**brief(server, job), **progress}
+
+
+def _place_of(server: State, dataset: str) -> list[tuple[Path, str]]:
+    """Where its pictures lie, and its name; nothing for one that was removed since."""
+    try:
+        found = server.datasets.get(dataset)
+    except ApiError:
+        return []
+    return [(found.source, found.name)]

@@ -5,9 +5,11 @@ from collections.abc import Callable
 from types import FrameType
 
 import uvicorn
+from fastapi import FastAPI
 
 from warmstart.errors import UsageError
 from warmstart.serve.app import make_app
+from warmstart.serve.connection import within
 from warmstart.serve.settings import ServeSettings
 
 GRACE_S = 30
@@ -28,18 +30,7 @@ class _Server(uvicorn.Server):
 def serve(settings: ServeSettings, *, say: Callable[[str], None]) -> None:
     """Blocks until SIGINT or SIGTERM. Raises UsageError for an address that cannot be used."""
     app = make_app(settings)
-    config = uvicorn.Config(
-        app,
-        host=settings.host,
-        port=settings.port,
-        log_level="warning",
-        timeout_graceful_shutdown=GRACE_S,
-        timeout_keep_alive=30,
-        server_header=False,
-        date_header=False,
-        http="h11",  # whatever else is installed: httptools has no limit on headers, and is hardly faster here (docs/dependencies.md)
-        h11_max_incomplete_event_size=64_000,
-    )
+    config = config_of(app, settings)
     try:
         listener = _listen(settings.host, settings.port)
     except OSError as reason:
@@ -53,6 +44,22 @@ def serve(settings: ServeSettings, *, say: Callable[[str], None]) -> None:
     if not settings.loopback and settings.api_key is None:
         say("warning: whoever reaches this address may train and predict here; give --api-key or bind to 127.0.0.1")
     _Server(config, app.state.server.stop).run([listener])
+
+
+def config_of(app: FastAPI, settings: ServeSettings) -> uvicorn.Config:
+    """uvicorn's, with its limits."""
+    return uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        log_level="warning",
+        timeout_graceful_shutdown=GRACE_S,
+        timeout_keep_alive=30,
+        server_header=False,
+        date_header=False,
+        http=within(settings.limits.header_s),
+        h11_max_incomplete_event_size=settings.limits.header_bytes,  # of one that comes in pieces; `serve.intake` counts all
+    )
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -15,7 +15,14 @@ class Limits:
     picture_bytes: int = 32_000_000
     picture_pixels: int = 50_000_000
     pictures: int = 256  # in one request
-    request_s: float = 30.0  # from the last byte of a request with pictures to its answer
+    request_s: float = 8.0  # from the last byte of a request with pictures to its answer
+    stuck_s: float = 3.0  # at one picture or batch; where every thread is, the server says that it is not ready
+    header_s: float = 10.0  # until all of a request's header is there
+    body_s: float = 10.0  # until the first bytes of a body; from there on they come at least as fast as that:
+    body_bytes_per_s: int = 1000
+    header_bytes: int = 64_000
+    json_bytes: int = 8_000_000
+    json_depth: int = 32
     pictures_waiting: int = 256  # for the engine, of all requests together
     batch: int = 64  # pictures that one call of the engine gets
     upload_bytes: int = 4_000_000_000  # of a data set, packed

@@ -1,12 +1,13 @@
 """Pictures that strangers send → a folder of class folders of our own making. Nothing of theirs is trusted as a path.
 
-    zip    → its directory looked at → every entry checked → unpacked, counting → one common folder above taken away
+    zip    → its directory counted (zip_directory) → every entry checked → unpacked, counting → one common folder above taken away
     files  → every name checked ─────────────────────────↗
 
 A zip with a single entry that is not as it should be (a path that leaves the folder, a link, a bomb) is refused whole: it was not made
 by accident. Files that are no pictures are left out and counted.
 """
 
+import errno
 import os
 import re
 import shutil
@@ -19,18 +20,22 @@ from pathlib import Path, PurePosixPath
 
 from warmstart.data.formats import PICTURE_EXTENSIONS, SNIFF_BYTES, sniff
 from warmstart.serve.body import Upload
-from warmstart.serve.problems import ApiError, disk_is_full
+from warmstart.serve.problems import ApiError
 from warmstart.serve.settings import Limits
+from warmstart.serve.zip_directory import check_directory, check_places, damaged, too_many_entries
 
 DEEPEST = 12  # folders
 LONGEST_NAME = 200  # bytes of a folder's or file's name
 PIECE = 1 << 20
 SPARE_BYTES = 200_000_000  # of the disk are left to others
 RATIO_FROM_BYTES = 1_000_000  # smaller entries may shrink as they like
-ENTRY_BYTES = 400  # of a zip's directory, for each entry that is allowed: names of that length are refused anyway
+RATIO_OF_ALL_FROM_BYTES = 50_000_000  # and so may small zips as a whole
+LONGEST_PATH = 1000  # bytes, folders and name together
 _CLUTTER = frozenset({"__macosx", "thumbs.db", "desktop.ini"})
-_END = b"PK\x05\x06"  # of a zip's directory
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f]")
+_DEVICE = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])\s*(\..*)?", re.IGNORECASE)  # of Windows
+_ENCRYPTED = 0x1 | 0x40 | 0x2000  # flags of an entry: its bytes, strongly, and the directory
+_SPECIAL = stat.S_ISUID | stat.S_ISGID | stat.S_ISVTX
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,8 +80,12 @@ def safe_path(name: str, *, what: str = "an entry") -> PurePosixPath | None:
         raise refused("leads out of its folder")
     if len(parts) > DEEPEST:
         raise refused(f"lies deeper than {DEEPEST} folders")
+    if any(_DEVICE.fullmatch(part) for part in parts):
+        raise refused("is the name of a device on Windows")
     if any(len(part.encode("utf-8", "surrogatepass")) > LONGEST_NAME for part in parts):
         raise refused(f"has a name of more than {LONGEST_NAME} bytes")
+    if len(text.encode("utf-8", "surrogatepass")) > LONGEST_PATH:
+        raise refused(f"is longer than {LONGEST_PATH:,} bytes")
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
@@ -88,23 +97,20 @@ def safe_path(name: str, *, what: str = "an entry") -> PurePosixPath | None:
 
 def unpack(archive: Path, folder: Path, limits: Limits) -> Unpacked:
     """The pictures of a zip into ``folder``, which is there and empty. Raises ApiError 413 or 422; the caller removes the folder."""
-    _check_directory(archive, limits)
+    start = check_directory(archive, limits.upload_files)
     try:
         with zipfile.ZipFile(archive) as opened:
             entries = opened.infolist()
-            wanted = _wanted(entries, limits)
+            wanted = _wanted(entries, limits, archive.stat().st_size)
+            check_places(entries, start)
             _check_room(folder, sum(entry.file_size for entry, _ in wanted))
             return _write_all(opened, wanted, folder, limits)
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError, ValueError) as reason:
-        if disk_is_full(reason):
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as reason:
+        raise damaged(str(reason)) from reason
+    except OSError as reason:
+        if reason.errno != errno.EINVAL:  # the server's disk, and not a place in the zip that there is not
             raise
-        raise ApiError(
-            422,
-            "damaged-archive",
-            found=f"a zip that cannot be unpacked ({reason})",
-            expected="a whole zip file of a folder of class folders",
-            fix="pack and send it again",
-        ) from reason
+        raise damaged(str(reason.strerror)) from reason
 
 
 def place(uploads: Sequence[Upload], folder: Path) -> Unpacked:
@@ -127,55 +133,26 @@ def place(uploads: Sequence[Upload], folder: Path) -> Unpacked:
     return _checked(pictures, left_out, size)
 
 
-def _check_directory(archive: Path, limits: Limits) -> None:
-    """The size of a zip's directory, before a library reads it into memory. PKWARE's APPNOTE 4.3.14 to 4.3.16."""
-    size = archive.stat().st_size
-    with archive.open("rb") as file:
-        start = max(0, size - 22 - 65_535 - 20)
-        file.seek(start)
-        tail = file.read()
-        at = tail.rfind(_END)
-        if at < 0:
-            head = tail[:4] if start == 0 else b""
-            raise ApiError(
-                415 if not head.startswith(b"PK") else 422,
-                "not-a-zip",
-                found="a file that is no zip, or only the beginning of one",
-                expected="a whole zip file of a folder of class folders",
-                fix="pack and send it again",
-            )
-        directory = int.from_bytes(tail[at + 12 : at + 16], "little")
-        if directory == 0xFFFFFFFF and tail[at - 20 : at - 16] == b"PK\x06\x07":
-            file.seek(min(int.from_bytes(tail[at - 12 : at - 4], "little"), size))
-            record = file.read(56)
-            directory = int.from_bytes(record[40:48], "little") if record.startswith(b"PK\x06\x06") else size
-    if directory > limits.upload_files * ENTRY_BYTES:
-        raise _too_many_entries(limits)
-
-
-def _too_many_entries(limits: Limits) -> ApiError:
-    return ApiError(
-        413,
-        "too-many-files",
-        found="a zip with more entries than that",
-        expected=f"at most {limits.upload_files:,}",
-        fix="send fewer pictures, or name a folder of the server",
-    )
-
-
-def _wanted(entries: Sequence[zipfile.ZipInfo], limits: Limits) -> list[tuple[zipfile.ZipInfo, PurePosixPath]]:
+def _wanted(
+    entries: Sequence[zipfile.ZipInfo], limits: Limits, packed_bytes: int
+) -> list[tuple[zipfile.ZipInfo, PurePosixPath]]:
     """The entries that are files, each with its safe path. Raises ApiError for the first that is not as it should be."""
-    if len(entries) > limits.upload_files:
-        raise _too_many_entries(limits)
     wanted = []
+    seen: set[PurePosixPath] = set()
+    folders: set[PurePosixPath] = set()
     total = 0
     for entry in entries:
         path = safe_path(entry.filename)
+        safe_path(entry.orig_filename)  # the library ends a name at its first NUL, and takes another from an extra field
         mode = entry.external_attr >> 16
         if stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
             kind = "a symbolic link" if stat.S_ISLNK(mode) else "a device or pipe"
             raise _refused("link", entry, f"which is {kind}", "ordinary files", "pack the files themselves")
-        if entry.flag_bits & 1:
+        if mode & (stat.S_ISUID if entry.is_dir() else _SPECIAL):  # folders of a shared disk have the others
+            raise _refused(
+                "special-mode", entry, "which is marked setuid, setgid or sticky", "ordinary files", "chmod a-st them"
+            )
+        if entry.flag_bits & _ENCRYPTED:
             raise _refused("encrypted", entry, "which is encrypted", "a zip without password", "pack it without one")
         if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise _refused("compression", entry, "packed in an unusual way", "deflate or store", "use an ordinary zip program")
@@ -185,7 +162,15 @@ def _wanted(entries: Sequence[zipfile.ZipInfo], limits: Limits) -> list[tuple[zi
         if total > limits.unpacked_bytes:
             raise _bomb(f"its entries grow to more than {limits.unpacked_bytes:,} bytes", limits)
         if path is not None:
+            if path in seen:
+                raise _refused("duplicate", entry, "which is there twice", "one entry for each name", "pack the folder again")
+            seen.add(path)
+            folders.update(path.parents)
+            if len(folders) > limits.upload_files:
+                raise too_many_entries(limits.upload_files)
             wanted.append((entry, path))
+    if total > RATIO_OF_ALL_FROM_BYTES and total > limits.unpacked_ratio * packed_bytes:
+        raise _bomb(f"its {packed_bytes:,} bytes grow to {total:,}", limits)
     return wanted
 
 

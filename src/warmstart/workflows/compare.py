@@ -18,6 +18,7 @@ import numpy as np
 
 from warmstart import machine
 from warmstart.backbones.weights import load_backbone
+from warmstart.csv_cells import text_of
 from warmstart.errors import InputError, UsageError
 from warmstart.evaluation.intervals import paired_bootstrap
 from warmstart.evaluation.learning_curves import CurvePoint, LearningCurve, Shape, compare_shapes, overfitting, shape
@@ -247,7 +248,7 @@ def _result(folder: Path, names: Sequence[str], budget_s: float) -> Comparison:
 def _right(run: Path) -> np.ndarray:
     """bool (N,): which test pictures the run's model names rightly, in the order of their paths."""
     with (run / "predictions.csv").open(newline="", encoding="utf-8", errors="surrogateescape") as file:
-        rows = sorted((row["path"], row["true"] == row["predicted"]) for row in csv.DictReader(file))
+        rows = sorted((text_of(row["path"]), row["true"] == row["predicted"]) for row in csv.DictReader(file))
     return np.array([correct for _, correct in rows])
 
 

@@ -17,6 +17,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, get_args
 
+from warmstart.csv_cells import cell_of, text_of
 from warmstart.data.listing import read_listing
 from warmstart.errors import DataError, UsageError
 from warmstart.inspection.findings import Action, Finding
@@ -52,7 +53,7 @@ def write_fix_list(target: Path, findings: Sequence[Finding], pictures: Mapping[
         with target.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
             writer = csv.writer(file)
             writer.writerow(COLUMNS)
-            writer.writerows(rows)
+            writer.writerows(map(cell_of, row) for row in rows)
     except OSError as reason:
         raise UsageError(f"--fix-list {str(target)!r} cannot be written ({reason.strerror}); name another file") from reason
     return len(rows)
@@ -116,8 +117,8 @@ def _read(file: Path, listing: Listing) -> Iterator[_Fix]:
                 raise DataError(
                     f"{where} has {len(cells)} cells, its first line {len(header)}: put a cell that holds a comma in double quotes"
                 )
-            row = dict(zip(header, (cell.strip() for cell in cells), strict=True))
-            action = _action(where, row["action"])
+            row = dict(zip(header, map(text_of, cells), strict=True))
+            action = _action(where, row["action"].strip())
             label = known.label(where, row.get("new_label", "")) if action == "relabel" else ""
             yield _Fix(reader.line_num, known.path(where, row["path"]), action, label)
     except csv.Error as error:
@@ -148,27 +149,30 @@ class _Known:
         source = Path(listing.source)
         self._folder = str(source if source.is_dir() else source.parent)
 
-    def path(self, where: str, written: str) -> str:
+    def path(self, where: str, given: str) -> str:
         """As the listing has it; relative ones count from here or from the data."""
-        for candidate in (written, os.path.join(self._folder, written)):  # noqa: PTH118
-            found = self._by_place.get(os.path.abspath(candidate))  # noqa: PTH100
-            if written and found is not None:
-                return found
+        for name in dict.fromkeys((given, given.strip())):  # a name may begin or end with a space
+            for candidate in (name, os.path.join(self._folder, name)):  # noqa: PTH118
+                found = self._by_place.get(os.path.abspath(candidate))  # noqa: PTH100
+                if name and found is not None:
+                    return found
+        given = given.strip()
         listed = self._listing.examples
         # Compared from the root on; among very many that would take longer than reading the list did.
-        near = get_close_matches(os.path.abspath(written), self._by_place, n=1) if written and len(listed) <= 20_000 else []  # noqa: PTH100
+        near = get_close_matches(os.path.abspath(given), self._by_place, n=1) if given and len(listed) <= 20_000 else []  # noqa: PTH100
         guess = f" Did you mean {self._by_place[near[0]]!r}?" if near else ""
         raise DataError(
-            f"{where}: the path {written!r} is none of the {len(listed):,} pictures of {self._listing.source!r}; "
+            f"{where}: the path {given!r} is none of the {len(listed):,} pictures of {self._listing.source!r}; "
             f"expected one of them, from the same folder as the list was made of.{guess}"
         )
 
-    def label(self, where: str, written: str) -> str:
+    def label(self, where: str, given: str) -> str:
         """An existing class: a new one would hold only what was relabelled, and is far more often a slip."""
-        name = unicodedata.normalize("NFC", written)
         classes = self._listing.class_names
-        if name in classes:
-            return name
+        for text in (given, given.strip()):
+            name = unicodedata.normalize("NFC", text)
+            if name in classes:
+                return name
         if not name:
             raise DataError(f"{where}: relabel without a new_label; expected one of {', '.join(classes[:20])}")
         near = get_close_matches(name, classes, n=1, cutoff=0.4)
@@ -176,13 +180,13 @@ class _Known:
         raise DataError(f"{where}: unknown new_label {name!r}; expected one of {', '.join(classes[:20])}.{guess}")
 
 
-def _action(where: str, written: str) -> Action:
+def _action(where: str, given: str) -> Action:
     for action in ACTIONS:
-        if written.lower() == action:
+        if given.lower() == action:
             return action
-    near = get_close_matches(written.lower(), ACTIONS, n=1, cutoff=0.4)
+    near = get_close_matches(given.lower(), ACTIONS, n=1, cutoff=0.4)
     guess = f" Did you mean {near[0]!r}?" if near else ""
-    raise DataError(f"{where}: unknown action {written!r}; expected keep, drop or relabel.{guess}")
+    raise DataError(f"{where}: unknown action {given!r}; expected keep, drop or relabel.{guess}")
 
 
 def _merged(file: Path, fixes: Sequence[_Fix]) -> dict[str, _Fix]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from warmstart.csv_cells import text_of
 from warmstart.data.files import found_again
 from warmstart.data.hashing import digest_file
 from warmstart.data.listing import find_pictures, read_listing
@@ -110,7 +111,7 @@ def _of_run(folder: Path) -> list[tuple[str, str]] | str:
         return "there is no predictions.csv in or beside it to name the test pictures"
     there = _working_folder(table.with_name("run.json"))
     with table.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
-        return [(found_again(row["path"], there), row["true"]) for row in csv.DictReader(file)]
+        return [(found_again(text_of(row["path"]), there), text_of(row["true"])) for row in csv.DictReader(file)]
 
 
 def _working_folder(record: Path) -> str | None:

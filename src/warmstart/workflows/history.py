@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from warmstart.csv_cells import cell_of, text_of
 from warmstart.evaluation.learning_curves import CurvePoint
 from warmstart.training.events import Epoch
 
@@ -87,7 +88,8 @@ class History:
     def write(self, row: HistoryRow) -> None:
         """Append, and leave nothing in a buffer: a kill loses no row."""
         values = {name: getattr(row, name) for name in FORMATS}
-        self._writer.writerow(["" if value is None else FORMATS[name].format(value) for name, value in values.items()])
+        cells = {name: "" if value is None else FORMATS[name].format(value) for name, value in values.items()}
+        self._writer.writerow((cells | {"cut": cell_of(row.cut)}).values())
         self._file.flush()
 
 
@@ -109,7 +111,7 @@ def read_history(folder: Path) -> tuple[HistoryRow, ...]:
 
 def _row(values: dict[str, str]) -> HistoryRow:
     return HistoryRow(
-        cut=values["cut"],
+        cut=text_of(values["cut"]),
         epoch=int(values["epoch"]),
         step=int(values["step"]),
         train_loss=float(values["train_loss"]) if values["train_loss"] else None,

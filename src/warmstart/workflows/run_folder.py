@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
+from warmstart.csv_cells import cell_of
 from warmstart.errors import DataError, InputError, UsageError
 from warmstart.records import Plan, RunRecord, to_json
 from warmstart.strategy.forecast import Forecast
@@ -121,7 +122,7 @@ def write_run(folder: Path, record: RunRecord, predictions: list[PredictionRow],
     with (folder / "predictions.csv").open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         writer = csv.writer(file)
         writer.writerow(["path", "true", "predicted", "probability"])
-        writer.writerows((path, true, predicted, f"{p:.6f}") for path, true, predicted, p in predictions)
+        writer.writerows((*map(cell_of, (path, true, predicted)), f"{p:.6f}") for path, true, predicted, p in predictions)
     (folder / "run.json").write_text(to_json(record.to_dict()), "utf-8", errors="surrogateescape")
     for home in (folder, *folder.glob(f"{CANDIDATES}/*")):
         for path in (home / START, *home.glob(checkpoint_path(home, "*").name)):
