@@ -61,9 +61,19 @@ def process_seconds() -> float:
     try:
         started_ticks = int(Path("/proc/self/stat").read_text("ascii").rpartition(")")[2].split()[19])
         up_seconds = float(Path("/proc/uptime").read_text("ascii").split()[0])
-    except OSError:
+        return max(0.0, up_seconds - started_ticks / os.sysconf("SC_CLK_TCK"))
+    except (OSError, AttributeError):  # no such files, no such call
         return 0.0
-    return max(0.0, up_seconds - started_ticks / os.sysconf("SC_CLK_TCK"))
+
+
+def peak_bytes() -> int | None:
+    """The most memory that this process has held; None where the system does not tell (Windows)."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def store_folder() -> Path:
