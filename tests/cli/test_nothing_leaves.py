@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -185,8 +185,8 @@ def test_no_verb_opens_a_socket_or_writes_where_it_was_not_asked_to(place: Place
         ["predict", "exports/onnx", picture],
         ["predict", "exports/openvino", picture],
         ["report", model],
-        ["train", "shapes", *tiny, "--cut", "stage3", "--epochs", "1", "--runs", "tuned"],
-        ["lr-find", "shapes", *tiny, "--cut", "stage3", "--steps", "10", "--runs", "rates"],
+        ["train", "shapes", *tiny, "--cut", "stage3", "--epochs", "1", "--batch-size", "8", "--runs", "tuned"],
+        ["lr-find", "shapes", *tiny, "--cut", "stage3", "--batch-size", "8", "--steps", "10", "--runs", "rates"],
         ["compare", "shapes", *tiny, "--plans", "frozen", "--runs", "compared"],
         ["cache", "verify"],
         ["cache", "prune"],
@@ -196,7 +196,7 @@ def test_no_verb_opens_a_socket_or_writes_where_it_was_not_asked_to(place: Place
     assert place.left() == []
 
 
-def test_a_server_listens_where_it_was_told_to_and_does_nothing_else(place: Place, wait: Callable[..., Any]) -> None:
+def test_a_server_listens_where_it_was_told_to_and_does_nothing_else(place: Place) -> None:
     pytest.importorskip("fastapi", reason="the extra serve is not installed")
     work = place.folder / "work"
     draw_folder(work / "shapes")

@@ -18,11 +18,13 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from drawn_shapes import draw_shape
+from warmstart.engines.protocol import Engine
 from warmstart.errors import ModelFileError
 from warmstart.model.files import DESCRIPTION, TENSORS, _file_digest, _own_digest
 from warmstart.model.predictor import load
 
 ModelWith = Callable[[str], Path]
+BACKBONE, SIZE_PX = "timm:test_efficientnet", 64  # of conftest's models
 HEADS = ("linear", "svm", "svm-rbf", "ridge", "knn", "mlp")
 
 # What a value of a description is replaced by. Some of these are right in some places: then the model must work.
@@ -41,10 +43,15 @@ def signed(folder: Path, document: dict[str, Any], tensors: dict[str, np.ndarray
     return folder
 
 
-def fault(folder: Path) -> str | None:
-    """None where the model answers, or is refused by the name of a file in its folder; else what went wrong."""
+def fault(folder: Path, engine: Engine | None = None) -> str | None:
+    """None where the model answers, or is refused by the name of a file in its folder; else what went wrong.
+
+    engine: of the same network, where compiling it again would only take time.
+    """
     try:
         model = load(folder)
+        if model.preprocessing.size_px == SIZE_PX and model.engine == "openvino" and model.backbone == BACKBONE:
+            model._engine = engine
         prediction = model.predict(draw_shape("circle", 5), coverage=0.9 if model.trust else None)
     except ModelFileError as refusal:
         return None if folder.name in str(refusal) and "\n" not in str(refusal) else f"refused without a name: {refusal}"
@@ -57,8 +64,11 @@ def fault(folder: Path) -> str | None:
     return None
 
 
-def works(folder: Path) -> bool:
-    return load(folder).predict(draw_shape("circle", 5)) is not None
+def opened(folder: Path) -> Engine:
+    model = load(folder)
+    model.predict(draw_shape("circle", 5))
+    assert model._engine is not None
+    return model._engine
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
@@ -95,11 +105,11 @@ def test_any_value_of_the_description_may_be_wrong(head: str, model_with: ModelW
     document = json.loads((folder / DESCRIPTION).read_text("utf-8"))
     # What all heads have is tried with one of them.
     tried = [path for path in places(document) if path != ("digest",) and (head == "linear" or path[0] == "head")]
-    assert works(signed(folder, document)), "signing alone must change nothing"
+    engine = opened(signed(folder, document))  # signing alone changes nothing
     faults = {}
     for path in tried:
-        for value in BAD_VALUES:
-            if found := fault(signed(folder, changed(document, path, value))):
+        for value in BAD_VALUES if head == "linear" else BAD_VALUES[:8]:
+            if found := fault(signed(folder, changed(document, path, value)), engine):
                 faults[path, repr(value)] = found
     assert not faults, faults
 
@@ -138,6 +148,7 @@ def test_any_tensor_may_be_wrong(head: str, model_with: ModelWith, tmp_path: Pat
     document = json.loads((folder / DESCRIPTION).read_text("utf-8"))
     tensors = load_file(folder / TENSORS)
     first_of_backbone = min(name for name in tensors if name.startswith("backbone.") and tensors[name].ndim == 4)
+    engine = opened(folder)
     faults = {}
     for name in tensors:
         if name.startswith("backbone.") and (name != first_of_backbone or head != "linear"):
@@ -146,7 +157,8 @@ def test_any_tensor_may_be_wrong(head: str, model_with: ModelWith, tmp_path: Pat
             continue
         for kind, tensor in tamperings(tensors[name]).items():
             others = {n: t for n, t in tensors.items() if n != name}
-            if found := fault(signed(folder, document, others if tensor is None else others | {name: tensor})):
+            made = signed(folder, document, others if tensor is None else others | {name: tensor})
+            if found := fault(made, None if name.startswith("backbone.") else engine):
                 faults[name, kind] = found
     assert not faults, faults
 

@@ -107,12 +107,12 @@ class OpenVinoEngine:
         running: deque[tuple[Token, Any]] = deque()
 
         def oldest() -> tuple[Token, np.ndarray]:
-            token, request = running[0]
+            token, request = running.popleft()
             if self._run_s is None:
                 request.wait()
             elif not request.wait_for(round(self._run_s * 1000)):
-                raise TimeoutError(f"it did not end within {self._run_s:.0f} s")
-            running.popleft()
+                running.append((token, request))  # to be ended below
+                raise TimeoutError(f"it did not end within {self._run_s:g} s")
             idle.append(request)
             return token, request.get_output_tensor(0).data.copy()  # the request's own memory is reused by the next batch
 

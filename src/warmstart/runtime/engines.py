@@ -12,7 +12,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from contextlib import suppress
 from functools import cache
 from math import prod
@@ -32,6 +32,7 @@ from warmstart.runtime.onnx_structure import refuse_unbounded
 # What a file that never ends, or wants all memory, is ended at. An honest batch of four takes well under a second; the widest network
 # of the catalogue, at its own size on two busy cores, some 20 s.
 OPEN_S, RUN_S = 120.0, 60.0
+END_S = 5.0  # that it has to end when it is asked to: between two operators it looks
 MOST_FILE_BYTES = 2**31  # what the format itself allows
 ARENA_BYTES, ARENA_BYTES_PER_CORE = 2 * 2**30, 2**29  # beside the weights; a batch of the widest network takes 0.3 GB
 MOST_TENSOR_BYTES = 2 * 2**30
@@ -121,8 +122,10 @@ class _OnnxRunner:
         running: deque[tuple[Token, Future[np.ndarray], Any]] = deque()
 
         def oldest() -> tuple[Token, np.ndarray]:
-            token, future, _ = running.popleft()
-            return token, _waited(future, RUN_S)
+            token, future, _ = running[0]
+            result = _waited(future, RUN_S)
+            running.popleft()
+            return token, result
 
         try:
             for token, pixels in batches:
@@ -135,6 +138,7 @@ class _OnnxRunner:
         finally:
             for _, _, options in running:  # whoever stops listening leaves nothing running
                 options.terminate = True
+            wait([future for _, future, _ in running], END_S)
 
     def _run(self, pixels: np.ndarray, options: Any) -> np.ndarray:
         with self._cores:
@@ -214,7 +218,7 @@ def _waited(future: "Future[T]", seconds: float) -> T:
     except TimeoutError:
         if future.done():  # its own
             raise
-        raise TimeoutError(f"it did not end within {seconds:.0f} s") from None
+        raise TimeoutError(f"it did not end within {seconds:g} s") from None
 
 
 def _in_time(work: Callable[[], T], seconds: float, cancel: Callable[[], None] = lambda: None) -> T:
@@ -224,6 +228,7 @@ def _in_time(work: Callable[[], T], seconds: float, cancel: Callable[[], None] =
         return _waited(future, seconds)
     except TimeoutError:
         cancel()
+        wait([future], END_S)
         raise
 
 
