@@ -69,12 +69,12 @@ def read_start(folder: Path) -> tuple[str, Plan, TrainSettings]:
     try:
         document = read_json(path, errors="surrogateescape")
         settings = TrainSettings.from_kept(document, runs=folder.parent)
-        document["data"], document["plan"]
-    except (OSError, ValueError, KeyError, TypeError) as reason:
+        data, plan = Path(document["data"]), Plan.from_dict(document["plan"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as reason:
         raise InputError(f"{path} cannot be read ({type(reason).__name__}: {reason}): start a new run.") from reason
-    if not Path(document["data"]).exists():
-        raise InputError(f"{folder} was trained on {document['data']}, which is gone. Bring it back, or start a new run.")
-    return document["data"], Plan.from_dict(document["plan"]), settings
+    if not data.exists():
+        raise InputError(f"{folder} was trained on {data}, which is gone. Bring it back, or start a new run.")
+    return document["data"], plan, settings
 
 
 @contextmanager
