@@ -201,7 +201,6 @@ def entry(document: dict[str, Any]) -> dict[str, Any]:
         (lambda d: entry(d).update(dtype="F99"), None),
         (lambda d: entry(d).update(dtype="BF16", shape=[160, 6]), None),
         (lambda d: entry(d).update(dtype="F8_E4M3", shape=[160, 12]), None),
-        (lambda d: d.update(more={"dtype": "F32", "shape": [0], "data_offsets": [0, 0]}), None),
         (lambda d: d.clear(), None),
         (lambda d: d.update(deep=json.loads("[" * 500 + "]" * 500)), None),
         (lambda d: d.update(__metadata__={"a": 1}), None),
