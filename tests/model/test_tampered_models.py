@@ -22,6 +22,7 @@ from warmstart.engines.protocol import Engine
 from warmstart.errors import ModelFileError
 from warmstart.model.files import DESCRIPTION, TENSORS, _file_digest, _own_digest
 from warmstart.model.predictor import load
+from warmstart.workflows.predict import open_model
 
 ModelWith = Callable[[str], Path]
 BACKBONE, SIZE_PX = "timm:test_efficientnet", 64  # of conftest's models
@@ -264,3 +265,10 @@ def test_a_description_that_is_no_proper_json_is_refused(folder: Path, text: str
     (folder / DESCRIPTION).write_text(text, "utf-8")
     with pytest.raises(ModelFileError, match=rf"model\.json.*{why}"):
         load(folder)
+
+
+@pytest.mark.parametrize("name", ["n" * 300, "n" * 5000, "a\0b"])
+def test_a_name_that_no_file_can_have_is_refused(name: str, tmp_path: Path) -> None:
+    for verb in (load, open_model):
+        with pytest.raises(ModelFileError, match=r"cannot be read|is not a model"):
+            verb(str(tmp_path / name))

@@ -41,6 +41,15 @@ def write(folder: Path, description: Mapping[str, Any], tensors: Mapping[str, np
         fresh.rename(folder)
 
 
+def model_folder(folder: Path) -> Path:
+    """The folder itself, or the model's in a run folder."""
+    try:
+        inside = not (folder / DESCRIPTION).is_file() and (folder / "model" / DESCRIPTION).is_file()
+    except OSError:  # `read_description` says it
+        inside = False
+    return folder / "model" if inside else folder
+
+
 def read(folder: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """(description, tensors) of a model folder. Raises ModelFileError naming the file and what is wrong with it."""
     from safetensors import safe_open
@@ -98,10 +107,10 @@ def read_description(folder: Path) -> dict[str, Any]:
         raise ModelFileError(f"{path} cannot be read ({reason.strerror}): check its permissions.") from reason
     except (ValueError, KeyError, TypeError) as reason:
         raise ModelFileError(
-            f"{path} is not a warmstart model description ({type(reason).__name__}: {_first_line(reason)})."
+            f"{path} is not a warmstart model description ({type(reason).__name__}: {_first_line(reason)}). {AGAIN}"
         ) from reason
     if not isinstance(document, dict) or not fits(found, int) or found < 1:
-        raise ModelFileError(f"{path} is not a warmstart model description (its format is {found!r:.80}).")
+        raise ModelFileError(f"{path} is not a warmstart model description (its format is {found!r:.80}). {AGAIN}")
     if found > FORMAT:
         raise ModelFileError(
             f"{path} has format {found}; this version of warmstart reads formats up to {FORMAT}. Update: pip install -U warmstart"

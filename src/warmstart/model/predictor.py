@@ -297,9 +297,7 @@ class Model:
 
 def load(folder: str | Path) -> Model:
     """The model in a model folder (or in a run folder). Runs no code from it. Raises ModelFileError."""
-    folder = Path(folder)
-    if not (folder / files.DESCRIPTION).is_file() and (folder / "model" / files.DESCRIPTION).is_file():
-        folder = folder / "model"
+    folder = files.model_folder(Path(folder))
     description, tensors = files.read(folder)
     place = folder / files.DESCRIPTION
     try:

@@ -80,6 +80,9 @@ def _trust(values: Mapping[str, Any] | None) -> Trust | None:
 
 def exported_file(path: Path) -> Path | None:
     """The file of an exported model at this path, or in this folder; None where there is none."""
-    if path.is_file():
-        return path if path.suffix in {Path(name).suffix for name in FILE_NAMES.values()} else None
-    return next((path / name for name in FILE_NAMES.values() if (path / name).is_file()), None)
+    try:
+        if path.is_file():
+            return path if path.suffix in {Path(name).suffix for name in FILE_NAMES.values()} else None
+        return next((path / name for name in FILE_NAMES.values() if (path / name).is_file()), None)
+    except OSError:  # a name that is too long, or a folder that may not be looked into: whoever reads it says so
+        return None
