@@ -51,12 +51,13 @@ class Document:
                     f"{path} has format version {values['format_version']}, this warmstart reads up to {FORMAT_VERSION}: "
                     "update warmstart"
                 )
+            preprocessing = read_preprocessing(values["preprocessing"])
             class_names = read_class_names(values["class_names"])
             positive, threshold = read_threshold(values["positive"], values["threshold"], class_names)
             return cls(
                 path=path,
                 class_names=class_names,
-                preprocessing=read_preprocessing(values["preprocessing"]),
+                preprocessing=preprocessing,
                 resize_inside=required(values["resize_inside"], "resize_inside", bool),
                 precision=required(values["precision"], "precision", str),
                 positive=positive,
