@@ -106,7 +106,7 @@ class Locks:
     def unlock(file): file.close()
 
 sys.modules["warmstart.store.locks"] = Locks
-for name in ("sched_getaffinity", "sysconf", "fork", "getuid", "geteuid", "killpg", "getpgid", "statvfs", "mkfifo", "fchmod", "O_NONBLOCK"):
+for name in ("sched_getaffinity", "sysconf", "fork", "getuid", "geteuid", "killpg", "getpgid", "mkfifo", "fchmod", "O_NONBLOCK"):
     if hasattr(os, name):
         delattr(os, name)
 for name in ("SIGKILL", "SIGHUP", "SIGUSR1", "SIGALRM"):

@@ -246,25 +246,25 @@ def test_a_server_listens_where_it_was_told_to_and_does_nothing_else(place: Plac
                     assert server.poll() is None
                     time.sleep(0.1)
 
-        exported = ask("/api/models/shapes/export", {"format": "onnx"})["id"]
+        ask("/api/models/shapes/export", {"format": "onnx"})
         dataset = ask("/api/datasets", {"folder": str(work / "shapes"), "name": "shapes"})["id"]
         plan = {"backbone": "timm:test_efficientnet", "weights": "random", "image_size_px": 64}
         trained = ask("/api/runs", {"dataset": dataset, "plan": plan})["id"]
-        for job in (exported, trained):
-            while ask(f"/api/runs/{job}")["state"] in ("queued", "running"):
+        for job in ("/api/models/shapes/export", f"/api/runs/{trained}"):
+            while (found := ask(job))["state"] in ("queued", "running"):
                 time.sleep(0.2)
-            assert ask(f"/api/runs/{job}")["state"] == "done", ask(f"/api/runs/{job}")
+            assert found["state"] == "done", found
     finally:
         # strace itself does not listen; the server is the first in its record.
         os.kill(int(record.read_text("utf-8", errors="replace").split(maxsplit=1)[0]), signal.SIGINT)
         server.communicate()
-    found = Record(record, place)
+    asked = Record(record, place)
     # A socket that is made, bound to the loopback and accepted from; nothing that is connected or sent to.
     listening = re.compile(
         r"^: (socket\(AF_INET|bind\(.*inet_addr\(\"127\.0\.0\.1\"\)|accept4?\(.*inet_addr\(\"127\.0\.0\.1\"\))"
     )
-    network = found.network()
+    network = asked.network()
     assert [call for call in network if not listening.match(call)] == []
     assert sum(call.startswith(": bind(") for call in network) == 1
-    assert found.written() == []
+    assert asked.written() == []
     assert place.left() == []
