@@ -126,7 +126,7 @@ class Record:
 
     def _calls(self) -> Iterator[tuple[str, str, str]]:
         """(verb, kind of call, the rest of the line)."""
-        network = ("socket", "connect", "bind", "sendto", "sendmsg", "sendmmsg", "listen", "accept", "accept4", "getpeername")
+        network = ("socket", "connect", "bind", "sendto", "sendmsg", "sendmmsg", "listen", "accept", "accept4")
         verb = ""
         for line in self.lines:
             if (mark := line.find('"/verb: ')) >= 0:
