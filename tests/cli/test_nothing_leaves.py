@@ -23,7 +23,8 @@ import pytest
 from drawn_shapes import draw_folder
 
 STRACE = shutil.which("strace")
-CALLS = "network,openat,open,creat,mkdir,mkdirat,rename,renameat,renameat2,link,linkat,symlink,symlinkat,mknod,mknodat,truncate"
+FILES = "openat,open,creat,mkdir,mkdirat,rename,renameat,renameat2,link,linkat,symlink,symlinkat,mknod,mknodat,truncate"
+NETWORK = "socket,connect,bind,sendto,sendmsg,sendmmsg,listen,accept,accept4"
 CALL = re.compile(r"^\d+ +(\w+)\((.*)$")
 QUOTED = re.compile(r'(?:(?:AT_FDCWD|\d+)(?:<([^>]*)>)?, )?"((?:[^"\\]|\\.)*)"')
 INTERNET = re.compile(r"AF_INET6?\b")
@@ -75,7 +76,19 @@ class Place:
         }
 
     def command(self, record: Path, *arguments: str) -> list[str]:
-        strace = [str(STRACE), "-f", "-y", "-qq", "--seccomp-bpf", "-s", "400", "-e", f"trace={CALLS}", "-e", "signal=none"]
+        strace = [
+            str(STRACE),
+            "-f",
+            "-y",
+            "-qq",
+            "--seccomp-bpf",
+            "-s",
+            "400",
+            "-e",
+            f"trace={FILES},{NETWORK}",
+            "-e",
+            "signal=none",
+        ]
         return [*strace, "-o", str(record), sys.executable, "-W", "ignore", *arguments]
 
     def run(self, *verbs: list[str]) -> "Record":
@@ -126,7 +139,7 @@ class Record:
 
     def _calls(self) -> Iterator[tuple[str, str, str]]:
         """(verb, kind of call, the rest of the line)."""
-        network = ("socket", "connect", "bind", "sendto", "sendmsg", "sendmmsg", "listen", "accept", "accept4")
+        network = NETWORK.split(",")
         verb = ""
         for line in self.lines:
             if (mark := line.find('"/verb: ')) >= 0:
