@@ -6,10 +6,13 @@
     run.model.predict("x.jpg")
     model = ws.load(run.folder)
 
-Names are loaded when they are first used: importing warmstart imports neither torch nor an engine.
+Names are loaded when they are first used: importing warmstart imports neither torch nor an engine. Folders of the same name (`explain`,
+`export`, `report`) are reached by `from warmstart.explain import …`; `warmstart.explain` is always the function.
 """
 
+import sys
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -74,6 +77,17 @@ def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'warmstart' has no attribute {name!r}")
     return getattr(import_module(f"warmstart.{_HOME[name]}"), name)
+
+
+class _Face(ModuleType):
+    """Importing a folder sets it as an attribute of its parent. A public name of ours stays what it is."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (name in _HOME and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Face
 
 
 def __dir__() -> list[str]:

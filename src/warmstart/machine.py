@@ -1,10 +1,11 @@
 """The one place that asks about the machine: cores, memory, instruction set, cache folder."""
 
+import atexit
 import os
 import platform
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -89,9 +90,31 @@ def process_seconds() -> float:
     try:
         started_ticks = int(Path("/proc/self/stat").read_text("ascii").rpartition(")")[2].split()[19])
         up_seconds = float(Path("/proc/uptime").read_text("ascii").split()[0])
-    except OSError:
+        return max(0.0, up_seconds - started_ticks / os.sysconf("SC_CLK_TCK"))
+    except (OSError, AttributeError):  # no such files, no such call
         return 0.0
-    return max(0.0, up_seconds - started_ticks / os.sysconf("SC_CLK_TCK"))
+
+
+def peak_bytes() -> int | None:
+    """The most memory that this process has held; None where the system does not tell (Windows)."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+# Importing torch._dynamo, which exporting does and timm may do, makes a folder for compiled code in the folder for temporary files. We
+# compile none, so it is empty at the end, and goes. (2026-11, PyTorch 2.14: it puts the name into the environment itself.)
+_COMPILED = "TORCHINDUCTOR_CACHE_DIR"
+if _COMPILED not in os.environ:
+
+    @atexit.register
+    def _leave_no_empty_folder() -> None:
+        if _COMPILED in os.environ:
+            with suppress(OSError):  # somebody compiled something
+                Path(os.environ[_COMPILED]).rmdir()
 
 
 def store_folder() -> Path:

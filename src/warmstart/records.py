@@ -7,8 +7,12 @@ import dataclasses
 import hashlib
 import json
 import math
+import os
+import re
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, Self, Union, get_args, get_origin, get_type_hints
 
@@ -16,6 +20,10 @@ from warmstart.errors import UnknownNameError, UsageError
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
+
+# Of a JSON file that is read. Ours are below 1 MB, but for the list of training pictures: 35 bytes for each.
+MOST_JSON_BYTES = 64_000_000
+DEEPEST_JSON = 64  # lists and objects within each other; ours go down to 8
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -113,26 +121,6 @@ class Preprocessing:
         if self.values != ValueRange():
             out["values"] = {"bits": self.values.bits, "real": self.values.real and list(self.values.real)}
         return out | ({"keep_damaged": True} if self.keep_damaged else {})
-
-    @classmethod
-    def from_dict(cls, document: Mapping[str, Any]) -> Self:
-        """The inverse of `to_dict`; more keys do no harm. Raises KeyError, TypeError or ValueError for what it would not have written."""
-        values = document.get("values") or {"bits": None, "real": None}
-        bits, real = values["bits"], values["real"]
-        if bits is not None and (type(bits) is not int or not 1 <= bits <= 32):
-            raise ValueError(f"values of {bits!r} bits; expected 1 … 32")
-        if real is not None:
-            low, high = map(float, real)
-            if not (math.isfinite(low) and math.isfinite(high) and low < high):
-                raise ValueError(f"values between {low} and {high}; expected two numbers, the smaller one first")
-            real = (low, high)
-        return cls(
-            size_px=document["size_px"],
-            resize=document["resize"],
-            views=tuple(document["views"]),
-            values=ValueRange(bits=bits, real=real),
-            keep_damaged=document.get("keep_damaged") is True,
-        )
 
 
 SEEDS = 2**32  # NumPy and scikit-learn take 0 … 2³² - 1
@@ -355,3 +343,63 @@ def json_digest(document: Any) -> str:
     """SHA-256 (hex) of a JSON-ready document, whatever the order of its entries. A list and a tuple are one, as in the file."""
     canonical = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(canonical.encode("ascii")).hexdigest()
+
+
+def read_json(path: Path, *, most_bytes: int = MOST_JSON_BYTES, errors: str = "strict") -> Any:
+    """What stands in a JSON file that anybody may have written; see `from_json`. ``errors``: what is done with bytes that are no UTF-8.
+
+    Raises OSError, and ValueError with a clause for a message: what is wrong with the content.
+    """
+    with os.fdopen(os.open(path, _READ), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise ValueError("it is a device or a pipe, expected a file")
+        content = file.read(most_bytes + 1)
+    if len(content) > most_bytes:
+        raise ValueError(f"it is longer than {most_bytes:,} bytes")
+    return from_json(content.decode("utf-8-sig", errors))
+
+
+def from_json(text: str) -> Any:
+    """The one way we read JSON: no key twice, no NaN, no number that a float or 64 bits cannot hold, `DEEPEST_JSON` levels at most.
+
+    Raises ValueError with a clause for a message.
+    """
+    depth = 0
+    for match in _STRING_OR_BRACKET.finditer(text):  # before parsing, which would go as deep as the text says
+        depth += (match[0] in "[{") - (match[0] in "]}")
+        if depth > DEEPEST_JSON:
+            raise ValueError(f"its lists and objects are more than {DEEPEST_JSON} deep")
+    return json.loads(text, object_pairs_hook=_once, parse_constant=_no_number, parse_float=_finite, parse_int=_whole)
+
+
+# A string that does not end goes to the end of the text, so that each letter is looked at once.
+_STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*+"?|[\[\]{}]', re.DOTALL)
+
+
+# A pipe that nobody writes to is opened at once, to be refused. (What other systems have not counts 0.)
+_READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    document = dict(pairs)
+    if len(document) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"the key {next(name for name in names if names.count(name) > 1)!r:.80} stands in it twice")
+    return document
+
+
+def _no_number(word: str) -> Any:
+    raise ValueError(f"{word} stands in it where a number is expected")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"the number {text:.40} is too large")
+    return number
+
+
+def _whole(text: str) -> int:
+    if len(text) > 20 or not -(2**63) <= int(text) < 2**64:
+        raise ValueError(f"the number {text[:20]}{'…' * (len(text) > 20)} is too large ({len(text):,} digits)")
+    return int(text)

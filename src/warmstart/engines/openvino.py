@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 # Batches of 4 were fastest on every size tried (1, 3, 4, 16): one picture pays the call overhead, sixteen fall out of the L2 cache.
 BATCH_SIZE = 4
+CANCEL_MS = 5000  # that a batch has to end when it is asked to: between two layers it looks
 
 
 @cache
@@ -97,8 +98,9 @@ class OpenVinoEngine:
     device = "cpu"
     batch_size = BATCH_SIZE
 
-    def __init__(self, graph: Any, *, precision: str, threads: int | None = None) -> None:
-        self.precision = precision
+    def __init__(self, graph: Any, *, precision: str, threads: int | None = None, run_s: float | None = None) -> None:
+        """``run_s``: how long a batch may take before it is ended, for a graph that is not of our making; see `map`."""
+        self.precision, self._run_s = precision, run_s
         self._compiled = (
             import_openvino()
             .Core()
@@ -114,7 +116,7 @@ class OpenVinoEngine:
         )
 
     def map(self, batches: Iterable[tuple[Token, np.ndarray]]) -> Iterator[tuple[Token, np.ndarray]]:
-        """See `protocol.Engine.map`."""
+        """See `protocol.Engine.map`. Raises TimeoutError for a batch that takes longer than ``run_s``."""
         # One request more than the machine can run at once: the next batch is already there when a stream becomes free.
         streams = self._compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
         idle = [self._compiled.create_infer_request() for _ in range(streams + 1)]
@@ -122,7 +124,11 @@ class OpenVinoEngine:
 
         def oldest() -> tuple[Token, np.ndarray]:
             token, request = running.popleft()
-            request.wait()
+            if self._run_s is None:
+                request.wait()
+            elif not request.wait_for(round(self._run_s * 1000)):
+                running.append((token, request))  # to be ended below
+                raise TimeoutError(f"it did not end within {self._run_s:g} s")
             idle.append(request)
             return token, request.get_output_tensor(0).data.copy()  # the request's own memory is reused by the next batch
 
@@ -140,4 +146,8 @@ class OpenVinoEngine:
                 yield oldest()
         finally:
             for _, request in running:  # whoever stops listening leaves nothing running
-                request.wait()
+                if self._run_s is None:
+                    request.wait()
+                else:  # nor does what does not end
+                    request.cancel()
+                    request.wait_for(CANCEL_MS)

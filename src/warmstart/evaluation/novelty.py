@@ -63,8 +63,15 @@ class Novelty:
 
     @classmethod
     def from_arrays(cls, settings: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Self:
-        """The inverse of `settings` and `arrays`."""
-        return cls(taps=tuple(settings["taps"]), bank=arrays["bank"], reference=arrays["reference"])
+        """The inverse of `settings` and `arrays`. Raises ValueError for what cannot be: the file may be anybody's."""
+        bank, reference = arrays["bank"], arrays["reference"]
+        if bank.ndim != 2 or bank.dtype != np.float16 or len(bank) < 2 or not np.isfinite(bank).all():
+            raise ValueError("'trust.novelty.bank', expected at least two finite rows of float16")
+        if reference.shape != bank.shape[:1] or reference.dtype != np.float32 or not np.isfinite(reference).all():
+            raise ValueError(f"'trust.novelty.reference', expected {len(bank)} finite float32")
+        if np.any(np.diff(reference) < 0):
+            raise ValueError("'trust.novelty.reference', which is not in ascending order")
+        return cls(taps=tuple(settings["taps"]), bank=bank, reference=reference)
 
 
 def _directions(features: NDArray[np.floating]) -> NDArray[np.float32]:

@@ -78,7 +78,13 @@ class Trust:
 
     @classmethod
     def from_arrays(cls, settings: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Self:
-        """The inverse of `settings` and `arrays`."""
+        """The inverse of `settings` and `arrays`. Raises ValueError for what cannot be: the file may be anybody's."""
+        for name in ("calibration", "test"):
+            scores = arrays[name]
+            if scores.ndim != 1 or scores.dtype != np.float64 or not np.all((scores >= 0) & (scores <= 1)):  # NaN is neither
+                raise ValueError(f"'trust.{name}', expected a row of float64 from 0 to 1")
+            if np.any(np.diff(scores) < 0):
+                raise ValueError(f"'trust.{name}', which is not in ascending order")
         of_novelty = {name.removeprefix("novelty."): a for name, a in arrays.items() if name.startswith("novelty.")}
         return cls(
             calibration=arrays["calibration"],

@@ -10,6 +10,7 @@ from warmstart.export.graph import StoredInHalf, WholeModel, example, exported_p
 from warmstart.export.quantise import quantise_onnx
 from warmstart.export.quiet import quiet
 from warmstart.runtime.document import INPUT, KEY, OUTPUTS
+from warmstart.runtime.engines import import_onnxruntime
 
 OPSET = 20  # the newest that PyTorch's exporter writes by itself, and that browsers' ONNX Runtime reads
 
@@ -19,6 +20,7 @@ def write(graph: WholeModel, precision: str, size_px: int, calibration: Sequence
 
     calibration: for int8, arrays of the graph's input.
     """
+    import_onnxruntime()  # before PyTorch's exporter does, with its usage statistics
     resizes = graph.resize is not None
     module = StoredInHalf(graph) if precision == "fp16" else graph
     with quiet():

@@ -15,6 +15,7 @@ import numpy as np
 
 from warmstart.export.quiet import quiet
 from warmstart.runtime.document import INPUT
+from warmstart.runtime.engines import import_onnxruntime
 
 SCOPES = "pkg.torch.onnx.name_scopes"  # of a node, in its metadata
 
@@ -54,6 +55,8 @@ def _import_nncf() -> Any:
 def quantise_onnx(path: Path, calibration: Sequence[np.ndarray]) -> None:
     """Replace an ONNX file by itself in int8, by ONNX Runtime's quantiser."""
     import onnx
+
+    import_onnxruntime()  # before the next line, which would import it with its usage statistics
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
     class Pictures(CalibrationDataReader):  # type: ignore[misc]  # untyped

@@ -8,7 +8,15 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from warmstart.heads.protocol import Array, Labels, Settings, fit_one_by_one, without_weightless
+from warmstart.heads.protocol import (
+    Array,
+    Labels,
+    Settings,
+    checked_arrays,
+    checked_settings,
+    fit_one_by_one,
+    without_weightless,
+)
 from warmstart.heads.standardising import blocks, mean_and_scale
 
 
@@ -62,9 +70,11 @@ class KnnHead:
     @classmethod
     def from_arrays(cls, settings: Settings, arrays: Mapping[str, Array]) -> Self:
         """See `Head.from_arrays`."""
-        head = cls(**settings)
-        head.examples_, head.votes_ = arrays["examples"], arrays["votes"]
-        head.mean_, head.scale_ = arrays["mean"], arrays["scale"]
+        head = cls(**checked_settings(cls, settings))
+        shapes = {"examples": "MD", "votes": "MK", "mean": "D", "scale": "D"}
+        head.examples_, head.votes_, head.mean_, head.scale_ = checked_arrays(arrays, shapes)
+        if len(head.examples_) == 0 or (head.votes_ < 0).any():
+            raise ValueError("'head.votes', expected at least one row and no number below 0")
         return head
 
     @classmethod

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from warmstart.heads.affine import CLOSE, CLOSE_ENOUGH_TO_CHOOSE, affine_path, softmax_loss, squared_hinge_loss
-from warmstart.heads.protocol import Array, Labels, Settings, one_weighting
+from warmstart.heads.protocol import Array, Labels, Settings, checked_arrays, checked_settings, one_weighting
 
 
 class LinearHead:
@@ -53,8 +53,8 @@ class LinearHead:
     @classmethod
     def from_arrays(cls, settings: Settings, arrays: Mapping[str, Array]) -> Self:
         """See `Head.from_arrays`."""
-        head = cls(**settings)
-        head.coef_, head.intercept_ = arrays["coef"], arrays["intercept"]
+        head = cls(**checked_settings(cls, settings))
+        head.coef_, head.intercept_ = checked_arrays(arrays, {"coef": "DK", "intercept": "K"})
         return head
 
     @classmethod

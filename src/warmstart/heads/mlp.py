@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from warmstart.heads.affine import CLOSE, CLOSE_ENOUGH_TO_CHOOSE, shares_of, softmax_loss
 from warmstart.heads.lbfgs import minimise
-from warmstart.heads.protocol import Array, Labels, Settings, one_weighting
+from warmstart.heads.protocol import Array, Labels, Settings, checked_arrays, checked_settings, one_weighting
 from warmstart.heads.standardising import StandardisedFeatures
 
 Layers = tuple[Array, Array, Array, Array]  # V₁ (F, H, D), c₁ (F, H), V₂ (F, K, H), c₂ (F, K)
@@ -58,9 +58,9 @@ class MlpHead:
     @classmethod
     def from_arrays(cls, settings: Settings, arrays: Mapping[str, Array]) -> Self:
         """See `Head.from_arrays`."""
-        head = cls(**settings)
-        head.coef1_, head.intercept1_ = arrays["coef1"], arrays["intercept1"]
-        head.coef2_, head.intercept2_ = arrays["coef2"], arrays["intercept2"]
+        head = cls(**checked_settings(cls, settings))
+        shapes = {"coef1": "DH", "intercept1": "H", "coef2": "HK", "intercept2": "K"}
+        head.coef1_, head.intercept1_, head.coef2_, head.intercept2_ = checked_arrays(arrays, shapes)
         return head
 
     @classmethod

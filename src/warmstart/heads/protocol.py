@@ -10,11 +10,14 @@ settings does, and need not copy the features for each.
 Features are finite: what is stored never holds inf or NaN, and heads do not look again.
 """
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Protocol, Self, TypeVar
+from typing import Any, ClassVar, Protocol, Self, TypeVar, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
+
+from warmstart.records import expected, fits
 
 Array = NDArray[np.float32]
 Labels = NDArray[np.int64]  # (N,), each 0 … K-1
@@ -46,7 +49,7 @@ class Head(Protocol):
 
     @classmethod
     def from_arrays(cls, settings: Settings, arrays: Mapping[str, Array]) -> Self:
-        """The fitted head back from `settings` and `arrays`: its logits are equal to the bit."""
+        """The fitted head back from `settings` and `arrays`: its logits are equal to the bit. Raises ValueError for what no head wrote."""
         ...
 
     @classmethod
@@ -61,6 +64,45 @@ class Head(Protocol):
 
 
 H = TypeVar("H", bound=Head)
+
+
+def checked_settings(head: type[Head], settings: Settings) -> Settings:
+    """Settings out of a file. Raises ValueError for one that the head does not have, or whose value it cannot have."""
+    hints = get_type_hints(head.__init__)
+    if not isinstance(settings, Mapping):
+        raise ValueError(f"the settings of head {head.name!r}, expected an object")
+    for name, value in settings.items():
+        if name not in hints:
+            raise ValueError(f"{name!r:.80}, which head {head.name!r} does not have")
+        if not fits(value, hints[name]):
+            raise ValueError(f"{name!r} = {value!r:.80} of head {head.name!r}, expected {expected(hints[name])}")
+        least = int(hints[name] is int and name != "seed")
+        if not math.isfinite(value) or value < least:
+            raise ValueError(f"{name!r} = {value!r} of head {head.name!r}, expected at least {least}")
+    return settings
+
+
+def checked_arrays(arrays: Mapping[str, NDArray[Any]], shapes: Mapping[str, str]) -> list[Array]:
+    """The arrays of these names out of a file, in this order. ``shapes``: a letter for each axis; equal letters are equal lengths.
+
+    Raises ValueError for one that is missing, of another shape or type, or not finite. Only M, examples that were kept, may be 0.
+    """
+    lengths: dict[str, int] = {}
+    for name, letters in shapes.items():
+        if name not in arrays:
+            raise ValueError(f"'head.{name}', which is missing")
+        array = arrays[name]
+        if array.dtype != np.float32:
+            raise ValueError(f"'head.{name}', which is of type {array.dtype}, expected float32")
+        here = dict(zip(letters, array.shape, strict=False))
+        if array.ndim != len(letters) or any(lengths.setdefault(axis, length) != length for axis, length in here.items()):
+            known = " × ".join(f"{axis} = {lengths[axis]}" if axis in lengths else axis for axis in letters)
+            raise ValueError(f"'head.{name}' of shape {array.shape}, expected {known}")
+        if 0 in [length for axis, length in here.items() if axis != "M"]:
+            raise ValueError(f"'head.{name}' of shape {array.shape}, which is empty")
+        if not np.isfinite(array).all():
+            raise ValueError(f"'head.{name}', in which not every number is finite")
+    return [arrays[name] for name in shapes]
 
 
 def fit_one_by_one(

@@ -16,7 +16,7 @@ import numpy as np
 
 from warmstart.errors import UsageError
 from warmstart.heads.affine import shares_of
-from warmstart.heads.protocol import Array, Labels, Settings, one_weighting
+from warmstart.heads.protocol import Array, Labels, Settings, checked_arrays, checked_settings, one_weighting
 from warmstart.heads.standardising import blocks, mean_and_scale
 
 
@@ -48,7 +48,7 @@ class RidgeHead:
     @classmethod
     def from_arrays(cls, settings: Settings, arrays: Mapping[str, Array]) -> Self:
         """See `Head.from_arrays`."""
-        return cls(**settings)._learnt(arrays["coef"], arrays["intercept"])
+        return cls(**checked_settings(cls, settings))._learnt(*checked_arrays(arrays, {"coef": "DK", "intercept": "K"}))
 
     @classmethod
     def fit_path(

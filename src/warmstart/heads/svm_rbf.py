@@ -14,7 +14,15 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from warmstart.errors import UsageError
-from warmstart.heads.protocol import Array, Labels, Settings, fit_one_by_one, without_weightless
+from warmstart.heads.protocol import (
+    Array,
+    Labels,
+    Settings,
+    checked_arrays,
+    checked_settings,
+    fit_one_by_one,
+    without_weightless,
+)
 from warmstart.heads.standardising import blocks, mean_and_scale
 
 MOST_EXAMPLES = 10_000  # the kernel matrix then takes 800 MB
@@ -87,9 +95,9 @@ class RbfSvmHead:
     @classmethod
     def from_arrays(cls, settings: Settings, arrays: Mapping[str, Array]) -> Self:
         """See `Head.from_arrays`."""
-        head = cls(**settings)
-        head.support_, head.coef_, head.intercept_ = arrays["support"], arrays["coef"], arrays["intercept"]
-        head.mean_, head.scale_ = arrays["mean"], arrays["scale"]
+        head = cls(**checked_settings(cls, settings))
+        shapes = {"support": "MD", "coef": "MK", "intercept": "K", "mean": "D", "scale": "D"}
+        head.support_, head.coef_, head.intercept_, head.mean_, head.scale_ = checked_arrays(arrays, shapes)
         return head
 
     @classmethod

@@ -1,11 +1,11 @@
 """The model folder: `model.json` says what it is, `model.safetensors` holds every number. Reading runs no code and needs no torch.
 
 Written whole or not at all (beside its place, then moved). `model.json` carries the digest of the tensors and of itself, so a
-damaged or edited folder is refused by the name of the file.
+damaged or edited folder is refused by the name of the file. Who makes a folder makes its digests too: what is read here is a
+document and tensors, no more; whether they make a model is judged by `model.checking`.
 """
 
 import hashlib
-import json
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -15,10 +15,13 @@ from typing import Any
 import numpy as np
 
 from warmstart.errors import ModelFileError
-from warmstart.records import json_digest, to_json
+from warmstart.records import fits, json_digest, read_json, to_json
 
 FORMAT = 1
+# The largest of ours: 1.4 GB for the widest network, as much again for a k-NN head on 100,000 pictures.
+MOST_TENSOR_BYTES = 8_000_000_000
 DESCRIPTION, TENSORS = "model.json", "model.safetensors"
+AGAIN = "Copy the folder again from where it was trained, or train again."
 
 
 def write(folder: Path, description: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> None:
@@ -37,13 +40,29 @@ def write(folder: Path, description: Mapping[str, Any], tensors: Mapping[str, np
         fresh.rename(folder)
 
 
+def model_folder(folder: Path) -> Path:
+    """The folder itself, or the model's in a run folder."""
+    try:
+        inside = not (folder / DESCRIPTION).is_file() and (folder / "model" / DESCRIPTION).is_file()
+    except OSError:  # `read_description` says it
+        inside = False
+    return folder / "model" if inside else folder
+
+
 def read(folder: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """(description, tensors) of a model folder. Raises ModelFileError naming the file and what is wrong with it."""
+    from safetensors import safe_open
+    from safetensors.numpy import load_file
+
     description = read_description(folder)
     path = folder / TENSORS
     if not path.is_file():
         raise ModelFileError(f"{path} is missing: the model folder is incomplete. Copy the whole folder, or train again.")
     try:
+        if (size := path.stat().st_size) > MOST_TENSOR_BYTES:
+            raise ModelFileError(
+                f"{path} has {size:,} bytes, and no model of warmstart's has more than {MOST_TENSOR_BYTES:,}. Copy the folder again."
+            )
         digest = _file_digest(path)
     except OSError as reason:
         raise ModelFileError(f"{path} cannot be read ({reason.strerror}): check its permissions.") from reason
@@ -52,15 +71,26 @@ def read(folder: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
             f"{path} is not the file that {DESCRIPTION} describes: its digest differs, so it was damaged or changed after "
             "training. Copy the folder again from where it was trained."
         )
-    from safetensors.numpy import load_file
-
-    return description, load_file(path)
+    try:
+        with safe_open(path, "numpy"):
+            pass  # the header is checked: lengths, places, no more and no less than the file
+        return description, load_file(path)
+    except Exception as reason:  # safetensors has errors of its own, and NumPy's for types that it does not know
+        raise ModelFileError(
+            f"{path} is no file of tensors that warmstart reads ({type(reason).__name__}: {_first_line(reason)}). {AGAIN}"
+        ) from reason
 
 
 def read_description(folder: Path) -> dict[str, Any]:
     """`model.json` alone, checked."""
     path = folder / DESCRIPTION
-    if not path.is_file():
+    try:
+        if path.exists() and not path.is_file():
+            raise ModelFileError(f"{path} is no file. {AGAIN}")
+        missing = not path.is_file()
+    except OSError as reason:  # a name that is too long, or a folder that may not be looked into
+        raise ModelFileError(f"{path} cannot be read ({reason.strerror}): check the name, and its permissions.") from reason
+    if missing:
         run = folder / "model" / DESCRIPTION
         hint = (
             f" It is a run folder; its model is {run.parent}"
@@ -70,13 +100,17 @@ def read_description(folder: Path) -> dict[str, Any]:
         why = f"there is no {DESCRIPTION} in it" if folder.exists() else "there is no such folder"
         raise ModelFileError(f"{folder} is not a model: {why}.{hint}.")
     try:
-        document = json.loads(path.read_text("utf-8"))
+        document = read_json(path)
         found = document["format"]
     except OSError as reason:
         raise ModelFileError(f"{path} cannot be read ({reason.strerror}): check its permissions.") from reason
     except (ValueError, KeyError, TypeError) as reason:
-        raise ModelFileError(f"{path} is not a warmstart model description ({type(reason).__name__}: {reason}).") from reason
-    if not isinstance(found, int) or found > FORMAT:
+        raise ModelFileError(
+            f"{path} is not a warmstart model description ({type(reason).__name__}: {_first_line(reason)}). {AGAIN}"
+        ) from reason
+    if not isinstance(document, dict) or not fits(found, int) or found < 1:
+        raise ModelFileError(f"{path} is not a warmstart model description (its format is {found!r:.80}). {AGAIN}")
+    if found > FORMAT:
         raise ModelFileError(
             f"{path} has format {found}; this version of warmstart reads formats up to {FORMAT}. Update: pip install -U warmstart"
         )
@@ -85,7 +119,13 @@ def read_description(folder: Path) -> dict[str, Any]:
         raise ModelFileError(
             f"{path} was damaged or edited: its digest does not fit its content. Copy it again, or train again."
         )
+    if not isinstance(document.get("files"), dict) or not isinstance(document["files"].get(TENSORS), str):
+        raise ModelFileError(f"{path} lacks or misuses 'files': it names no digest of {TENSORS}. {AGAIN}")
     return dict(document)
+
+
+def _first_line(reason: BaseException) -> str:
+    return (str(reason).splitlines() or [""])[0][:200]
 
 
 def _file_digest(path: Path) -> str:

@@ -22,17 +22,19 @@ from warmstart.data.views import apply_view
 from warmstart.engines import openvino
 from warmstart.engines.build import Prefix, open_engine
 from warmstart.engines.protocol import Engine
-from warmstart.errors import ModelFileError, PictureError, UnknownNameError, UsageError
+from warmstart.errors import BackboneError, ModelFileError, PictureError, UnknownNameError, UsageError, WarmstartError
 from warmstart.evaluation.calibration import softmax
 from warmstart.evaluation.conformal import prediction_sets
 from warmstart.evaluation.trust import Coverage, Trust
 from warmstart.extraction.ahead import chunks, map_ahead
+from warmstart.extraction.described import read_class_names, read_preprocessing, read_temperature, read_threshold
 from warmstart.extraction.features import columns
 from warmstart.extraction.prefixes import prefix_key
 from warmstart.extraction.rendering import render
 from warmstart.heads.catalog import head_spec
 from warmstart.heads.protocol import Head
 from warmstart.model import files
+from warmstart.model.checking import check_description, check_tensors
 from warmstart.records import Prediction, Preprocessing, Problem
 
 if TYPE_CHECKING:
@@ -63,6 +65,7 @@ class Model:
     threshold: float | None = None
     about: Mapping[str, Any] = field(default_factory=dict)  # plan, scores, licence, digests of training pictures, versions
     trust: Trust | None = None  # None: the network of the source as it is, or a model from before there was one
+    _place: str = field(default="the model", repr=False, compare=False)  # where it was read from, for messages
     _engine: Engine | None = field(default=None, repr=False)
     _engine_of: tuple[object, ...] | None = field(default=None, repr=False)  # what `_engine` was opened for
     _digest: tuple[Mapping[str, np.ndarray], str] | None = field(default=None, repr=False)  # of these tensors
@@ -124,7 +127,12 @@ class Model:
 
     def probabilities(self, rows: np.ndarray) -> np.ndarray:
         """float64 (N, K) for prefix rows (N, D over all taps), as extraction gives them."""
-        shares: np.ndarray = softmax(self.head.logits(columns(rows, self.layout, self.taps)), self.temperature)
+        with np.errstate(all="ignore"):  # of a folder from a stranger numbers may be anything; what comes out is looked at
+            shares: np.ndarray = softmax(self.head.logits(columns(rows, self.layout, self.taps)), self.temperature)
+        if not np.isfinite(shares).all():
+            raise ModelFileError(
+                f"{self._place} answers with numbers that are not finite: its tensors are damaged or were changed. {files.AGAIN}"
+            )
         return shares
 
     def decide(self, probabilities: np.ndarray) -> np.ndarray:
@@ -201,7 +209,18 @@ class Model:
 
         from warmstart.backbones.weights import load_tensors
 
-        return load_tensors(find(self.backbone), {name: torch.from_numpy(t) for name, t in self.tensors.items()})
+        tensors = {name: torch.from_numpy(tensor) for name, tensor in self.tensors.items()}
+        try:
+            backbone = load_tensors(find(self.backbone), tensors, source=self._place)
+            layout = backbone.tap_layout(self.preprocessing.size_px)
+        except BackboneError as reason:
+            raise ModelFileError(f"{self._place} cannot be used: {reason} {files.AGAIN}") from reason
+        if layout != self.layout:
+            raise ModelFileError(
+                f"{self._place} describes other taps of {self.backbone!r} than the network has at {self.preprocessing.size_px} px: "
+                f"found {_in_words(self.layout)}, expected {_in_words(layout)}. {files.AGAIN}"
+            )
+        return backbone
 
     def _module(self) -> "torch.nn.Module":
         from warmstart.backbones.taps import tapped
@@ -212,7 +231,15 @@ class Model:
         prefix, precision = self.prefix(), self.usable_precision()
         needed = (prefix.key, self.engine, precision)  # a model made from this one by `replace` may need another
         if self._engine is None or self._engine_of != needed:
-            self._engine = open_engine(prefix, self.engine, precision, folder=machine.graphs_folder())
+            try:
+                self._engine = open_engine(prefix, self.engine, precision, folder=machine.graphs_folder())
+            except (WarmstartError, OSError, MemoryError):
+                raise
+            except Exception as reason:  # converters and compilers raise whatever they like at a network that they cannot run
+                why = (str(reason).splitlines() or [""])[0][:200]
+                raise ModelFileError(
+                    f"{self._place}: {self.engine} cannot run its network ({type(reason).__name__}: {why}). {files.AGAIN}"
+                ) from reason
             self._engine_of = needed
         return self._engine
 
@@ -253,6 +280,10 @@ class Model:
 
     def _answers(self, rows_in_views: np.ndarray) -> list[_Answer]:
         """One for each picture of `_in_views`."""
+        if rows_in_views.shape[1:] != (width := sum(width for _, width in self.layout),):
+            raise ModelFileError(
+                f"{self._place} describes {width} features, and its network gives {rows_in_views.shape[1:]}. {files.AGAIN}"
+            )
         rows = rows_in_views.reshape(-1, len(self.preprocessing.views), rows_in_views.shape[1]).mean(axis=1)
         novelty = self.novelty(rows)
         shares = self.probabilities(rows)
@@ -278,41 +309,63 @@ class Model:
 
 def load(folder: str | Path) -> Model:
     """The model in a model folder (or in a run folder). Runs no code from it. Raises ModelFileError."""
-    folder = Path(folder)
-    if not (folder / files.DESCRIPTION).is_file() and (folder / "model" / files.DESCRIPTION).is_file():
-        folder = folder / "model"
+    folder = files.model_folder(Path(folder))
     description, tensors = files.read(folder)
+    place = folder / files.DESCRIPTION
     try:
+        check_description(description)
         find(description["backbone"]["name"])
         head_class = head_spec(description["head"]["name"]).head
-        return Model(
-            class_names=tuple(description["class_names"]),
+        class_names = read_class_names(description["class_names"])
+        positive, threshold = read_threshold(description["positive"], description["threshold"], class_names)
+        model = Model(
+            class_names=class_names,
             backbone=description["backbone"]["name"],
             layout=tuple((tap, width) for tap, width in description["layout"]),
             taps=tuple(description["taps"]),
-            preprocessing=Preprocessing.from_dict(description["preprocessing"]),
+            preprocessing=read_preprocessing(description["preprocessing"]),
             head=head_class.from_arrays(description["head"]["settings"], _below("head.", tensors)),
             head_name=description["head"]["name"],
-            temperature=description["temperature"],
+            temperature=read_temperature(description["temperature"]),
             engine=description["engine"]["name"],
             precision=description["engine"]["precision"],
             tensors=_below("backbone.", tensors),
-            positive=description["positive"],
-            threshold=description["threshold"],
+            positive=positive,
+            threshold=threshold,
             about=description["about"],
             # Not in the folders of models from before it.
             trust=Trust.from_arrays(settings, _below("trust.", tensors)) if (settings := description.get("trust")) else None,
+            _place=str(folder),
         )
+        place = folder / files.TENSORS
+        check_tensors(model.tensors)
+        _check_answer(model)
     except UnknownNameError as reason:
-        raise ModelFileError(f"{folder / files.DESCRIPTION}: {reason} A later version of warmstart may know it.") from reason
+        raise ModelFileError(f"{place}: {reason} A later version of warmstart may know it.") from reason
     except (KeyError, TypeError, ValueError) as reason:
-        raise ModelFileError(
-            f"{folder / files.DESCRIPTION} lacks or misuses {reason}; was it written by another program?"
-        ) from reason
+        raise ModelFileError(f"{place} lacks or misuses {reason}; was it written by another program? {files.AGAIN}") from reason
+    return model
+
+
+def _check_answer(model: Model) -> None:
+    """That head, taps, layout and classes fit each other, tried on features that are all 0. Raises ValueError."""
+    rows = np.zeros((1, sum(width for _, width in model.layout)), np.float32)
+    with np.errstate(all="ignore"):
+        logits = model.head.logits(columns(rows, model.layout, model.taps))
+    if logits.shape != (1, len(model.class_names)):
+        raise ValueError(f"'head', which knows {logits.shape[1]} classes, expected {len(model.class_names)}")
+    if model.trust and model.trust.novelty:
+        found = columns(rows, model.layout, model.trust.novelty.taps).shape[1]
+        if found != model.trust.novelty.bank.shape[1]:
+            raise ValueError(f"'trust.novelty.bank' of {model.trust.novelty.bank.shape[1]} columns, expected {found}")
 
 
 def _below(prefix: str, tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def _in_words(layout: tuple[tuple[str, int], ...]) -> str:
+    return ", ".join(f"{tap} {width}" for tap, width in layout)
 
 
 def _render(source: Any, preprocessing: Preprocessing) -> np.ndarray | PictureError:

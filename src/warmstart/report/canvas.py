@@ -15,11 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import matplotlib.style
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-
+from warmstart.report.drawing import Axes, Figure, FigureCanvasAgg
+from warmstart.report.drawing import style as _styles
 from warmstart.report.printable import printable
 
 DPI = 100
@@ -56,7 +53,7 @@ STYLE: dict[str, Any] = {
 @contextmanager
 def style() -> Iterator[None]:
     """Matplotlib's defaults and ours on top, until the end of the block."""
-    with matplotlib.style.context(["default", STYLE]), warnings.catch_warnings():
+    with _styles.context(["default", STYLE]), warnings.catch_warnings():
         # A name in a script that the font lacks is drawn as boxes in the PNG; in the SVG it is right.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         yield

@@ -13,14 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, MaxNLocator
-from matplotlib.typing import LineStyleType
-
 from warmstart.evaluation.learning_curves import LearningCurve
 from warmstart.report.canvas import HEIGHT_PX, INK, PALE, new_figure, save, style
+from warmstart.report.drawing import Axes, Figure, FuncFormatter, Line2D, LineStyleType, MaxNLocator
 from warmstart.report.labels import spread
 from warmstart.report.printable import printable
 

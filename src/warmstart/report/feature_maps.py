@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from warmstart.explain.feature_maps import FeatureMaps
 from warmstart.explain.filters import Filters
 from warmstart.report.canvas import PALE, WIDTH_PX, new_page, save, style, tile, write
+from warmstart.report.drawing import Figure
 
 COLOURS = "viridis"  # perceptually even, and in order for every kind of colour blindness
 MARGIN_PX, HEAD_PX = 30.0, 92.0

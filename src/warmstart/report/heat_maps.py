@@ -5,11 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.colors import ListedColormap
-from matplotlib.patches import Rectangle
 
 from warmstart.report.canvas import INK, PALE, WIDTH_PX, new_page, save, style, tile, write
+from warmstart.report.drawing import Axes, ListedColormap, Rectangle
 from warmstart.report.overlay import Window, colours, overlay
 
 MARGIN_PX, HEAD_PX, GAP_PX = 30.0, 70.0, 24.0

@@ -4,7 +4,6 @@ In a run folder, beside run.json; together some hundred bytes a picture. N pictu
 P on the map.
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from warmstart.records import SPLITS, Split, to_json
+from warmstart.records import SPLITS, Split, read_json, to_json
 
 FORMAT = 1
 NAMES, NUMBERS = "pictures.json", "pictures.safetensors"
@@ -59,7 +58,7 @@ def read_pictures(folder: Path) -> RunPictures | str:
     if not (folder / NAMES).is_file() or not (folder / NUMBERS).is_file():
         return f"there is no {NAMES} and {NUMBERS} in the run folder: the run is from before warmstart wrote them"
     try:
-        names = json.loads((folder / NAMES).read_text("utf-8", errors="surrogateescape"))
+        names = read_json((folder / NAMES), errors="surrogateescape")
         if names["format"] > FORMAT:
             return f"{NAMES} has format {names['format']}, and this version of warmstart reads formats up to {FORMAT}"
         numbers = load_file(folder / NUMBERS)

@@ -4,7 +4,6 @@ run.json is the one file that must be there. A run from before a file or a key e
 """
 
 import csv
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 from warmstart.csv_cells import text_of
 from warmstart.data.files import found_again
 from warmstart.errors import InputError
+from warmstart.records import read_json
 from warmstart.report.pictures import RunPictures, read_pictures
 
 # Keys of run.json that came later, or that a run may be without, as empty as they are then.
@@ -109,7 +109,7 @@ def _record(folder: Path) -> dict[str, Any]:
             f"{folder} is not a finished run: {there}. Expected a folder that train or compare wrote, such as runs/<time>-<name>."
         )
     try:
-        record = json.loads(path.read_text("utf-8", errors="surrogateescape"))
+        record = read_json(path, errors="surrogateescape")
         record["data"]["classes"], record["plan"]["backbone"], record["scores"]
     except (OSError, ValueError, KeyError, TypeError) as reason:
         raise InputError(
@@ -142,14 +142,14 @@ def _judged(path: Path, pictures: RunPictures | None) -> tuple[Judged, ...] | No
 
 def _weights(folder: Path) -> dict[str, Any]:
     try:
-        return dict(json.loads((folder / "model" / "model.json").read_text("utf-8"))["about"]["weights"])
+        return dict(read_json(folder / "model" / "model.json")["about"]["weights"])
     except (OSError, ValueError, KeyError, TypeError):
         return {}
 
 
 def _findings(path: Path) -> tuple[tuple[Mapping[str, Any], ...] | None, tuple[str, ...]]:
     try:
-        document = json.loads(path.read_text("utf-8", errors="surrogateescape"))
+        document = read_json(path, errors="surrogateescape")
         found = [finding for finding in list(document["findings"]) if isinstance(finding, dict)]
         return tuple(found), tuple(str(note) for note in document.get("notes", ()))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):

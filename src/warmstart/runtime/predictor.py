@@ -8,7 +8,7 @@ Novelty is not part of an exported file: it needs features of the training pictu
 B batch, N pictures, K classes, S side of the network's input, H, W of a picture.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +24,15 @@ from warmstart.records import Prediction, Preprocessing, Problem
 from warmstart.runtime.document import Document, exported_file
 from warmstart.runtime.engines import Runner, open_file
 
+ROUNDING = 0.01  # of bfloat16 in the last step: 2⁻⁹ of each probability
+
 
 class Exported:
     """An exported model, opened with `open_exported`."""
 
     def __init__(self, document: Document, runner: Runner) -> None:
         self.document, self._runner = document, runner
+        self._ended: str | None = None  # what is said of a file that did not end
         self.class_names, self.preprocessing = document.class_names, document.preprocessing
         self.positive, self.threshold = document.positive, document.threshold
 
@@ -63,7 +66,7 @@ class Exported:
         limit = None if coverage is None else self.set_limit(coverage)
         size = 1 if self.document.resize_inside else self._runner.batch_size
         batches = ((i, np.stack(pixels[i : i + size])) for i in range(0, len(pixels), size))
-        parts = dict(self._runner.map(batches))
+        parts = dict(self._shares(batches))
         shares = [row for first in sorted(parts) for row in parts[first]]
         return [self._prediction(name, row, limit) for name, row in zip(names, shares, strict=True)]
 
@@ -95,10 +98,57 @@ class Exported:
                     source = sources[first + offset]
                     yield name_of(source, first + offset), picture if isinstance(picture, PictureError) else next(rows)
 
-        for first, rows in self._runner.map(batches()):
+        for first, rows in self._shares(batches()):
             finished[first] = rows
             yield from in_order()
         yield from in_order()
+
+    def _shares(self, batches: Iterable[tuple[int, np.ndarray]]) -> Iterator[tuple[int, np.ndarray]]:
+        """What the file says of each batch, float32 (B, K). Raises ModelFileError where it ends with an error, does not end, or says
+        what no model says; a file that did not end once is not run again.
+        """
+        if self._ended:
+            raise ModelFileError(self._ended)
+        sizes: dict[int, int] = {}
+        theirs: list[Exception] = []
+
+        def counted() -> Iterator[tuple[int, np.ndarray]]:
+            try:
+                for token, pixels in batches:
+                    sizes[token] = len(pixels)
+                    yield token, pixels
+            except Exception as reason:  # of whoever makes the batches, not of the file
+                theirs.append(reason)
+                raise
+
+        results = self._runner.map(counted())
+        while True:
+            try:
+                token, shares = next(results)
+            except StopIteration:
+                return
+            except Exception as reason:  # whatever an engine raises at a file that it cannot run
+                if reason in theirs or isinstance(reason, MemoryError):
+                    raise
+                why = (str(reason).strip().splitlines() or [type(reason).__name__])[0][:200]
+                message = f"{self.document.path} cannot be run ({why}): it was damaged or changed; export the model again"
+                self._ended = message if isinstance(reason, TimeoutError) else None
+                raise ModelFileError(message) from reason
+            self._check(shares, sizes.pop(token))
+            yield token, shares
+
+    def _check(self, shares: np.ndarray, pictures: int) -> None:
+        """Raises ModelFileError for what are no probabilities."""
+        expected = (pictures, len(self.class_names))
+        if shares.shape != expected:
+            found = f"an array of {' × '.join(map(str, shares.shape))}, expected {' × '.join(map(str, expected))}"
+        elif not np.all((shares >= -ROUNDING) & (shares <= 1 + ROUNDING)):  # NaN is neither
+            found = "numbers that are no probabilities"
+        elif np.any(np.abs(shares.sum(axis=1, dtype=np.float64) - 1) > ROUNDING):
+            found = f"probabilities that sum to {shares.sum(axis=1, dtype=np.float64).max():.3g}, expected 1"
+        else:
+            return
+        raise ModelFileError(f"{self.document.path} answers with {found}: it was changed or damaged; export the model again")
 
     def decide(self, probabilities: np.ndarray) -> np.ndarray:
         """Labels int64 (N,) for probabilities (N, K): the most probable class, or by threshold where one is set."""

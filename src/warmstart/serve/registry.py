@@ -23,8 +23,11 @@ import numpy as np
 
 from warmstart import machine
 from warmstart.errors import UsageError, WarmstartError
+from warmstart.extraction.described import read_class_names, read_preprocessing
 from warmstart.machine import file_stamp
+from warmstart.model.checking import check_description
 from warmstart.model.files import DESCRIPTION, read_description
+from warmstart.records import fits
 from warmstart.serve.batching import Batcher
 from warmstart.serve.decoding import Decoders
 from warmstart.serve.problems import ApiError, not_found
@@ -308,17 +311,20 @@ def _read_about(entry: Entry, signature: Signature) -> None:
         return
     try:
         document = read_description(place)
+        check_description(document)
         entry.about = _summary(
-            document["class_names"],
-            document["preprocessing"]["size_px"],
-            document.get("about", {}),
+            read_class_names(document["class_names"]),
+            read_preprocessing(document["preprocessing"]).size_px,
+            document["about"],
             backbone=document["backbone"]["name"],
             head=document["head"]["name"],
             calibrated=document.get("trust") is not None,
             positive=document["positive"],
         )
-    except (WarmstartError, KeyError, TypeError) as reason:
+    except WarmstartError as reason:
         entry.problem = str(reason)
+    except Exception as reason:  # whatever else a folder from anybody does to us: the others are not hidden by it
+        entry.problem = f"{place / DESCRIPTION} lacks or misuses {reason}; was it written by another program?"
 
 
 def _about(model: Any) -> dict[str, Any]:
@@ -346,6 +352,10 @@ def _summary(
 ) -> dict[str, Any]:
     scores = about.get("scores") or {}
     test = scores.get("test") or scores.get("val") or {}
+
+    def of_kind(value: Any, kind: Any) -> Any:
+        return value if fits(value, kind) else None
+
     return {
         "classes": list(class_names),
         "backbone": backbone,
@@ -353,8 +363,8 @@ def _summary(
         "size_px": size_px,
         "calibrated": calibrated,  # whether sets of classes can be asked for
         "positive": positive,
-        "accuracy": test.get("accuracy"),
-        "tested_on": test.get("n"),
-        "created": about.get("created"),
-        "licence": (about.get("weights") or {}).get("licence"),
+        "accuracy": of_kind(test.get("accuracy"), float),
+        "tested_on": of_kind(test.get("n"), int),
+        "created": of_kind(about.get("created"), str),
+        "licence": of_kind((about.get("weights") or {}).get("licence"), str),
     }

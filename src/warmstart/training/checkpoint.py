@@ -20,6 +20,7 @@ from typing import Any, Self
 from torch import Tensor
 
 from warmstart.errors import InputError, UsageError
+from warmstart.records import from_json
 from warmstart.training.settings import TrainingSettings
 from warmstart.training.validation import ValScores
 
@@ -108,7 +109,7 @@ def read_checkpoint(path: Path, identity: Mapping[str, Any]) -> Checkpoint:
         )
     try:
         with safe_open(path, framework="pt") as file:
-            document = json.loads((file.metadata() or {})["warmstart"])
+            document = from_json((file.metadata() or {})["warmstart"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
     except (SafetensorError, KeyError, ValueError, OSError) as reason:
         raise InputError(

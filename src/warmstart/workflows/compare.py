@@ -6,7 +6,6 @@ A comparison is a folder of run folders. What is finished in it is not done agai
 """
 
 import csv
-import json
 import re
 import shutil
 from collections.abc import Hashable, Mapping, Sequence
@@ -22,7 +21,7 @@ from warmstart.csv_cells import text_of
 from warmstart.errors import InputError, UsageError
 from warmstart.evaluation.intervals import paired_bootstrap
 from warmstart.evaluation.learning_curves import CurvePoint, LearningCurve, Shape, compare_shapes, overfitting, shape
-from warmstart.records import SPLITS, Listing, Plan, to_json
+from warmstart.records import SPLITS, Listing, Plan, read_json, to_json
 from warmstart.report.run_files import FINDINGS
 from warmstart.store.cache import Store
 from warmstart.strategy.comparison import default_names, plans_by_name
@@ -125,10 +124,14 @@ def resume(
     if not path.is_file():
         done = "it is finished" if (folder / RESULT).is_file() else f"there is no {START} in it"
         raise InputError(f"{folder} holds no comparison to go on with: {done}.")
-    start = json.loads(path.read_text("utf-8", errors="surrogateescape"))
-    settings = TrainSettings.from_kept(start, runs=folder.parent, download=download)
-    listing = listed(data or start["data"], settings)
-    plans = {name: Plan.from_dict(values) for name, values in start["plans"].items()}
+    try:
+        start = read_json(path, errors="surrogateescape")
+        settings = TrainSettings.from_kept(start, runs=folder.parent, download=download)
+        plans = {name: Plan.from_dict(values) for name, values in start["plans"].items()}
+        named = start["data"]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as reason:
+        raise InputError(f"{path} cannot be read ({type(reason).__name__}: {reason}): start a new comparison.") from reason
+    listing = listed(data or named, settings)
     watcher = watcher or Nobody()
     _check_splits(listing, plans, settings, watcher, strata)
     return _run(folder, listing, plans, settings, watcher, strata)
@@ -201,7 +204,7 @@ def _result(folder: Path, names: Sequence[str], budget_s: float) -> Comparison:
     """Read the run folders and put them side by side."""
     from warmstart.report.curves import draw_curves
 
-    records = {name: json.loads((folder / name / "run.json").read_text("utf-8", errors="surrogateescape")) for name in names}
+    records = {name: read_json((folder / name / "run.json"), errors="surrogateescape") for name in names}
     reference = next((name for name in names if records[name]["plan"]["cut"] == "pooled"), names[0])
     right = {name: _right(folder / name) for name in names}
     contestants = []

@@ -4,8 +4,6 @@
 """
 
 import math
-import resource
-import sys
 import time
 from collections.abc import Mapping, Sequence
 
@@ -35,6 +33,7 @@ MEASURED_PICTURES = 24
 OPENING_SHARE = 0.5
 # When the model is there, on an idle machine of two cores with AVX-512: scores, parity, files; and for each picture on the map.
 FINISH_S, MAP_S_PER_PICTURE = 1.8, 0.0015
+LIBRARIES_BYTES = 600_000_000  # that a process with PyTorch and an engine holds, where the system does not tell
 FORECAST_HEADS = ("linear", "svm")  # those fitted by `heads.lbfgs`
 NOTHING_TO_COMPUTE = Speed(decode=1.0, engine=1.0, share_left={}, train={}, train_bytes_per_image={})
 
@@ -143,7 +142,7 @@ def counted_work(
         activations={cut: math.prod(shape) for cut, shape in backbone.shapes(preprocessing.size_px).items()},
         features=sum(width for _, width in backbone.tap_layout(preprocessing.size_px)),
         params_right=parameters_right(backbone),
-        base_bytes=_peak_bytes(),
+        base_bytes=machine.peak_bytes() or LIBRARIES_BYTES,
     )
 
 
@@ -175,9 +174,3 @@ def _missing_activations(ready: Ready, cut: str, store: Store) -> int:
         ]
         counts.append(sum(missing))
     return min(counts)
-
-
-def _peak_bytes() -> int:
-    """The most memory that this process has held."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -1,7 +1,6 @@
 """Which pictures an export is proved on, and which it is calibrated with: found again where the run found them. N pictures."""
 
 import csv
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from warmstart.data.hashing import digest_file
 from warmstart.data.listing import find_pictures, read_listing
 from warmstart.errors import DataError, PictureError
 from warmstart.model.predictor import Model
+from warmstart.records import read_json
 from warmstart.workflows.neighbours import listing_of_run
 from warmstart.workflows.watch import Watcher
 
@@ -117,7 +117,7 @@ def _of_run(folder: Path) -> list[tuple[str, str]] | str:
 def _working_folder(record: Path) -> str | None:
     """Where relative paths of the run begin; None where its record does not say."""
     try:
-        found = json.loads(record.read_text("utf-8", errors="surrogateescape"))["data"]["working_folder"]
+        found = read_json(record, errors="surrogateescape")["data"]["working_folder"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return found if isinstance(found, str) else None

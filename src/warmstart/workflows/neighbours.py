@@ -4,7 +4,6 @@ A model knows the digests of what it was trained on, a run where that lay, and t
 be out of date, and a picture that was moved, changed or removed is missed by name.
 """
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,7 @@ from warmstart.explain.neighbours import Neighbour, nearest
 from warmstart.extraction.features import columns, extract
 from warmstart.extraction.scanning import picture_of, scan
 from warmstart.model.predictor import Model
-from warmstart.records import Listing, Picture
+from warmstart.records import Listing, Picture, read_json
 from warmstart.store.cache import Store
 from warmstart.workflows.watch import Watcher
 
@@ -109,7 +108,7 @@ def listing_of_run(folder: Path) -> Listing | str:
     if record is None:
         return f"there is no run.json in or beside {folder} to say where they are"
     try:
-        data = json.loads(record.read_text("utf-8", errors="surrogateescape"))["data"]
+        data = read_json(record, errors="surrogateescape")["data"]
         return read_listing(found_again(data["source"], data.get("working_folder")), min_classes=1)
     except (OSError, ValueError, KeyError, TypeError) as reason:
         return f"{record} does not say where they are ({type(reason).__name__})"

@@ -1,6 +1,5 @@
 """report: a run folder or that of a comparison as one page, report.html, written beside what it shows."""
 
-import json
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any
 
 from warmstart.errors import InputError
 from warmstart.model.predictor import Model
+from warmstart.records import read_json
 
 REPORT = "report.html"
 
@@ -70,7 +70,7 @@ def report(folder: Path, *, model: Model | None = None, heat_maps: bool = True, 
 
 def _comparison(path: Path) -> dict[str, Any]:
     try:
-        document = json.loads(path.read_text("utf-8", errors="surrogateescape"))
+        document = read_json(path, errors="surrogateescape")
         document["contestants"][0]["record"]["scores"]
     except (OSError, ValueError, KeyError, TypeError, IndexError) as reason:
         raise InputError(f"{path} is not the result of a comparison ({type(reason).__name__}: {reason}).") from reason

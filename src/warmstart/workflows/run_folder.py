@@ -2,7 +2,6 @@
 
 import csv
 import itertools
-import json
 import re
 import shutil
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ from pathlib import Path
 
 from warmstart.csv_cells import cell_of
 from warmstart.errors import DataError, InputError, UsageError
-from warmstart.records import Plan, RunRecord, to_json
+from warmstart.records import Plan, RunRecord, read_json, to_json
 from warmstart.strategy.forecast import Forecast
 from warmstart.workflows.history import HISTORY
 from warmstart.workflows.settings import TrainSettings
@@ -68,11 +67,15 @@ def read_start(folder: Path) -> tuple[str, Plan, TrainSettings]:
         finished = (folder / "run.json").is_file()
         reason = "the run is finished" if finished else f"there is no {START} in it, so no training was begun there"
         raise InputError(f"{folder} cannot be resumed: {reason}.")
-    document = json.loads(path.read_text("utf-8", errors="surrogateescape"))
-    settings = TrainSettings.from_kept(document, runs=folder.parent)
-    if not Path(document["data"]).exists():
-        raise InputError(f"{folder} was trained on {document['data']}, which is gone. Bring it back, or start a new run.")
-    return document["data"], Plan.from_dict(document["plan"]), settings
+    try:
+        document = read_json(path, errors="surrogateescape")
+        settings = TrainSettings.from_kept(document, runs=folder.parent)
+        data, plan = Path(document["data"]), Plan.from_dict(document["plan"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as reason:
+        raise InputError(f"{path} cannot be read ({type(reason).__name__}: {reason}): start a new run.") from reason
+    if not data.exists():
+        raise InputError(f"{folder} was trained on {data}, which is gone. Bring it back, or start a new run.")
+    return document["data"], plan, settings
 
 
 @contextmanager
@@ -104,13 +107,15 @@ def read_plan(path: Path) -> Plan:
     """A plan.json, also an edited one, or that of a run folder. Raises UsageError naming what is wrong in it."""
     path = path / "plan.json" if path.is_dir() else path
     try:
-        values = json.loads(path.read_text("utf-8"))
+        values = read_json(path)
     except OSError as reason:
         raise UsageError(
             f"--plan {path} cannot be read ({reason.strerror}); `warmstart advise DATA --plan-out FILE` makes one"
         ) from reason
     except ValueError as reason:
-        raise UsageError(f"--plan {path} is no JSON document: {reason}") from reason
+        raise UsageError(
+            f"--plan {path} is no JSON document: {reason}. `warmstart advise DATA --plan-out FILE` makes one"
+        ) from reason
     if not isinstance(values, dict):
         raise UsageError(f'--plan {path} holds {type(values).__name__}, expected an object such as {{"cut": "stage5"}}')
     return Plan.from_dict({key: value for key, value in values.items() if key != FORECAST})

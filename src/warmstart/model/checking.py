@@ -1,0 +1,76 @@
+"""Whether a document and tensors out of a folder that anybody may have written make a model, before any of it is used.
+
+Raises ValueError (KeyError for what is missing) with a clause that names the key or tensor, what is wrong with it, what was expected.
+What an exported file has too is read by `extraction.described`, a head by its own `from_arrays`.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from warmstart.engines.build import ENGINES, PRECISIONS
+from warmstart.extraction.described import required
+
+MOST_FEATURES = 1_000_000  # of all taps together; the widest network of the catalogue has 12,000
+
+
+def check_description(description: Mapping[str, Any]) -> None:
+    """`model.json`, but for what is read by functions of their own."""
+    required(description["backbone"], "backbone", Mapping)
+    required(description["backbone"]["name"], "backbone.name", str)
+    required(description["backbone"]["weights_digest"], "weights_digest", str)
+    required(description["head"], "head", Mapping)
+    required(description["head"]["name"], "head.name", str)
+    required(description["engine"], "engine", Mapping)
+    for name, known in (("name", ENGINES), ("precision", PRECISIONS)):
+        if description["engine"][name] not in known[1:]:  # not 'auto': a model has been through that choice
+            raise ValueError(f"'engine.{name}' = {description['engine'][name]!r:.80}, expected one of {', '.join(known[1:])}")
+    widths = _widths(description["layout"])
+    _check_taps("taps", description["taps"], widths)
+    trust = required(description.get("trust"), "trust", Mapping | None)
+    if trust and required(trust["novelty"], "trust.novelty", Mapping | None):
+        _check_taps("trust.novelty.taps", trust["novelty"]["taps"], widths)
+    _check_about(required(description["about"], "about", Mapping), description["class_names"])
+
+
+def check_tensors(tensors: Mapping[str, np.ndarray]) -> None:
+    """Those of the network: every number finite. Names, shapes and types are compared with the network's when it is built."""
+    for name, tensor in tensors.items():
+        if tensor.dtype.kind == "f" and not np.isfinite(tensor).all():
+            raise ValueError(f"'backbone.{name}', in which not every number is finite")
+
+
+def _widths(layout: Any) -> dict[str, int]:
+    """Tap → width."""
+    if not isinstance(layout, list) or not layout:
+        raise ValueError("'layout', expected a list of taps and widths")
+    widths: dict[str, int] = {}
+    for entry in layout:
+        if not isinstance(entry, list) or len(entry) != 2:
+            raise ValueError(f"'layout', in which {entry!r:.80} is no pair of tap and width")
+        tap, width = required(entry[0], "layout", str), required(entry[1], "layout", int)
+        if tap in widths or not 0 <= width <= MOST_FEATURES:
+            raise ValueError(f"'layout', in which {entry!r:.80} stands twice, or has a width outside 0 … {MOST_FEATURES:,}")
+        widths[tap] = width
+    if sum(widths.values()) > MOST_FEATURES:
+        raise ValueError(f"'layout' of {sum(widths.values()):,} features, expected at most {MOST_FEATURES:,}")
+    return widths
+
+
+def _check_taps(name: str, taps: Any, widths: Mapping[str, int]) -> None:
+    required(taps, name, tuple[str, ...])
+    if not taps or len(set(taps)) < len(taps) or not set(taps) <= widths.keys():
+        raise ValueError(f"{name!r} = {taps!r:.80}, expected some of {', '.join(widths)}")
+
+
+def _check_about(about: Mapping[str, Any], class_names: Any) -> None:
+    """What others than people read of it."""
+    required(about.get("trained_on", ()), "about.trained_on", tuple[str, ...])
+    for name in ("scores", "weights", "plan"):
+        required(about.get(name), f"about.{name}", Mapping | None)
+    for split, scores in (about.get("scores") or {}).items():
+        required(scores, f"about.scores.{split}", Mapping | None)
+    majority = required(about.get("majority_class"), "about.majority_class", str | None)
+    if majority is not None and majority not in class_names:
+        raise ValueError(f"'about.majority_class' = {majority!r:.80}, expected one of the classes")
