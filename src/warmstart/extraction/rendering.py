@@ -12,6 +12,7 @@ from warmstart.data.facts import check_intact
 from warmstart.data.files import read_bytes
 from warmstart.data.hashing import digest
 from warmstart.data.memory import in_memory, understood
+from warmstart.data.one_colour import Loss, loss_of
 from warmstart.data.views import needed_shorter_side_px, resize
 from warmstart.errors import PictureError
 from warmstart.records import Picture, Preprocessing
@@ -25,6 +26,13 @@ def render_views(picture: Picture, views: Sequence[str], preprocessing: Preproce
 
     Raises PictureError, of kind 'changed' where its file has other bytes than those of its digest.
     """
+    return views_and_loss(picture, views, preprocessing)[0]
+
+
+def views_and_loss(
+    picture: Picture, views: Sequence[str], preprocessing: Preprocessing
+) -> tuple[list[np.ndarray], Loss | None]:
+    """As `render_views`; and why the network's input is one colour although the picture is not, where 'plain' is among the views."""
     size_px, mode = preprocessing.size_px, preprocessing.resize
     # The same size for every view, so that no view's pixels depend on the company it is made in. `decode` leaves twice what it is
     # asked for, and the narrowest window of a drawn view is √(0.35 × 3/4) = 0.512 of a side: 1.02 × S, not enlarged.
@@ -34,7 +42,13 @@ def render_views(picture: Picture, views: Sequence[str], preprocessing: Preproce
         name=picture.path,
         values=preprocessing.values,
     )
-    return [render_view(decoded, view, digest=picture.digest, size_px=size_px, mode=mode) for view in views]
+    rendered = [render_view(decoded, view, digest=picture.digest, size_px=size_px, mode=mode) for view in views]
+    loss = (
+        loss_of(rendered[views.index("plain")], decoded, mode=mode, lossless=_is_lossless(picture))
+        if "plain" in views
+        else None
+    )
+    return rendered, loss
 
 
 def render(source: Any, preprocessing: Preprocessing) -> np.ndarray:
@@ -61,6 +75,11 @@ def same_bytes(picture: Picture) -> Any:
     if digest(content) != picture.digest:
         raise PictureError("changed", f"{picture.path!r} was changed or replaced while it was being read: run again")
     return content
+
+
+def _is_lossless(picture: Picture) -> bool:
+    """Whether single levels mean something in it."""
+    return picture.facts is not None and picture.facts.format in ("png", "tiff", "bmp", "gif", "pnm")
 
 
 def upright(source: Any, longer_side_px: int) -> "Image":

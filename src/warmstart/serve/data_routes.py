@@ -142,8 +142,9 @@ async def received(server: State, request: Request, kind: str, folder: Path, nam
 
 @router.get("/{dataset}")
 def dataset(server: Server, dataset: str) -> dict[str, Any]:
-    """Classes with their numbers of pictures, and what was left out."""
-    return server.datasets.describe(server.datasets.get(dataset), whole=True)
+    """Classes with their numbers of pictures, what was left out, and what pictures lose on their way into a network."""
+    stored = server.datasets.get(dataset)
+    return server.datasets.describe(stored, whole=True) | server.datasets.lost(stored)
 
 
 @router.delete("/{dataset}", status_code=204)
@@ -332,6 +333,9 @@ def _with_numbers(server: State, dataset: StoredDataset, result: dict[str, Any])
         for key in ("detail", "message"):
             if key in finding:
                 finding[key] = without_folder(finding[key], dataset.source, dataset.name)
+    for notice in result.get("notices", ()):  # not in results of before
+        notice["paths"] = [relative(path, dataset) for path in notice["paths"]]
+        notice["message"] = _without_places(server, dataset, notice["message"])
     result["notes"] = [without_folder(note, dataset.source, dataset.name) for note in result["notes"]]
     return result | {"source": dataset.name}
 

@@ -27,7 +27,7 @@ from warmstart.inspection.pictures import picture_signs
 from warmstart.records import Listing, Picture, Plan
 from warmstart.store.cache import Store
 from warmstart.store.remembered import remembered
-from warmstart.strategy.advice import DEFAULT_BUDGET_S, Advice, input_size, recommended
+from warmstart.strategy.advice import DEFAULT_BUDGET_S, OURS, Advice, Reason, input_size, recommended
 from warmstart.strategy.advice import advise as advise_from
 from warmstart.strategy.forecast import Forecast, Speed, forecast
 from warmstart.workflows.backbone_competition import Competition, check_names, competition
@@ -38,6 +38,7 @@ from warmstart.workflows.probe import Extracted, Ready, extracted, make_ready, p
 from warmstart.workflows.run_folder import write_plan
 from warmstart.workflows.settings import TrainSettings
 from warmstart.workflows.watch import Nobody, Watcher
+from warmstart.workflows.what_is_lost import before_blame
 
 SPEED_KEEPS_S = 600.0  # how long a measured speed holds: what else the machine does changes it
 
@@ -165,7 +166,8 @@ def _looked_at(ready: Ready, settings: TrainSettings, store: Store, watcher: Wat
         store,
         watcher,
     )
-    dataset, kept = readable(ready.dataset, {int(chosen[i]): why for i, why in extraction.broken.items()}, settings)
+    looked_at = ready.dataset.with_losses({int(chosen[i]): loss for i, loss in extraction.losses.items()})
+    dataset, kept = readable(looked_at, {int(chosen[i]): why for i, why in extraction.broken.items()}, settings)
     left = np.isin(chosen, kept)
     return LookedAt(
         dataset=dataset,
@@ -237,6 +239,8 @@ def advised(ready: Ready, looked_at: LookedAt, store: Store, watcher: Watcher, *
     measured = remembered(machine.evidence_folder(), question, _Measured, measure_evidence)
     evidence = measured.evidence
     advice = advise_from(evidence.measured(backbone.cuts[1:-1], val_images=len(dataset.positions("val"))), plan)
+    if (first := before_blame(dataset.seen())) is not None:
+        advice = replace(advice, reasons=(Reason(text=first, source=OURS), *advice.reasons))
     probe_s = time.perf_counter() - begin
 
     begin = time.perf_counter()
