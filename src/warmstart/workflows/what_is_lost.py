@@ -22,6 +22,7 @@ from warmstart.records import Notice, Picture, ValueRange
 # nobody's loss; of 16:9 it shows 0.43, of 4:1 0.19.
 LITTLE_SEEN = 0.5
 NAMED = 3  # pictures of each kind
+PAIRS_NAMED = 10  # of classes
 
 CROP_CURE = "--resize squash shows all of each, with its proportions changed; --resize pad shows all of it, smaller, on grey"
 
@@ -175,8 +176,8 @@ def _alike(class_names: Sequence[str]) -> list[Notice]:
     pairs = alike(class_names)
     if not pairs:
         return []
-    shown = "; ".join(f"{one} and {other} ({why})" for one, other, why in pairs[:NAMED])
-    more = f" … and {len(pairs) - NAMED:,} more" if len(pairs) > NAMED else ""
+    shown = "; ".join(f"{one} and {other} ({why})" for one, other, why in pairs[:PAIRS_NAMED])
+    more = f" … and {len(pairs) - PAIRS_NAMED:,} more" if len(pairs) > PAIRS_NAMED else ""
     count = "1 pair" if len(pairs) == 1 else f"{len(pairs):,} pairs"
     return [
         Notice(
