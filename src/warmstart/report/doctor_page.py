@@ -65,7 +65,7 @@ def write_page(
     paths = list(
         dict.fromkeys(
             [
-                *(path for notice in document["notices"] for path in notice["paths"]),
+                *(path for notice in document.get("notices", ()) for path in notice["paths"]),
                 *(p for kind, some in shown.items() if kind != "broken" for f in some for p in f.paths[:GROUP_SHOWN]),
             ]
         )
@@ -102,7 +102,7 @@ def _page(
         known = document["labels"]
         yield f"<p>A probe on frozen features, held out by folds, agrees with {known['accuracy']:.1%} of the labels; "
         yield f"confident learning counts {known['confident_errors']:,} labels that the data contradicts.</p>"
-    for notice in document["notices"]:
+    for notice in document.get("notices", ()):
         yield f'<p class="across">{escape(_sentence(notice["message"]))}</p>'
         yield '<div class="pictures">' + "".join(_figure(path, pictures, images) for path in notice["paths"]) + "</div>"
     yield "".join(f'<p class="across">{escape(note)}</p>' for note in document["notes"])
