@@ -1,6 +1,6 @@
 """A picture → the uint8 array that the network takes, in one view or several. S image side."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,6 +54,19 @@ def views_and_loss(
 def render(source: Any, preprocessing: Preprocessing) -> np.ndarray:
     """uint8 (3, S, S): the plain view of anything that `data.memory.understood` takes. Raises PictureError."""
     return resize(whole(source, preprocessing), size_px=preprocessing.size_px, mode=preprocessing.resize)
+
+
+def rendered_or_why_not(source: Any, preprocessing: Preprocessing) -> np.ndarray | PictureError:
+    """As `render`, for one of many pictures: what is wrong with one is its own affair."""
+    return or_why_not(lambda: render(source, preprocessing))
+
+
+def or_why_not(prepare: Callable[[], np.ndarray]) -> np.ndarray | PictureError:
+    """What ``prepare`` gives, or the PictureError that it raises."""
+    try:
+        return prepare()
+    except PictureError as reason:
+        return reason
 
 
 def whole(source: Any, preprocessing: Preprocessing) -> "Image":
