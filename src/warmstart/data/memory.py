@@ -11,6 +11,7 @@ H, W, N are sides in pixels and a number of pictures.
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -104,22 +105,15 @@ def each(sources: Iterable[Any]) -> Iterable[Any]:
 
 def name_of(source: Any, index: int) -> str:
     """The path, or 'picture 3' for one that came without a name."""
-    try:
-        return (
-            str(Path(source))
-            if isinstance(source, os.PathLike)
-            else str(source)
-            if isinstance(source, str)
-            else f"picture {index}"
-        )
-    except Exception:  # what it said is told where it is read
-        return f"picture {index}"
+    if isinstance(source, str | os.PathLike):
+        with suppress(Exception):  # what an object's own method says is told where it is read
+            return os.fsdecode(source)
+    return f"picture {index}"
 
 
 def _is_one(sources: Any) -> bool:
     """Whether this is a picture, though it could be walked through."""
-    one = str | os.PathLike | bytes | bytearray | memoryview | Image.Image
-    return isinstance(sources, one) or _has(sources, "read")
+    return isinstance(sources, str | os.PathLike | bytes | bytearray | memoryview | Image.Image) or _has(sources, "read")
 
 
 def _has(value: Any, name: str) -> bool:
