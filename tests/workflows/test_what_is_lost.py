@@ -11,12 +11,11 @@ import pytest
 from PIL import Image, ImageDraw
 from rich.console import Console
 
-from conftest import SMALL
 from drawn_shapes import CLASSES, draw_folder, draw_shape, set_back
 from warmstart.cli import tables
 from warmstart.data.one_colour import loss_of
 from warmstart.data.views import resize
-from warmstart.records import Depth, Facts, Notice, Picture, Problem, ValueRange
+from warmstart.records import Depth, Facts, Notice, Picture, Plan, Problem, ValueRange
 from warmstart.workflows.advise import advise
 from warmstart.workflows.doctor import doctor, write
 from warmstart.workflows.inspect import inspect
@@ -25,6 +24,9 @@ from warmstart.workflows.settings import TrainSettings
 from warmstart.workflows.train import train
 from warmstart.workflows.watch import Nobody
 from warmstart.workflows.what_is_lost import before_blame, notices, seen_of
+
+
+SMALL = Plan(image_size_px=64)
 
 
 def picture(name: str, width: int = 100, height: int = 100, **facts: Any) -> Picture:
@@ -206,7 +208,7 @@ def test_elongated_pictures_are_said_by_every_verb_and_the_cure_helps(tmp_path: 
     assert padded.record.data["seen"]["worst_tenth"] == 1.0
 
 
-def test_label_masks_and_white_glyphs_are_named_cold_and_warm(tmp_path: Path) -> None:
+def test_label_masks_white_glyphs_and_pages_are_named_cold_and_warm(tmp_path: Path) -> None:
     data = draw_folder(tmp_path / "data", 6)
     mask = Image.new("L", (90, 90))
     ImageDraw.Draw(mask).rectangle((10, 10, 50, 60), fill=3)
@@ -214,6 +216,8 @@ def test_label_masks_and_white_glyphs_are_named_cold_and_warm(tmp_path: Path) ->
     glyph = Image.new("RGBA", (90, 90), (255, 255, 255, 0))
     ImageDraw.Draw(glyph).ellipse((20, 20, 70, 70), fill=(255, 255, 255, 255))
     glyph.save(data / "circle" / "glyph.png")
+    pages = [draw_shape("stripes", seed) for seed in (50, 51, 52)]
+    pages[0].save(data / "stripes" / "pages.tif", save_all=True, append_images=pages[1:])
     set_back(data)
     settings = TrainSettings(runs=tmp_path / "runs", report=False, findings=False)
     told = [
@@ -225,29 +229,22 @@ def test_label_masks_and_white_glyphs_are_named_cold_and_warm(tmp_path: Path) ->
         doctor(str(data), SMALL, settings).notices,
     ]
     assert all(one == told[0] for one in told)
-    masks, cured = told[0]
+    masks, cured, several = told[0]
     assert (masks.kind, masks.paths) == ("one-colour", (str(data / "square" / "mask.png"),))
     assert (cured.kind, cured.paths) == ("cured", (str(data / "circle" / "glyph.png"),))
-
-
-@pytest.fixture
-def damage(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pictures whose bytes end in 'damaged' are."""
-    monkeypatch.setattr(
-        "warmstart.data.facts.damage_of", lambda content: "its end is gone" if content.endswith(b"damaged") else None
-    )
-    real = __import__("warmstart.data.facts", fromlist=["facts_of"]).facts_of
-    monkeypatch.setattr(
-        "warmstart.extraction.scanning.facts_of",
-        lambda content: replace(real(content), damage="its end is gone" if content.endswith(b"damaged") else None),
+    assert (several.kind, several.paths, "2 are not" in several.message) == (
+        "pages",
+        (str(data / "stripes" / "pages.tif"),),
+        True,
     )
 
 
-@pytest.mark.usefixtures("damage")
 def test_damaged_pictures_are_left_out_by_name_and_used_with_keep_damaged(tmp_path: Path) -> None:
     data = draw_folder(tmp_path / "data", 6)
-    cut = data / "circle" / "1.jpg"
-    cut.write_bytes(cut.read_bytes() + b"damaged")
+    cut = data / "circle" / "0.png"
+    content = bytearray(cut.read_bytes())
+    content[content.index(b"IEND") - 5] ^= 1  # the last byte of the checksum of the pixels
+    cut.write_bytes(content)
     set_back(data)
     settings = TrainSettings(runs=tmp_path / "runs", report=False, findings=False)
 
