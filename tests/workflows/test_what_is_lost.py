@@ -25,7 +25,6 @@ from warmstart.workflows.train import train
 from warmstart.workflows.watch import Nobody
 from warmstart.workflows.what_is_lost import before_blame, notices, seen_of
 
-
 SMALL = Plan(image_size_px=64)
 
 
