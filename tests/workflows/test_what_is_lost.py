@@ -113,7 +113,7 @@ def test_class_names_that_look_alike_are_named_in_pairs() -> None:
     names = ["Cat", "cat", "dog", "do\u200bg", "\u0441at", "straße", "STRASSE", "bird house", "bird  house", "ﬁsh", "fish"]
     (notice,) = notices([], resize="crop", class_names=names)
     assert (notice.kind, notice.pictures) == ("alike-names", 0)
-    assert "7 pairs" in notice.message
+    assert "7 pairs of class names look alike" in notice.message
     assert "'bird  house' and 'bird house' (they differ in space)" in notice.message
     assert "'cat' and '\\u0441at' (they differ in letters of another alphabet)" in notice.message
     assert "'dog' and 'do\\u200bg' (they differ in characters that cannot be seen)" in notice.message

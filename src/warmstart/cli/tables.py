@@ -196,10 +196,10 @@ def inspect(result: "Inspection") -> None:
     out.print(f"identical copies: {extra:,}" + (f" (of {len(result.duplicates):,} pictures)" if extra else ""))
     for paths in result.duplicates[:3]:
         out.print("  " + escape(printable(" = ".join(paths))), style="dim", soft_wrap=True)
-    if result.seen.median is not None and result.seen.worst_tenth is not None:
+    if result.seen.median is not None and result.seen.worst_tenth is not None and not result.seen.little:
         out.print(
-            f"the network's view: {100 * result.seen.median:.0f} % of the median picture, at most {100 * result.seen.worst_tenth:.0f} % "
-            "of every tenth (the usual centre crop; of a square 77 %)"
+            f"seen by the network: {100 * result.seen.median:.0f} % of the median picture, at most {100 * result.seen.worst_tenth:.0f} % "
+            "of every tenth (the centre crop shows 77 % of a square)"
         )
     notices(out, [{"message": notice.message} for notice in result.notices])
     problems(out, [{"message": problem.message} for problem in result.problems])

@@ -24,13 +24,13 @@ LITTLE_SEEN = 0.5
 NAMED = 3  # pictures of each kind
 PAIRS_NAMED = 10  # of classes
 
-CROP_CURE = "--resize squash shows all of each, with its proportions changed; --resize pad shows all of it, smaller, on grey"
+CROP_CURE = "--resize squash shows all of each, its proportions changed; --resize pad shows all of each, smaller, on grey"
 
 # Name → the end of a sentence about pictures, for `data.one_colour.LOSSES`.
 _LOSSES = {
-    "crop": f"what differs in them lies outside the centre crop. {CROP_CURE}",
-    "resize": "what differs in them is too small to be seen at the network's input. Crop them, or give --image-size more pixels",
-    "levels": "they consist of areas a few of 255 levels apart, as masks of labels do. Save them again with levels that are far apart",
+    "crop": "what differs lies outside the centre crop. --resize squash or pad shows it",
+    "resize": "what differs is too small to be seen at the network's input. Crop to what matters, or give --image-size more pixels",
+    "levels": "areas that lie a few of 255 levels apart, as in masks of labels. Save them with levels that are far apart",
 }
 
 
@@ -70,12 +70,9 @@ def before_blame(seen: Seen) -> str | None:
     """What is to be tried before labels or the number of pictures are blamed; None where little is cut off."""
     if not seen.little:
         return None
-    assert seen.median is not None
-    assert seen.worst_tenth is not None
     return (
-        f"The network sees {_percent(seen.median)} of the median picture and at most {_percent(seen.worst_tenth)} of every tenth, "
-        "because the centre crop cuts off the ends of elongated ones. Before labels are doubted or pictures added, show it all of each: "
-        f"{CROP_CURE}."
+        f"{_said(seen).capitalize()}, because the centre crop cuts off the ends of elongated ones. Before labels are doubted or pictures "
+        f"added, show it all of each: {CROP_CURE}."
     )
 
 
@@ -99,8 +96,6 @@ def _cropped(pictures: Sequence[Picture], resize: str) -> list[Notice]:
     seen = seen_of(pictures, resize)
     if not seen.little:
         return []
-    assert seen.median is not None
-    assert seen.worst_tenth is not None
     least = sorted(
         (
             (share, p)
@@ -110,10 +105,19 @@ def _cropped(pictures: Sequence[Picture], resize: str) -> list[Notice]:
         key=lambda one: one[0],
     )
     message = (
-        f"the network sees {_percent(seen.median)} of the median picture and at most {_percent(seen.worst_tenth)} of every tenth: "
-        f"{_many(len(least))} {'is' if len(least) == 1 else 'are'} elongated, and the centre crop cuts off the ends. {CROP_CURE}"
+        f"{_said(seen)}: {_many(len(least))} {'is' if len(least) == 1 else 'are'} elongated, and the centre crop cuts off the ends. "
+        f"{CROP_CURE}"
     )
-    return [_notice("cropped", message, [p for _, p in least], name=False)]
+    return [_notice("cropped", message, [p for _, p in least])]
+
+
+def _said(seen: Seen) -> str:
+    assert seen.median is not None
+    assert seen.worst_tenth is not None
+    median, tenth = _percent(seen.median), _percent(seen.worst_tenth)
+    return f"the network sees {median} of the median picture" + (
+        f" and at most {tenth} of every tenth" if tenth != median else ""
+    )
 
 
 def _lost(pictures: Sequence[Picture], values: ValueRange, losses: Mapping[bytes, str]) -> list[Notice]:
@@ -124,7 +128,7 @@ def _lost(pictures: Sequence[Picture], values: ValueRange, losses: Mapping[bytes
         if facts is not None and facts.lost:
             reason = facts.lost
         elif facts is not None and facts.depth is not None and leaves_nothing(facts.depth, values):
-            reason = "their values lie in a small part of the range of the others. Give pictures that belong together one range"
+            reason = "values in a small part of the range of the others. Give pictures that belong together one range"
         elif picture.digest in losses:
             reason = _LOSSES[losses[picture.digest]]
         else:
@@ -133,7 +137,7 @@ def _lost(pictures: Sequence[Picture], values: ValueRange, losses: Mapping[bytes
     return [
         _notice(
             "one-colour",
-            f"{_many(len(of))} {_reach(of)} the network as (almost) one colour although the file holds more: {reason}",
+            f"{_named(of)} {_reach(of)} the network as (almost) one colour although the file holds more: {reason}",
             of,
         )
         for reason, of in sorted(reasons.items(), key=lambda item: -len(item[1]))
@@ -145,7 +149,7 @@ def _cured(pictures: Sequence[Picture]) -> list[Notice]:
     for cure, what in CURES.items():
         of = [picture for picture in pictures if picture.facts is not None and picture.facts.cure == cure]
         if of:
-            message = f"{_many(len(of))} would reach the network as one colour, so {what}"
+            message = f"{_named(of)} would reach the network as one colour, so {what}"
             out.append(_notice("cured", message, of))
     return out
 
@@ -156,7 +160,7 @@ def _pages(pictures: Sequence[Picture]) -> list[Notice]:
         return []
     unused = sum(picture.facts.pages - 1 for picture in of if picture.facts is not None)
     message = (
-        f"{_many(len(of))} {'holds' if len(of) == 1 else 'hold'} several pages, frames or pictures; the first of each is used, and "
+        f"{_named(of)} {'holds' if len(of) == 1 else 'hold'} several pages, frames or pictures; the first of each is used, and "
         f"{unused:,} {'is' if unused == 1 else 'are'} not. Save those that matter as files of their own"
     )
     return [_notice("pages", message, of)]
@@ -166,9 +170,7 @@ def _kept_damaged(pictures: Sequence[Picture]) -> list[Notice]:
     """Without --keep-damaged these are problems and no longer among the pictures."""
     of = [picture for picture in pictures if picture.facts is not None and picture.facts.damage is not None]
     return (
-        [_notice("damaged", f"{_many(len(of))} {'is' if len(of) == 1 else 'are'} damaged and used all the same", of)]
-        if of
-        else []
+        [_notice("damaged", f"{_named(of)} {'is' if len(of) == 1 else 'are'} damaged and used all the same", of)] if of else []
     )
 
 
@@ -178,19 +180,18 @@ def _alike(class_names: Sequence[str]) -> list[Notice]:
         return []
     shown = "; ".join(f"{one} and {other} ({why})" for one, other, why in pairs[:PAIRS_NAMED])
     more = f" … and {len(pairs) - PAIRS_NAMED:,} more" if len(pairs) > PAIRS_NAMED else ""
-    count = "1 pair" if len(pairs) == 1 else f"{len(pairs):,} pairs"
-    return [
-        Notice(
-            kind="alike-names",
-            message=f"{count} of class names look alike and are two classes: {shown}{more}. Rename one where they are one",
-        )
-    ]
+    count = "1 pair of class names looks alike" if len(pairs) == 1 else f"{len(pairs):,} pairs of class names look alike"
+    message = f"{count}, each name a class of its own: {shown}{more}. Rename one where they are one"
+    return [Notice(kind="alike-names", message=message)]
 
 
-def _notice(kind: str, message: str, of: Sequence[Picture], *, name: bool = True) -> Notice:
-    paths = tuple(picture.path for picture in of[:NAMED])
-    listed = f": {', '.join(paths)}{' …' if len(of) > NAMED else ''}" if name else ""
-    return Notice(kind=kind, message=f"{message}{listed}", pictures=len(of), paths=paths)
+def _notice(kind: str, message: str, of: Sequence[Picture]) -> Notice:
+    return Notice(kind=kind, message=message, pictures=len(of), paths=tuple(picture.path for picture in of[:NAMED]))
+
+
+def _named(of: Sequence[Picture]) -> str:
+    """'4 pictures (a.png, b.png, c.png …)'."""
+    return f"{_many(len(of))} ({', '.join(picture.path for picture in of[:NAMED])}{' …' if len(of) > NAMED else ''})"
 
 
 def _many(count: int) -> str:
