@@ -13,10 +13,13 @@ from rich.console import Console
 
 from drawn_shapes import CLASSES, draw_folder, draw_shape, set_back
 from warmstart.cli import tables
+from warmstart.data.listing import read_listing
 from warmstart.data.one_colour import loss_of
 from warmstart.data.views import resize
 from warmstart.records import Depth, Facts, Notice, Picture, Plan, Problem, ValueRange
+from warmstart.store.cache import Store
 from warmstart.workflows.advise import advise
+from warmstart.workflows.dataset import prepare
 from warmstart.workflows.doctor import doctor, write
 from warmstart.workflows.inspect import inspect
 from warmstart.workflows.run_folder import read_plan
@@ -175,7 +178,7 @@ def test_elongated_pictures_are_said_by_every_verb_and_the_cure_helps(tmp_path: 
     cold = train(str(data), SMALL, settings)
     said = json.loads((cold.folder / "run.json").read_text())["data"]
     assert [n["kind"] for n in said["notices"]] == ["cropped", "one-colour"]
-    assert (said["notices"][1]["pictures"], "--resize pad" in said["notices"][1]["message"]) == (24, True)
+    assert (said["notices"][1]["pictures"], "--resize squash or pad" in said["notices"][1]["message"]) == (24, True)
     assert said["seen"]["median"] == 0.1531
     assert said["problems"] == []
 
@@ -202,9 +205,10 @@ def test_elongated_pictures_are_said_by_every_verb_and_the_cure_helps(tmp_path: 
     first = advise(str(data), SMALL, settings).to_dict()["advice"]["reasons"][0]
     assert (f"sees {share}" in first["text"], "Before labels are doubted" in first["text"]) == (True, True)
 
-    padded = train(str(data), replace(SMALL, resize="pad"), settings)
-    assert padded.record.data["notices"] == []
-    assert padded.record.data["seen"]["worst_tenth"] == 1.0
+    with Store(tmp_path / "store", 2**24) as store:
+        padded = prepare(read_listing(str(data)), store, replace(SMALL, resize="pad"), Nobody()).summary()
+    assert padded["notices"] == []
+    assert padded["seen"]["worst_tenth"] == 1.0
 
 
 def test_label_masks_white_glyphs_and_pages_are_named_cold_and_warm(tmp_path: Path) -> None:
