@@ -86,10 +86,12 @@ def compare(
         return _compare.compare(data, plans, plan, settings, watcher=watcher)
 
 
-def evaluate(model: str | Path, data: Any, *, exclude: tuple[str, ...] = (), quiet: bool = False) -> _evaluate.Evaluation:
+def evaluate(
+    model: str | Path, data: Any, *, exclude: tuple[str, ...] = (), keep_damaged: bool | None = None, quiet: bool = False
+) -> _evaluate.Evaluation:
     """Score a saved model on labelled pictures; see `workflows.evaluate.evaluate`."""
     with nullcontext(Nobody()) if quiet else Terminal() as watcher:
-        return _evaluate.evaluate(str(model), data, exclude=exclude, watcher=watcher)
+        return _evaluate.evaluate(str(model), data, exclude=exclude, keep_damaged=keep_damaged, watcher=watcher)
 
 
 def explain(

@@ -36,6 +36,16 @@ class Problem:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Notice:
+    """Something that is so in many pictures of a data set and is said once: nothing is left out for it, unlike for a `Problem`."""
+
+    kind: str  # 'cropped', 'pages', 'one-colour', 'cured', 'damaged', 'alike-names'
+    message: str  # how many, what is lost, what helps
+    pictures: int = 0  # how many it is about; 0: no picture but the data set
+    paths: tuple[str, ...] = ()  # of the first three
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Example:
     """One labelled picture file. ``split`` and ``group`` only when the user gave them."""
 

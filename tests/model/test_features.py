@@ -1,11 +1,13 @@
 """FeatureExtractor: a transformer as scikit-learn expects one, over paths, images and arrays."""
 
+import io
 import pickle
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 from sklearn.base import clone
@@ -117,3 +119,20 @@ def test_settings_that_cannot_be_are_refused_by_fit(
 ) -> None:
     with pytest.raises(error, match=says):
         FeatureExtractor(**settings, image_size_px=64).fit(paths)
+
+
+def test_one_picture_an_iterator_and_open_files_are_taken_and_what_is_no_picture_is_refused(
+    paths: list[str], features_cache: Path
+) -> None:
+    extractor = FeatureExtractor(image_size_px=64).fit(paths)
+    expected = extractor.transform(paths)
+    assert np.array_equal(extractor.transform(iter(paths)), expected)
+    assert np.array_equal(extractor.transform(paths[0]), expected[:1])
+    assert np.array_equal(extractor.transform([io.BytesIO(Path(path).read_bytes()) for path in paths]), expected)
+    assert np.array_equal(extractor.transform(pd.Series(paths)), expected)
+    for nothing in (None, 5, {"a": 1}, [], iter([]), np.zeros(4), pd.DataFrame({"path": paths})):
+        with pytest.raises(DataError):
+            extractor.transform(nothing)
+    for broken in ([None], [object()], [np.zeros((2, 2, 2))], ["nowhere.jpg"]):
+        with pytest.raises(PictureError):
+            extractor.transform(broken)

@@ -1,9 +1,12 @@
 """Predicting: from anything that is a picture, in order, whatever stands between; the threshold; the network's own classes."""
 
 import io
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,10 +15,11 @@ from PIL import Image
 
 from drawn_shapes import draw_shape
 from warmstart.backbones.weights import load_backbone
-from warmstart.errors import PictureError
+from warmstart.errors import DataError, PictureError
 from warmstart.extraction.rendering import render
 from warmstart.model.predictor import Model
 from warmstart.records import Prediction, Preprocessing, Problem
+from warmstart.runtime.predictor import Exported
 from warmstart.workflows.outcome import Run
 from warmstart.workflows.predict import open_model, predict
 
@@ -82,6 +86,108 @@ def test_broken_pictures_are_problems_in_their_places(model: Model, tmp_path: Pa
             assert str(cut) in result.message
     with pytest.raises(PictureError, match=r"cut\.png"):
         model.predict(sources)
+
+
+class _Raises:
+    """A path, an array or a file whose own methods raise."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def __array__(self, *_: Any, **__: Any) -> np.ndarray:
+        raise self.error
+
+
+class _RaisesAsPath(_Raises, os.PathLike[str]):
+    def __fspath__(self) -> str:
+        raise self.error
+
+
+class _RaisesAsFile(_Raises):
+    def read(self) -> bytes:
+        raise self.error
+
+
+def bad_objects() -> list[Any]:
+    """Each of which cannot be a picture, in a way of its own."""
+    cut = io.BytesIO()
+    draw_shape("circle", 1).save(cut, "PNG")
+    lazily_opened = Image.open(io.BytesIO(cut.getvalue()[:400]))
+    closed = Image.open(io.BytesIO(cut.getvalue()))
+    assert closed.fp is not None
+    closed.fp.close()
+    closed_file = io.BytesIO(cut.getvalue())
+    closed_file.close()
+    raising = [
+        kind(error("gone"))
+        for kind in (_Raises, _RaisesAsPath, _RaisesAsFile)
+        for error in (KeyError, ZeroDivisionError, OSError)
+    ]
+    return [
+        *raising,
+        lazily_opened,
+        closed,
+        closed_file,
+        None,
+        7,
+        {},
+        [],
+        "nowhere.jpg",
+        b"",
+        b"no",
+        np.zeros(3),
+        np.zeros((3, 8, 9)),
+        object(),
+    ]
+
+
+def test_one_bad_object_costs_only_itself(model: Model) -> None:
+    bad = bad_objects()
+    sources = [one for each in bad for one in (draw_shape("circle", 2), each)]
+    results = list(model.predict_each(sources))
+    assert [isinstance(result, Problem) for result in results] == [False, True] * len(bad)
+    assert all(result.kind and result.message for result in results if isinstance(result, Problem))
+    assert len({str(result.probabilities) for result in results if isinstance(result, Prediction)}) <= 2  # by the batch's size
+
+
+class _Runner:
+    """Every picture is of the first class."""
+
+    batch_size = 3
+
+    def map(self, batches: Iterable[tuple[int, np.ndarray]]) -> Iterator[tuple[int, np.ndarray]]:
+        for first, pixels in batches:
+            yield first, np.tile(np.array([0.75, 0.25], np.float32), (len(pixels), 1))
+
+
+@pytest.mark.parametrize("resize_inside", [False, True])
+def test_one_bad_object_costs_only_itself_with_an_exported_file_too(resize_inside: bool) -> None:
+    preprocessing = Preprocessing(size_px=32)
+    document = SimpleNamespace(
+        class_names=("a", "b"),
+        preprocessing=preprocessing,
+        positive=None,
+        threshold=None,
+        resize_inside=resize_inside,
+        trust=None,
+    )
+    exported = Exported(document, _Runner())  # type: ignore[arg-type]
+    bad = bad_objects()
+    results = list(exported.predict_each(one for each in bad for one in (draw_shape("circle", 2), each)))
+    assert [isinstance(result, Problem) for result in results] == [False, True] * len(bad)
+    assert [r.source for r in results if isinstance(r, Prediction)] == [f"picture {2 * i}" for i in range(len(bad))]
+
+
+def test_one_picture_and_pictures_as_they_come_are_taken_by_predict_each(model: Model, tmp_path: Path) -> None:
+    path = tmp_path / "x.png"
+    draw_shape("circle", 1).save(path)
+    assert [result.source for result in model.predict_each(str(path)) if isinstance(result, Prediction)] == [str(path)]
+    assert len(list(model.predict_each(path.read_bytes()))) == 1
+    assert len(list(model.predict_each(draw_shape("circle", seed) for seed in range(5)))) == 5
+    with path.open("rb") as file:
+        assert len(list(model.predict_each(file))) == 1
+    with pytest.raises(DataError, match="names no picture"):
+        list(model.predict_each(None))
 
 
 def test_order_is_kept_over_many_batches(model: Model) -> None:

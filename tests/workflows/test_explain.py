@@ -179,3 +179,15 @@ def test_filters_of_a_backbone_and_of_a_model_trained_from_it_are_the_weights(
     drawn = draw_filters(of_model, tmp_path / "f")
     assert [Path(path).name for path in drawn.files] == ["filters.png", "filters.svg"]
     assert drawn.to_dict()["shape"] == [32, 3, 3, 3]
+
+
+def test_an_open_file_is_read_once_and_several_pictures_are_refused(trained: Run, warm_cache: Path, picture: Path) -> None:
+    expected = explain(str(trained.folder), picture)
+    with picture.open("rb") as file, Image.open(picture) as opened:
+        for given in (file, opened, memoryview(picture.read_bytes())):
+            found = explain(str(trained.folder), given)
+            assert np.array_equal(found.heat_map, expected.heat_map)
+            assert [n.path for n in found.neighbours] == [n.path for n in expected.neighbours]
+    for several in ([picture], [picture, picture], np.zeros((2, 40, 40, 3), np.uint8), [], None):
+        with pytest.raises(DataError):
+            explain(str(trained.folder), several)

@@ -29,6 +29,7 @@ def advise(
     ] = None,
     image_size: o.ImageSize = None,
     resize: o.ResizeMode = o.Resize.CROP,
+    keep_damaged: o.KeepDamaged = False,
     split: o.Shares = "70/15/15",
     seed: o.Seed = 0,
     exclude: o.Exclude = None,
@@ -44,7 +45,14 @@ def advise(
     from warmstart.workflows.advise import advise as advise_workflow
     from warmstart.workflows.settings import TrainSettings
 
-    plan = Plan(backbone=backbone, image_size_px=image_size, resize=resize.value, fractions=o.shares(split), seed=seed)
+    plan = Plan(
+        backbone=backbone,
+        image_size_px=image_size,
+        resize=resize.value,
+        keep_damaged=keep_damaged,
+        fractions=o.shares(split),
+        seed=seed,
+    )
     settings = TrainSettings(
         exclude=tuple(exclude or ()),
         download=download,

@@ -25,6 +25,7 @@ def doctor(
     weights: o.Weights = "default",
     image_size: o.ImageSize = None,
     resize: o.ResizeMode = o.Resize.CROP,
+    keep_damaged: o.KeepDamaged = False,
     seed: o.Seed = 0,
     exclude: o.Exclude = None,
     download: o.Download = False,
@@ -38,7 +39,9 @@ def doctor(
     from warmstart.workflows.doctor import write
     from warmstart.workflows.settings import TrainSettings
 
-    plan = Plan(backbone=backbone, weights=weights, image_size_px=image_size, resize=resize.value, seed=seed)
+    plan = Plan(
+        backbone=backbone, weights=weights, image_size_px=image_size, resize=resize.value, keep_damaged=keep_damaged, seed=seed
+    )
     settings = TrainSettings(exclude=tuple(exclude or ()), download=download)
     with Terminal() as terminal:
         diagnosis = doctor_workflow(data, plan, settings, watcher=terminal)

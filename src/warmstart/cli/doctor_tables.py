@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from warmstart.cli.tables import notices
 from warmstart.cli.terminal import printable
 from warmstart.inspection.findings import KINDS
 
@@ -30,6 +31,7 @@ def diagnosis(result: "Diagnosis", out: Console) -> None:
         )
     for note in result.notes:
         out.print(f"[yellow]{escape(printable(note))}[/yellow]", soft_wrap=True)
+    notices(out, [{"message": notice.message} for notice in result.notices])
     counts = result.counts()
     if not counts:
         out.print("nothing found")

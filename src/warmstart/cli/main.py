@@ -92,6 +92,13 @@ def predict(
             metavar="SHARE", help="Also name the set of classes that holds the true one this often, for example 0.95."
         ),
     ] = None,
+    keep_damaged: Annotated[
+        bool | None,
+        typer.Option(
+            "--keep-damaged/--no-keep-damaged",
+            help="Use pictures whose files are damaged but decode. Default: as the model was trained.",
+        ),
+    ] = None,
     download: Download = False,
     as_json: Json = False,
 ) -> None:
@@ -101,7 +108,9 @@ def predict(
     if as_json and str(csv) == "-":
         raise UsageError("--json and --csv - both want stdout: give --csv a file")
     with Terminal() as terminal:
-        result = predict_workflow(model, pictures, coverage=coverage, download=download, watcher=terminal)
+        result = predict_workflow(
+            model, pictures, coverage=coverage, keep_damaged=keep_damaged, download=download, watcher=terminal
+        )
     if csv is not None:
         tables.write_predictions_csv(result, sys.stdout if str(csv) == "-" else csv)
     if csv is None or as_json:
@@ -115,6 +124,13 @@ def evaluate(
     model: ModelFolder,
     data: Data,
     exclude: Exclude = None,
+    keep_damaged: Annotated[
+        bool | None,
+        typer.Option(
+            "--keep-damaged/--no-keep-damaged",
+            help="Use pictures whose files are damaged but decode. Default: as the model was trained.",
+        ),
+    ] = None,
     download: Download = False,
     as_json: Json = False,
 ) -> None:
@@ -122,7 +138,9 @@ def evaluate(
     from warmstart.workflows.evaluate import evaluate as evaluate_workflow
 
     with Terminal() as terminal:
-        result = evaluate_workflow(model, data, exclude=tuple(exclude or ()), download=download, watcher=terminal)
+        result = evaluate_workflow(
+            model, data, exclude=tuple(exclude or ()), keep_damaged=keep_damaged, download=download, watcher=terminal
+        )
     give(result.to_dict(), as_json, lambda: tables.evaluate(result))
 
 

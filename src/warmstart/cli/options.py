@@ -75,6 +75,9 @@ Training = Annotated[
 ]
 Seed = Annotated[int, typer.Option(help="Seed of splits and of everything random.")]
 Runs = Annotated[Path, typer.Option(help="Folder in which the run folder is made.")]
+KeepDamaged = Annotated[
+    bool, typer.Option("--keep-damaged", help="Use pictures whose files are damaged but decode; by default they are left out.")
+]
 Strict = Annotated[bool, typer.Option("--strict", help="A picture that cannot be used is an error.")]
 Fixes = Annotated[
     Path | None,

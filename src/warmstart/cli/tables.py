@@ -69,6 +69,7 @@ def train(record: "RunRecord") -> None:
         )
     if together := record.data.get("kept_together"):
         out.print(f"{together:,} near copies share the split of the picture they are copies of")
+    notices(out, record.data.get("notices", ()))
     problems(out, record.data["problems"])
     out.print(_scores_table(record.scores))
     if "test" in record.scores:
@@ -170,6 +171,7 @@ def evaluate(result: "Evaluation") -> None:
     best = result.scores or result.scores_with_seen
     if best:
         out.print(_classes_table(best))
+    notices(out, [{"message": notice.message} for notice in result.notices])
     problems(out, [{"message": problem.message} for problem in result.problems])
 
 
@@ -195,6 +197,12 @@ def inspect(result: "Inspection") -> None:
     out.print(f"identical copies: {extra:,}" + (f" (of {len(result.duplicates):,} pictures)" if extra else ""))
     for paths in result.duplicates[:3]:
         out.print("  " + escape(printable(" = ".join(paths))), style="dim", soft_wrap=True)
+    if result.seen.median is not None and result.seen.worst_tenth is not None and not result.seen.little:
+        out.print(
+            f"seen by the network: {100 * result.seen.median:.0f} % of the median picture, at most {100 * result.seen.worst_tenth:.0f} % "
+            "of every tenth (the centre crop shows 77 % of a square)"
+        )
+    notices(out, [{"message": notice.message} for notice in result.notices])
     problems(out, [{"message": problem.message} for problem in result.problems])
 
 
@@ -312,6 +320,13 @@ def demo(result: "Demo") -> None:
         f"Published: {document['data_source']}. Sizes as published, pictures drawn with --seed {record.plan.seed}.", style="dim"
     )
     out.print(f"Data: elpv-dataset, {document['data_licence']}", style="dim")
+
+
+def notices(out: Console, found: Sequence[Mapping[str, Any]]) -> None:
+    """What pictures lose on their way into the network; nothing is left out for it."""
+    for notice in found:
+        text = str(notice["message"])
+        out.print(f"[yellow]{escape(printable(text[:1].upper() + text[1:]))}[/yellow]")
 
 
 def problems(out: Console, found: Sequence[Mapping[str, str]]) -> None:

@@ -7,7 +7,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from warmstart.cli.run_tables import duration
-from warmstart.cli.tables import console
+from warmstart.cli.tables import console, notices
 from warmstart.cli.terminal import Terminal, printable
 from warmstart.evaluation.learning_curves import AGAINST_OVERFITTING
 
@@ -27,6 +27,7 @@ def compare(result: "Comparison", *, licence: str | None = None) -> None:
         f"(train {splits['train']:,}, val {splits['val']:,}, test {splits['test']:,}); "
         f"{first['plan']['image_size_px']} px where a plan's name says nothing else; {result.budget_s:,.0f} s for each plan"
     )
+    notices(out, first["data"].get("notices", ()))
     course = _table("accuracy on val, %\nstart → epoch 1 → best", "epochs", "seconds\nextract + train")
     course.add_row("majority class", f"{100 * result.majority_val:.1f}")
     results = _table(

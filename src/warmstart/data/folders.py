@@ -9,10 +9,10 @@ Links are followed; a folder that is reached a second time is a named problem, s
 import fnmatch
 import os
 import re
-import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
+from warmstart.data.class_names import class_name_of
 from warmstart.data.formats import PICTURE_EXTENSIONS, READABLE, SNIFF_BYTES, UNREADABLE, sniff
 from warmstart.errors import DataError
 from warmstart.records import Example, Problem, Split
@@ -159,9 +159,10 @@ def _list_classes(
     problems: list[Problem],
 ) -> None:
     """Appends to ``examples`` and ``problems`` what stands in each class folder."""
+    named: dict[str, str] = {}  # class → the first folder of it
     above = (root,) if not prefix else (root, os.path.join(root, prefix))  # noqa: PTH118
     for entry in folders:
-        if exclusions.match(entry.name, prefix + entry.name):
+        if exclusions.match(entry.name, prefix + entry.name, class_name_of(entry.name)):
             continue
         if _identity(entry.path) in {_identity(folder) for folder in above}:
             message = f"{entry.path!r} is a link back to the folder that it stands in; not followed: remove it"
@@ -169,8 +170,13 @@ def _list_classes(
             continue
         paths, below = walk(entry.path, exclusions, prefix=f"{prefix}{entry.name}/", above=above)
         problems += below
-        # One name may be stored in two Unicode forms: macOS decomposes é, others don't.
-        class_name = unicodedata.normalize("NFC", entry.name)
+        class_name = class_name_of(entry.name) or entry.name
+        if (first := named.setdefault(class_name, entry.name)) != entry.name:
+            message = (
+                f"class folders {first!r} and {entry.name!r} are one class, {class_name!r}: space around a name and how Unicode writes it "
+                "do not count. Rename one of them if they are two"
+            )
+            problems.append(Problem(path=entry.path, kind="merged-class", message=message))
         examples += [Example(path=path, class_name=class_name, split=split) for path in paths]
         if not paths and not any(problem.path == entry.path for problem in below):
             message = f"class folder {entry.path!r} holds no picture that can be used; left out: add pictures or remove it"
@@ -237,7 +243,7 @@ def _identity(folder: str) -> tuple[int, int]:
 
 def _split_folders(root: str, names: Sequence[str]) -> dict[str, Split]:
     """Folder name → split when these are split folders; empty when they are classes (one of which may well be 'train')."""
-    splits = {name: SPLIT_FOLDERS[name.lower()] for name in names if name.lower() in SPLIT_FOLDERS}
+    splits = {name: SPLIT_FOLDERS[word] for name in names if (word := name.strip().lower()) in SPLIT_FOLDERS}
     kinds = set(splits.values())
     if len(splits) == len(names) and "train" not in kinds:
         raise DataError(

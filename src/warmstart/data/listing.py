@@ -11,7 +11,7 @@ told by their first bytes.
 import glob
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,7 @@ def read_listing(
         shown = "data frame"
         examples, problems = list_frame(source, exclusions)
     else:
-        pairs = list(source)
+        pairs = _pairs(source)
         shown = f"list of {len(pairs)} pairs"
         examples, problems = list_pairs(pairs, exclusions)
 
@@ -59,6 +59,16 @@ def read_listing(
         class_names=class_names,
         problems=tuple(problems),
     )
+
+
+def _pairs(source: Any) -> list[Any]:
+    expected = "expected a folder, a manifest, a data frame or pairs (path, label)"
+    if isinstance(source, Mapping):
+        raise DataError(f"{type(source).__name__} is no data set: {expected}, such as its items()")
+    try:
+        return list(source)
+    except TypeError as reason:
+        raise DataError(f"{type(source).__name__} is no data set: {expected}") from reason
 
 
 def find_pictures(arguments: Sequence[str | Path]) -> tuple[list[str], list[Problem]]:

@@ -10,17 +10,18 @@ Rows are read → columns checked → each row checked → examples. One picture
 import csv
 import io
 import os
+import re
 import stat
-import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from warmstart.csv_cells import text_of
+from warmstart.data.class_names import class_name_of
 from warmstart.data.folders import SPLIT_FOLDERS, Exclusions, problem_of_file
-from warmstart.data.formats import READABLE, UNREADABLE, sniff
+from warmstart.data.text_tables import read_text_table
 from warmstart.errors import DataError
 from warmstart.records import Example, Problem, Split
 
@@ -34,6 +35,10 @@ _OTHER_NAMES = {
     "split": ("set", "subset", "fold", "partition"),
     "group": ("group_id", "patient", "patient_id", "subject", "scene"),
 }
+
+_SCHEME = re.compile(r"(?i)(file(?=:)|[a-z][a-z0-9+.-]+(?=://))")
+_DRIVE = re.compile(r"[A-Za-z]:[\\/]")
+_WHOLE_NUMBER = re.compile(r"[+-]?\d+\.0")
 
 _ONE_LABEL = "warmstart learns one label per picture, so multi-label data cannot be used yet: keep one label for each"
 
@@ -54,8 +59,9 @@ def list_manifest(path: str, exclusions: Exclusions) -> tuple[list[Example], lis
 
 def list_frame(frame: Any, exclusions: Exclusions) -> tuple[list[Example], list[Problem]]:
     """Examples and problems of anything with ``columns`` whose items are columns. Raises DataError as `list_manifest` does."""
-    names = {str(column).strip().lower(): column for column in frame.columns}
-    problems = _check_columns("the data frame", list(names), "data frame")
+    header = [str(column).strip().lower() for column in frame.columns]
+    problems = _check_columns("the data frame", header, "data frame")
+    names = dict(zip(header, frame.columns, strict=True))
     columns = {name: list(frame[original]) for name, original in names.items() if name in _KNOWN}
     rows = (
         _Row(f"row {number}", dict(zip(columns, cells, strict=True)))
@@ -76,49 +82,40 @@ def list_pairs(pairs: Sequence[Any], exclusions: Exclusions) -> tuple[list[Examp
 
 
 def _read_table(path: str) -> tuple[list[str], Iterator[_Row]]:
-    try:
-        content = Path(path).read_bytes()
-    except OSError as error:
-        raise DataError(f"{path!r} cannot be read ({error.strerror}); expected a folder or a CSV manifest: check it") from error
-    format_name = sniff(content)
-    if format_name in READABLE or format_name in UNREADABLE or b"\0" in content[:4096]:
-        what = f"a {format_name} file" if format_name else "a binary file"
-        raise DataError(f"{path!r} is {what}, expected a folder of class folders or a CSV manifest: name the folder instead")
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content[: error.start].count(b"\n") + 1
-        raise DataError(f"{path!r} is not UTF-8 (line {line}), as manifests must be: save it as 'CSV UTF-8'") from error
-    if not text.strip():
-        raise DataError(f"{path!r} is empty, expected a manifest whose first line is path,label")
-    # The delimiter with which the first line shows most of the known columns; a comma when none does.
-    first = text.splitlines()[0]
-    delimiter = max(",\t;|", key=lambda mark: _known_columns(first.split(mark)))
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    table = read_text_table(path, _KNOWN, expected="a CSV manifest whose first line is path,label")
+    # A quote counts at the beginning of a cell and ends it, so space around quotes has to be passed over; elsewhere it belongs to a name.
+    mark, text = re.escape(table.delimiter), table.text
+    before = re.search(rf'(^|{mark}) +"', text, re.MULTILINE) is not None
+    after = re.search(rf'" +({mark}|\r|$)', text, re.MULTILINE) is not None
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=table.delimiter, strict=not after, skipinitialspace=before)
     try:
         header = [cell.strip().lower() for cell in next(reader)]
     except csv.Error as error:
-        raise DataError(f"{path!r} line 1 is not proper CSV ({error}): check its double quotes") from error
-    return header, _rows(path, header, reader)
+        raise DataError(
+            f"{path!r} line {table.lines_before + 1} is not proper CSV ({error}): check its double quotes"
+        ) from error
+    while len(header) > 1 and not header[-1]:  # a delimiter at the end of the line
+        header.pop()
+    return header, _rows(path, header, reader, table.lines_before)
 
 
-def _known_columns(cells: Sequence[str]) -> int:
-    return len({cell.strip().strip('"').lower() for cell in cells} & set(_KNOWN))
-
-
-def _rows(path: str, header: Sequence[str], reader: Any) -> Iterator[_Row]:
+def _rows(path: str, header: Sequence[str], reader: Any, lines_before: int) -> Iterator[_Row]:
     try:
         for cells in reader:
+            line = lines_before + reader.line_num
             if not any(cell.strip() for cell in cells):
                 continue
+            while len(cells) > len(header) and not cells[-1].strip():
+                cells.pop()
             if len(cells) != len(header):
                 raise DataError(
-                    f"{path!r} line {reader.line_num} has {len(cells)} cells, its first line {len(header)}: "
+                    f"{path!r} line {line} has {len(cells)} cells, its first line {len(header)}: "
                     'put names that hold a delimiter or a line break in double quotes ("like, this")'
                 )
-            yield _Row(f"line {reader.line_num}", dict(zip(header, map(text_of, cells), strict=True)))
+            yield _Row(f"line {line}", dict(zip(header, map(text_of, cells), strict=True)))
     except csv.Error as error:
-        raise DataError(f"{path!r} line {reader.line_num} is not proper CSV ({error}): check its double quotes") from error
+        line = lines_before + reader.line_num
+        raise DataError(f"{path!r} line {line} is not proper CSV ({error}): check its double quotes") from error
 
 
 def _check_columns(shown: str, header: Sequence[str], path: str) -> list[Problem]:
@@ -145,7 +142,7 @@ def _check_columns(shown: str, header: Sequence[str], path: str) -> list[Problem
             kind="unknown-column",
             message=f"{shown} has a column {name!r}, which is not read; known: {', '.join(_KNOWN)}{_like(name)}",
         )
-        for name in unknown
+        for name in dict.fromkeys(unknown)
     ]
 
 
@@ -157,26 +154,74 @@ def _like(column: str) -> str:
 def _list_rows(shown: str, rows: Iterable[_Row], folder: str, exclusions: Exclusions) -> tuple[list[Example], list[Problem]]:
     examples: dict[str, Example] = {}
     problems: list[Problem] = []
+    rows = _with_whole_numbers(list(rows))
     for row in rows:
         written = row.cells["path"]
         named = os.fspath(written) if isinstance(written, str | os.PathLike) else ""
-        if not named.strip():
+        if not isinstance(named, str) or not named.strip():
             raise DataError(f"{shown} {row.where} has no path, expected the path of a picture file")
-        path = os.path.normpath(os.path.join(folder, named))  # noqa: PTH118
+        path, hint = _located(named, folder)
         class_name = _class_name(shown, row)
         if class_name is None:
             message = f"{shown} {row.where}: {named!r} has no label; left out: fill it in"
             problems.append(Problem(path=path, kind="no-label", message=message))
             continue
-        if exclusions.match(class_name, named.replace(os.sep, "/")):
+        if exclusions.match(class_name, named.replace(os.sep, "/"), named.strip().replace("\\", "/")):
             continue
         example = Example(path=path, class_name=class_name, split=_split(shown, row), group=_text(row.cells.get("group")))
-        problem = _problem_of_row(shown, row, example, examples.get(path))
+        problem = _problem_of_row(shown, row, example, examples.get(path), hint)
         if problem is None:
             examples[path] = example
         else:
             problems.append(problem)
     return list(examples.values()), problems
+
+
+def _located(named: str, folder: str) -> tuple[str, str]:
+    """The file that a cell names, and what to say where it is not there.
+
+    As written; else without space around it, as a file:// address, from the home folder (~), or with the other kind of slashes: the first
+    of these that exists.
+    """
+    hint = "paths are relative to the manifest's folder" if folder else "relative paths start at the working folder"
+    plain = named.strip()
+    ways = [named, plain]
+    scheme = _SCHEME.match(plain)
+    if scheme and scheme[1].lower() == "file":
+        address = urlsplit(plain)
+        ways.append(unquote(address.path or plain[len("file:") :], errors="surrogateescape"))
+        if address.netloc not in ("", "localhost"):
+            hint = f"it lies on another machine, {address.netloc!r}: copy it here"
+    elif scheme:
+        hint = (
+            f"{scheme[1]}:// is an address on the network, and pictures are read from this machine's disk: download them first"
+        )
+    elif _DRIVE.match(plain) and os.name != "nt":
+        hint = "it is a path of a Windows machine: write paths relative to the manifest's folder"
+    ways += [os.path.expanduser(plain)] if plain.startswith("~") else []  # noqa: PTH111
+    ways += [plain.replace("\\", "/")] if "\\" in plain else []
+    paths = [os.path.normpath(os.path.join(folder, way)) for way in dict.fromkeys(ways)]  # noqa: PTH118
+    return next((path for path in paths if _exists(path)), paths[-1] if len(paths) > 1 else paths[0]), hint
+
+
+def _exists(path: str) -> bool:
+    try:
+        return os.path.lexists(path)
+    except ValueError:  # a NUL in the name
+        return False
+
+
+def _with_whole_numbers(rows: list[_Row]) -> list[_Row]:
+    """Labels and groups that are numbers and all whole stay whole: beside an empty cell, data frames make 1.0 of 1."""
+    for column in ("label", "group"):
+        texts = [text for row in rows if column in row.cells and (text := _text(row.cells[column])) is not None]
+        if texts and all(_WHOLE_NUMBER.fullmatch(text) for text in texts):
+            rows = [
+                _Row(row.where, {**row.cells, column: text and text.removesuffix(".0")})
+                for row in rows
+                for text in [_text(row.cells.get(column))]
+            ]
+    return rows
 
 
 def _class_name(shown: str, row: _Row) -> str | None:
@@ -186,7 +231,7 @@ def _class_name(shown: str, row: _Row) -> str | None:
     text = _text(label)
     if text is not None and any(mark in text for mark in "|;"):
         raise DataError(f"{shown} {row.where} has the label {text!r}, which reads as several. {_ONE_LABEL}, without | and ;.")
-    return unicodedata.normalize("NFC", text) if text is not None else None
+    return class_name_of(text) if text is not None else None
 
 
 def _split(shown: str, row: _Row) -> Split | None:
@@ -201,7 +246,7 @@ def _split(shown: str, row: _Row) -> Split | None:
     return split
 
 
-def _problem_of_row(shown: str, row: _Row, example: Example, earlier: Example | None) -> Problem | None:
+def _problem_of_row(shown: str, row: _Row, example: Example, earlier: Example | None, hint: str) -> Problem | None:
     if earlier is not None:
         if earlier.class_name != example.class_name:
             labels = f"{earlier.class_name!r} and {example.class_name!r}"
@@ -218,7 +263,7 @@ def _problem_of_row(shown: str, row: _Row, example: Example, earlier: Example | 
         return Problem(path=example.path, kind="permission", message=message)
     except (OSError, ValueError):  # ValueError: a name that the file system cannot have, with a NUL say
         shown_path = example.path.encode(errors="backslashreplace").decode()
-        message = f"{shown} {row.where}: {shown_path!r} does not exist; left out: paths are relative to the manifest's folder"
+        message = f"{shown} {row.where}: {shown_path!r} does not exist; left out: {hint}"
         return Problem(path=shown_path, kind="missing", message=message)
     if not stat.S_ISREG(status.st_mode):
         message = f"{shown} {row.where}: {example.path!r} is no file, expected a picture: name a file"
@@ -227,7 +272,17 @@ def _problem_of_row(shown: str, row: _Row, example: Example, earlier: Example | 
 
 
 def _text(value: Any) -> str | None:
-    """A cell as text without surrounding space; None for empty, None and NaN, which data frames put where nothing is."""
-    if value is None or value != value:
+    """A cell as text without surrounding space; None for empty, None, NaN, NaT and NA, which data frames put where nothing is."""
+    if value is None or _is_nothing(value):
         return None
     return str(value).strip() or None
+
+
+def _is_nothing(value: Any) -> bool:
+    """NaN and NaT differ from themselves; NA does not say whether it does."""
+    try:
+        return bool(value != value)
+    except TypeError:
+        return True
+    except ValueError:  # an array: its text will be no label that anybody has
+        return False

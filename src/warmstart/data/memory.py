@@ -10,7 +10,8 @@ H, W, N are sides in pixels and a number of pictures.
 """
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +41,8 @@ def in_memory(
     if isinstance(given, (bytes, Path)):
         return decode(given, shorter_side_px=shorter_side_px, max_pixels=max_pixels, name=name, values=values)
     shown = f"a picture in memory ({given.mode}, {given.width} × {given.height})"
-    check_size(given, max_pixels, shown)
     with damage_becomes_picture_error("picture in memory", shown):
+        check_size(given, max_pixels, shown)
         given.load()
         orientation = orientation_of(given)
         flat = flatten(given, values).picture
@@ -58,17 +59,12 @@ def understood(picture: Any, values: ValueRange = OWN) -> bytes | Path | Image.I
     Arrays: uint8 (H, W), (H, W, 1), (H, W, 3), (H, W, 4), bool (H, W), channels last; uint16, int16, int32 (H, W) by the rules of deep
     files, and real numbers where ``values`` has a range for them: alone, they do not say whether 1 is white.
     """
-    if isinstance(picture, str | os.PathLike):
-        return Path(picture)
-    if isinstance(picture, bytes | bytearray | memoryview):
-        return bytes(picture)
-    if isinstance(picture, Image.Image):
-        return _encoded(picture) or picture
-    if hasattr(picture, "read"):
-        return _read(picture)
-    if hasattr(picture, "__array__") or hasattr(picture, "__array_interface__"):
-        return _of_array(picture, values)
-    raise PictureError("unsupported", f"{type(picture).__name__} is no picture: {EXPECTED}")
+    try:
+        return _understood(picture, values)
+    except PictureError:
+        raise
+    except Exception as reason:  # an object's own methods and properties may raise anything
+        raise PictureError("unsupported", f"{_kind(picture)} cannot be read ({_said(reason)}): {EXPECTED}") from reason
 
 
 def one_or_many(sources: Any) -> tuple[list[Any], bool]:
@@ -76,24 +72,79 @@ def one_or_many(sources: Any) -> tuple[list[Any], bool]:
 
     Raises DataError for what names no pictures at all.
     """
-    if isinstance(sources, str | os.PathLike | bytes | bytearray | memoryview | Image.Image) or hasattr(sources, "read"):
+    if _is_one(sources):
         return [sources], True
-    if getattr(sources, "ndim", None) in (2, 3):
+    sides = sources.ndim if _has(sources, "ndim") else None
+    if _has(sources, "columns") and sides == 2:
+        raise DataError(f"{type(sources).__name__} is a table: give its column of paths")
+    if sides in (2, 3):
         return [sources], True
     if sources is None or isinstance(sources, Mapping | set | frozenset) or not isinstance(sources, Iterable):
         raise DataError(f"{type(sources).__name__} names no picture: {EXPECTED}, or a list of them")
-    if getattr(sources, "ndim", None) == 0:
+    if sides == 0:
         raise DataError(f"an array without sides is no picture: {EXPECTED}, or a list of them")
-    if isinstance(sources, np.ndarray) and sources.ndim == 1 and sources.dtype.kind in "buif":
+    if sides == 1 and _holds_numbers(sources):
         raise DataError(
-            f"an array {sources.shape} of {sources.dtype} is a row of numbers and no picture: {EXPECTED}, or a list of them"
+            f"{type(sources).__name__} {tuple(sources.shape)} of {sources.dtype} is a row of numbers and no picture: {EXPECTED}, or a "  # type: ignore[attr-defined]
+            "list of them"
         )
     return list(sources), False
 
 
+def _holds_numbers(array: Any) -> bool:
+    kind = getattr(getattr(array, "dtype", None), "kind", "b")  # a tensor's types have no kind, and are all numbers
+    return kind in "buifc"
+
+
+def each(sources: Iterable[Any]) -> Iterable[Any]:
+    """The pictures of `one_or_many`, without reading a sequence or an iterator ahead."""
+    if isinstance(sources, Sequence | Iterator) and not _is_one(sources):
+        return sources
+    return one_or_many(sources)[0]
+
+
 def name_of(source: Any, index: int) -> str:
     """The path, or 'picture 3' for one that came without a name."""
-    return os.fspath(source) if isinstance(source, str | os.PathLike) else f"picture {index}"
+    if isinstance(source, str | os.PathLike):
+        with suppress(Exception):  # what an object's own method says is told where it is read
+            return os.fsdecode(source)
+    return f"picture {index}"
+
+
+def _is_one(sources: Any) -> bool:
+    """Whether this is a picture, though it could be walked through."""
+    return isinstance(sources, str | os.PathLike | bytes | bytearray | memoryview | Image.Image) or _has(sources, "read")
+
+
+def _has(value: Any, name: str) -> bool:
+    try:
+        return hasattr(value, name)
+    except Exception:  # a property that raises
+        return False
+
+
+def _kind(value: Any) -> str:
+    return f"an object of type {type(value).__name__}"
+
+
+def _said(reason: Exception) -> str:
+    return str(reason) or type(reason).__name__
+
+
+def _understood(picture: Any, values: ValueRange) -> bytes | Path | Image.Image:
+    if isinstance(picture, str | os.PathLike):
+        return Path(picture)
+    if isinstance(picture, bytes | bytearray | memoryview):
+        return bytes(picture)
+    if isinstance(picture, Image.Image):
+        return _encoded(picture) or picture
+    if _has(picture, "read"):
+        return _read(picture)
+    if _has(picture, "columns"):
+        raise PictureError("unsupported", f"{type(picture).__name__} is a table: give its column of paths")
+    if _has(picture, "__array__") or _has(picture, "__array_interface__"):
+        return _of_array(picture, values)
+    raise PictureError("unsupported", f"{type(picture).__name__} is no picture: {EXPECTED}")
 
 
 def _encoded(picture: Image.Image) -> bytes | None:
@@ -131,6 +182,8 @@ def _of_array(picture: Any, values: ValueRange) -> Image.Image:
     except Exception as reason:  # a tensor on a card, or one that wants a gradient: each library has its own word for it
         raise PictureError("unsupported", f"{type(picture).__name__} gives no array ({reason}): {EXPECTED}") from reason
     shown = f"an array of {array.dtype} {array.shape}"
+    if not array.dtype.isnative:
+        array = array.astype(array.dtype.newbyteorder("="))
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[..., 0]
     if not array.size:
@@ -142,10 +195,12 @@ def _of_array(picture: Any, values: ValueRange) -> Image.Image:
         return Image.fromarray(np.ascontiguousarray(array))
     if array.ndim == 2 and (array.dtype in _WHOLE or (array.dtype.kind == "f" and values.real is not None)):
         return _deep(array)
-    if array.ndim == 3 and array.shape[0] in (1, 3, 4) and not colour:
+    if array.ndim == 3 and array.shape[0] in (1, 3, 4) and not colour:  # (C, H, W), as torch has it
         cure = "channels come last here: array.transpose(1, 2, 0)"
     elif array.dtype.kind == "f" and (colour or array.ndim == 2):
         cure = "levels run from 0 to 255 here: for values from 0 to 1, (array * 255).round().astype('uint8')"
+    elif array.ndim == 3 and not colour and array.shape[2] > 4:
+        cure = "if it is many grey pictures (N, H, W), give list(array)"
     elif array.ndim == 4:
         cure = "it is many pictures: give it alone, not in a list"
     else:

@@ -115,6 +115,12 @@ def seen_window(size: tuple[int, int], *, mode: str, crop_pct: float = CROP_PCT)
     return _centre_window(size, crop_pct) if mode == "crop" else (0.0, 0.0, float(size[0]), float(size[1]))
 
 
+def seen_share(size: tuple[int, int], *, mode: str, crop_pct: float = CROP_PCT) -> float:
+    """How much of the area of a picture of ``size`` (width, height) `resize` takes: of a square 0.766, of 3:2 0.51, of 4:1 0.19; else 1."""
+    left, top, right, bottom = seen_window(size, mode=mode, crop_pct=crop_pct)
+    return (right - left) * (bottom - top) / (size[0] * size[1])
+
+
 def over_picture(values: np.ndarray, size: tuple[int, int], *, mode: str, crop_pct: float = CROP_PCT) -> np.ndarray:
     """Values (h, w) that lie over the network's input, such as a stage's map, laid over the picture it was made from.
 

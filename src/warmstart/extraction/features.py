@@ -22,6 +22,7 @@ class Extraction:
     rows: np.ndarray  # float16 or float32 (N, D), in the order of the pictures asked for; a broken picture's row is zero
     layout: tuple[tuple[str, int], ...]  # (tap, width) in column order
     broken: dict[int, Problem]  # position → why it has no row
+    losses: dict[int, str]  # position → why the network sees one colour where the picture holds more: see `data.one_colour`
     hits: int
     misses: int
     seconds: float
@@ -60,6 +61,7 @@ def extract(
         rows=rows,
         layout=prefix.layout,
         broken=filled.broken,
+        losses=filled.losses,
         hits=filled.hits,
         misses=filled.misses,
         seconds=time.perf_counter() - start,

@@ -1,6 +1,6 @@
 """A picture → the uint8 array that the network takes, in one view or several. S image side."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from warmstart.data.facts import check_intact
 from warmstart.data.files import read_bytes
 from warmstart.data.hashing import digest
 from warmstart.data.memory import in_memory, understood
+from warmstart.data.one_colour import Loss, loss_of
 from warmstart.data.views import needed_shorter_side_px, resize
 from warmstart.errors import PictureError
 from warmstart.records import Picture, Preprocessing
@@ -25,6 +26,13 @@ def render_views(picture: Picture, views: Sequence[str], preprocessing: Preproce
 
     Raises PictureError, of kind 'changed' where its file has other bytes than those of its digest.
     """
+    return views_and_loss(picture, views, preprocessing)[0]
+
+
+def views_and_loss(
+    picture: Picture, views: Sequence[str], preprocessing: Preprocessing
+) -> tuple[list[np.ndarray], Loss | None]:
+    """As `render_views`; and why the network's input is one colour although the picture is not, where 'plain' is among the views."""
     size_px, mode = preprocessing.size_px, preprocessing.resize
     # The same size for every view, so that no view's pixels depend on the company it is made in. `decode` leaves twice what it is
     # asked for, and the narrowest window of a drawn view is √(0.35 × 3/4) = 0.512 of a side: 1.02 × S, not enlarged.
@@ -34,12 +42,31 @@ def render_views(picture: Picture, views: Sequence[str], preprocessing: Preproce
         name=picture.path,
         values=preprocessing.values,
     )
-    return [render_view(decoded, view, digest=picture.digest, size_px=size_px, mode=mode) for view in views]
+    rendered = [render_view(decoded, view, digest=picture.digest, size_px=size_px, mode=mode) for view in views]
+    loss = (
+        loss_of(rendered[views.index("plain")], decoded, mode=mode, lossless=_is_lossless(picture))
+        if "plain" in views
+        else None
+    )
+    return rendered, loss
 
 
 def render(source: Any, preprocessing: Preprocessing) -> np.ndarray:
     """uint8 (3, S, S): the plain view of anything that `data.memory.understood` takes. Raises PictureError."""
     return resize(whole(source, preprocessing), size_px=preprocessing.size_px, mode=preprocessing.resize)
+
+
+def rendered_or_why_not(source: Any, preprocessing: Preprocessing) -> np.ndarray | PictureError:
+    """As `render`, for one of many pictures: what is wrong with one is its own affair."""
+    return or_why_not(lambda: render(source, preprocessing))
+
+
+def or_why_not(prepare: Callable[[], np.ndarray]) -> np.ndarray | PictureError:
+    """What ``prepare`` gives, or the PictureError that it raises."""
+    try:
+        return prepare()
+    except PictureError as reason:
+        return reason
 
 
 def whole(source: Any, preprocessing: Preprocessing) -> "Image":
@@ -61,6 +88,11 @@ def same_bytes(picture: Picture) -> Any:
     if digest(content) != picture.digest:
         raise PictureError("changed", f"{picture.path!r} was changed or replaced while it was being read: run again")
     return content
+
+
+def _is_lossless(picture: Picture) -> bool:
+    """Whether single levels mean something in it."""
+    return picture.facts is not None and picture.facts.format in ("png", "tiff", "bmp", "gif", "pnm")
 
 
 def upright(source: Any, longer_side_px: int) -> "Image":

@@ -20,7 +20,7 @@ from warmstart.data.facts import damage_message, row_identity
 from warmstart.engines.build import Prefix, open_engine
 from warmstart.errors import PictureError
 from warmstart.extraction.ahead import chunks, map_ahead
-from warmstart.extraction.rendering import render_views
+from warmstart.extraction.rendering import views_and_loss
 from warmstart.extraction.scanning import Progress, silent
 from warmstart.records import Picture, Preprocessing, Problem
 from warmstart.store.cache import Store
@@ -47,6 +47,7 @@ class Filled:
     hits: int  # rows that were there
     misses: int  # rows that had to be computed
     broken: dict[int, Problem]  # position → why the picture has no rows
+    losses: dict[int, str]  # position → why the network sees one colour where the picture holds more: see `data.one_colour`
 
 
 class StoredRows:
@@ -129,7 +130,13 @@ class StoredRows:
             if i not in broken and (reason := self._unreachable.get(picture.digest)):
                 broken[i] = Problem(path=picture.path, kind=reason.kind, message=str(reason).replace(PATH, picture.path))
         usable = len(pictures) - len(broken)
-        return Filled(hits=usable * len(views) - misses, misses=misses, broken=broken)
+        losses = self._rows.remarks([self._identity(picture) for picture in pictures])
+        return Filled(
+            hits=usable * len(views) - misses,
+            misses=misses,
+            broken=broken,
+            losses={i: loss for i, loss in losses.items() if i not in broken},
+        )
 
     def _compute(self, pictures: Sequence[Picture], views: Sequence[str]) -> int:
         """Decode, run and store what is missing; returns how many rows were computed."""
@@ -174,8 +181,11 @@ class StoredRows:
         pixels: list[np.ndarray] = []
         for picture, lacking in tasks:
             try:
-                pixels += render_views(picture, [view for _, view in lacking], self._preprocessing)
+                rendered, loss = views_and_loss(picture, [view for _, view in lacking], self._preprocessing)
+                pixels += rendered
                 keys += [key for key, _ in lacking]
+                if loss is not None:
+                    self._rows.write_remark(self._identity(picture), loss)
             except PictureError as reason:
                 if reason.transient:  # this run's alone: nothing is known of the bytes
                     self._unreachable[picture.digest] = reason

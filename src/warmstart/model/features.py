@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from warmstart import machine
 from warmstart.backbones.weights import load_backbone
 from warmstart.data.depth import range_of
-from warmstart.data.memory import name_of, one_or_many
+from warmstart.data.memory import name_of, one_or_many, understood
 from warmstart.data.views import VIEW_POLICIES
 from warmstart.errors import DataError, PictureError, UnknownNameError
 from warmstart.extraction.features import Extraction, columns, extract
@@ -113,10 +113,10 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
 def _pictures(X: Sequence[Any], store: Store) -> list[Picture]:
     """Each source with the digest of its content; files through the index, so that known ones are not opened."""
-    if not len(X):
-        raise DataError("no picture was given; expected a sequence of paths, PIL images or uint8 arrays")
     sources, _ = one_or_many(X)
-    paths = [os.fspath(source) for source in sources if isinstance(source, str | os.PathLike)]
+    if not sources:
+        raise DataError("no picture was given; expected a sequence of paths, PIL images or uint8 arrays")
+    paths = [str(understood(source)) for source in sources if isinstance(source, str | os.PathLike)]
     found = scan(paths, store)
     if found.problems:
         raise PictureError(found.problems[0].kind, found.problems[0].message)

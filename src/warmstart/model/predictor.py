@@ -7,7 +7,7 @@
 B batch, N pictures, K classes, S image side, D features.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ import numpy as np
 from warmstart import machine
 from warmstart.backbones.catalog import find
 from warmstart.backbones.identity import tensors_digest
-from warmstart.data.memory import name_of, one_or_many
+from warmstart.data.memory import each, name_of, one_or_many
 from warmstart.data.views import apply_view
 from warmstart.engines import openvino
 from warmstart.engines.build import Prefix, open_engine
@@ -30,7 +30,7 @@ from warmstart.extraction.ahead import chunks, map_ahead
 from warmstart.extraction.described import read_class_names, read_preprocessing, read_temperature, read_threshold
 from warmstart.extraction.features import columns
 from warmstart.extraction.prefixes import prefix_key
-from warmstart.extraction.rendering import render
+from warmstart.extraction.rendering import render, rendered_or_why_not
 from warmstart.heads.catalog import head_spec
 from warmstart.heads.protocol import Head
 from warmstart.model import files
@@ -95,12 +95,13 @@ class Model:
                 raise PictureError(result.kind, result.message)
         return results[0] if one else results  # type: ignore[return-value]
 
-    def predict_each(self, sources: Sequence[Any], *, coverage: float | None = None) -> Iterator[Prediction | Problem]:
+    def predict_each(self, sources: Iterable[Any], *, coverage: float | None = None) -> Iterator[Prediction | Problem]:
         """A prediction or a named problem for each source, in order. Decoding, engine and head overlap; memory stays bounded."""
         limit = None if coverage is None else self.set_limit(coverage)
-        for first, block in self._blocks(sources):
+        names: dict[int, str] = {}
+        for first, block in self._blocks(each(sources), names):
             for offset, result in enumerate(block):
-                name = name_of(sources[first + offset], first + offset)
+                name = names.pop(first + offset)
                 if isinstance(result, PictureError):
                     yield Problem(path=name, kind=result.kind, message=str(result))
                 else:
@@ -243,13 +244,14 @@ class Model:
             self._engine_of = needed
         return self._engine
 
-    def _blocks(self, sources: Sequence[Any]) -> Iterator[tuple[int, list[_Answer | PictureError]]]:
-        """(index of the first source, answer or problem of each) per batch, in the order of the sources."""
+    def _blocks(self, sources: Iterable[Any], names: dict[int, str]) -> Iterator[tuple[int, list[_Answer | PictureError]]]:
+        """(index of the first source, answer or problem of each) per batch, in the order of the sources, which it names."""
         engine = self._open_engine()
         decoded: dict[int, list[np.ndarray | PictureError]] = {}
 
         def decode_batch(task: list[tuple[int, Any]]) -> tuple[int, list[np.ndarray | PictureError]]:
-            return task[0][0], [_render(source, self.preprocessing) for _, source in task]
+            names.update((i, name_of(source, i)) for i, source in task)
+            return task[0][0], [rendered_or_why_not(source, self.preprocessing) for _, source in task]
 
         def batches() -> Iterator[tuple[int, np.ndarray]]:
             for first, pictures in map_ahead(decode_batch, chunks(enumerate(sources), self._pictures_per_batch(engine))):
@@ -366,10 +368,3 @@ def _below(prefix: str, tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarr
 
 def _in_words(layout: tuple[tuple[str, int], ...]) -> str:
     return ", ".join(f"{tap} {width}" for tap, width in layout)
-
-
-def _render(source: Any, preprocessing: Preprocessing) -> np.ndarray | PictureError:
-    try:
-        return render(source, preprocessing)
-    except PictureError as reason:
-        return reason

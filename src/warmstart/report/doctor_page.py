@@ -63,7 +63,12 @@ def write_page(
     """
     shown = {kind: [f for f in findings if f.kind == kind][:SHOWN] for kind in KINDS}
     paths = list(
-        dict.fromkeys(p for kind, some in shown.items() if kind != "broken" for f in some for p in f.paths[:GROUP_SHOWN])
+        dict.fromkeys(
+            [
+                *(path for notice in document.get("notices", ()) for path in notice["paths"]),
+                *(p for kind, some in shown.items() if kind != "broken" for f in some for p in f.paths[:GROUP_SHOWN]),
+            ]
+        )
     )
     images = {}
     for done, (path, image) in enumerate(zip(paths, map_ahead(thumbnail, paths), strict=True), 1):
@@ -97,6 +102,9 @@ def _page(
         known = document["labels"]
         yield f"<p>A probe on frozen features, held out by folds, agrees with {known['accuracy']:.1%} of the labels; "
         yield f"confident learning counts {known['confident_errors']:,} labels that the data contradicts.</p>"
+    for notice in document.get("notices", ()):
+        yield f'<p class="across">{escape(_sentence(notice["message"]))}</p>'
+        yield '<div class="pictures">' + "".join(_figure(path, pictures, images) for path in notice["paths"]) + "</div>"
     yield "".join(f'<p class="across">{escape(note)}</p>' for note in document["notes"])
     yield "<nav>"
     yield "".join(f'<a href="#{kind}">{escape(KINDS[kind].title)} {count:,}</a>' for kind, count in counts.items())
@@ -117,6 +125,10 @@ def _page(
             )
         yield "</details>"
     yield "</body></html>\n"
+
+
+def _sentence(message: str) -> str:
+    return f"{message[:1].upper()}{message[1:]}."
 
 
 def _card(finding: Finding, pictures: Mapping[str, tuple[str, str | None]], images: Mapping[str, str | None]) -> str:

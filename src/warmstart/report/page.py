@@ -54,10 +54,12 @@ def run_page(run: RunFiles, created: str, looks: Looks) -> Page:
     pictures = _Pictures(record["data"].get("source", ""))
     findings = _by_kind(run.findings or ())
     shown_findings = [finding for _, _, shown in findings for finding in shown]
+    noticed = sentences.notices(record)
     on_map = _on_map(run)
 
     thumbnails = Thumbnails(locate=run.located)
     thumbnails.add(p.path for p in mistakes[:MISTAKES])
+    thumbnails.add(path for notice in noticed for path in notice["paths"])
     thumbnails.add(path for finding in shown_findings for path in _paths(finding))
     thumbnails.add(p.path for key, cell in behind.items() for p in cell if _off_diagonal(key))
     thumbnails.add(path for path, _ in on_map)
@@ -73,6 +75,10 @@ def run_page(run: RunFiles, created: str, looks: Looks) -> Page:
     of_findings = [
         (about, count, [_Found.of(f, [pictures.number(p, judged.get(p), class_of.get(p)) for p in _paths(f)]) for f in shown])
         for about, count, shown in findings
+    ]
+    of_notices = [
+        (str(notice["message"]), [pictures.number(path, judged.get(path), class_of.get(path)) for path in notice["paths"]])
+        for notice in noticed
     ]
     data |= {"pictures": pictures.rows, "images": [thumbnails.images.get(path, "") for path in pictures.paths]}
     html = _environment().get_template("run.html").render(
@@ -100,6 +106,7 @@ def run_page(run: RunFiles, created: str, looks: Looks) -> Page:
         mapped=len(on_map),
         marks=[charts.mark(label) for label in range(len(names))],
         findings=of_findings,
+        notices=of_notices,
         look_for=sentences.looking_further(run.source),
         looks=looks,
         problems=record["data"].get("problems", [])[:PROBLEMS_SHOWN],
@@ -143,6 +150,7 @@ def comparison_page(result: Mapping[str, Any], created: str) -> Page:
         ),
         names=[line.name for line in budget],
         record=LATER | contestants[0]["record"],
+        notices=sentences.notices(contestants[0]["record"]),
     )  # fmt: skip
     return Page(html=html, thumbnails=0, unreadable=0, without_room=0)
 

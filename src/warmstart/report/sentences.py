@@ -119,6 +119,10 @@ def next_steps(record: Record, *, findings: Sequence[object] | None, compared: b
         return None if source is None else f"warmstart {verb} {_quoted(source)}"
 
     steps = []
+    for notice in notices(record):
+        if notice["kind"] == "cropped":  # before anything is blamed on labels or pictures
+            command = None if source is None else f"warmstart train {_quoted(source)} --resize pad"
+            steps.append(Step(text=f"Show the network whole pictures: {notice['message']}.", command=command))
     problems = len(data.get("problems", ()))
     if problems:
         steps.append(
@@ -165,6 +169,11 @@ def next_steps(record: Record, *, findings: Sequence[object] | None, compared: b
         )
     )
     return steps
+
+
+def notices(record: Record) -> list[Mapping[str, Any]]:
+    """What pictures lose on their way into the network; nothing in runs from before it was looked at."""
+    return list(record["data"].get("notices", ()))
 
 
 def looking_further(source: str | None) -> str:

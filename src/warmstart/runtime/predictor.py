@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from warmstart.data.memory import name_of, one_or_many
+from warmstart.data.memory import each, name_of, one_or_many
 from warmstart.errors import ModelFileError, PictureError, UsageError
 from warmstart.evaluation.conformal import prediction_sets
 from warmstart.evaluation.trust import Coverage, Trust
 from warmstart.extraction.ahead import chunks, map_ahead
-from warmstart.extraction.rendering import render, whole
+from warmstart.extraction.rendering import or_why_not, render, whole
 from warmstart.records import Prediction, Preprocessing, Problem
 from warmstart.runtime.document import Document, exported_file
 from warmstart.runtime.engines import Runner, open_file
@@ -46,7 +46,7 @@ class Exported:
             predictions.append(result)
         return predictions[0] if one else predictions
 
-    def predict_each(self, sources: Sequence[Any], *, coverage: float | None = None) -> Iterator[Prediction | Problem]:
+    def predict_each(self, sources: Iterable[Any], *, coverage: float | None = None) -> Iterator[Prediction | Problem]:
         """A prediction or a named problem for each source, in order. Decoding and engine overlap; memory stays bounded."""
         limit = None if coverage is None else self.set_limit(coverage)
         for name, answer in self.probabilities_each(sources):
@@ -70,18 +70,20 @@ class Exported:
         shares = [row for first in sorted(parts) for row in parts[first]]
         return [self._prediction(name, row, limit) for name, row in zip(names, shares, strict=True)]
 
-    def probabilities_each(self, sources: Sequence[Any]) -> Iterator[tuple[str, np.ndarray | PictureError]]:
+    def probabilities_each(self, sources: Iterable[Any]) -> Iterator[tuple[str, np.ndarray | PictureError]]:
         """(name, float32 (K,) or what is wrong with the picture) for each source, in order."""
         size = 1 if self.document.resize_inside else self._runner.batch_size
         prepared: dict[int, list[np.ndarray | PictureError]] = {}
         finished: dict[int, np.ndarray] = {}
         order: list[int] = []
+        names: dict[int, str] = {}
 
         def prepare_batch(task: list[tuple[int, Any]]) -> tuple[int, list[np.ndarray | PictureError]]:
-            return task[0][0], [self._prepared(source) for _, source in task]
+            names.update((i, name_of(source, i)) for i, source in task)
+            return task[0][0], [or_why_not(lambda: self.prepare(source)) for _, source in task]  # noqa: B023 - called at once
 
         def batches() -> Iterator[tuple[int, np.ndarray]]:
-            for first, pictures in map_ahead(prepare_batch, chunks(enumerate(sources), size)):
+            for first, pictures in map_ahead(prepare_batch, chunks(enumerate(each(sources)), size)):
                 prepared[first] = pictures
                 order.append(first)
                 good = [p for p in pictures if not isinstance(p, PictureError)]
@@ -95,8 +97,7 @@ class Exported:
                 first = order.pop(0)
                 rows = iter(finished.pop(first))
                 for offset, picture in enumerate(prepared.pop(first)):
-                    source = sources[first + offset]
-                    yield name_of(source, first + offset), picture if isinstance(picture, PictureError) else next(rows)
+                    yield names.pop(first + offset), picture if isinstance(picture, PictureError) else next(rows)
 
         for first, rows in self._shares(batches()):
             finished[first] = rows
@@ -171,12 +172,6 @@ class Exported:
                 "the model was not calibrated for sets of classes when it was exported. Train again, then export again, for one that is."
             )
         return self.document.trust
-
-    def _prepared(self, source: Any) -> np.ndarray | PictureError:
-        try:
-            return self.prepare(source)
-        except PictureError as reason:
-            return reason
 
     def _prediction(self, name: str, shares: np.ndarray, limit: float | None) -> Prediction:
         label = int(self.decide(shares[None])[0])

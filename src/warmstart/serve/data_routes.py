@@ -142,8 +142,9 @@ async def received(server: State, request: Request, kind: str, folder: Path, nam
 
 @router.get("/{dataset}")
 def dataset(server: Server, dataset: str) -> dict[str, Any]:
-    """Classes with their numbers of pictures, and what was left out."""
-    return server.datasets.describe(server.datasets.get(dataset), whole=True)
+    """Classes with their numbers of pictures, what was left out, and what pictures lose on their way into a network."""
+    stored = server.datasets.get(dataset)
+    return server.datasets.describe(stored, whole=True) | server.datasets.lost(stored)
 
 
 @router.delete("/{dataset}", status_code=204)
@@ -317,6 +318,8 @@ def _with_numbers(server: State, dataset: StoredDataset, result: dict[str, Any])
     for finding in result["findings"]:
         finding["pictures"] = [{"n": number.get(path), "path": relative(path, dataset)} for path in finding.pop("paths")]
         finding["drop"] = [number[path] for path in finding["drop"] if path in number]
+    for notice in result.get("notices", ()):  # not in results of before
+        notice["paths"] = [relative(path, dataset) for path in notice["paths"]]
     return result | {"source": dataset.name}
 
 

@@ -16,18 +16,26 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from warmstart.data.files import read_bytes
 from warmstart.data.listing import read_listing
-from warmstart.errors import DataError
-from warmstart.records import Example, Listing
+from warmstart.errors import DataError, PictureError
+from warmstart.extraction.scanning import look_at
+from warmstart.records import Example, Listing, Picture, Plan
 from warmstart.serve import fixes
 from warmstart.serve.database import Database
 from warmstart.serve.problems import ApiError, not_found
 from warmstart.serve.registry import slug
 from warmstart.serve.uploads import Unpacked
+from warmstart.store.index import Stamp, stamp_of
+from warmstart.workflows.what_is_lost import notices, seen_of
+from warmstart.workflows.what_is_lost import told as as_told
 
 FRESH_S = 20.0  # a folder of the machine may change; until then its listing counts
 PROBLEMS_SHOWN = 50
 LONGEST_LABEL = 100
+LOOKED_AT = 200  # pictures of a data set, of at most so many bytes, for what they lose; the doctor looks at all
+LOOKED_AT_BYTES = 2_000_000
+LOOKS_KEPT = 5000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +64,7 @@ class Datasets:
         self._roots = tuple(root.resolve() for root in roots)
         self._fixing = threading.Lock()
         self._listings: dict[str, tuple[float, Listing]] = {}
+        self._looks: dict[Stamp, Picture] = {}
         self._home.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(self._temporary, ignore_errors=True)  # uploads that were under way when the server died
         self._temporary.mkdir()
@@ -180,6 +189,38 @@ class Datasets:
             ],
             "problems_in_all": len(listing.problems),
         }
+
+    def lost(self, dataset: StoredDataset) -> dict[str, Any]:
+        """What its pictures lose on their way into a network by the usual centre crop, from a sample spread over them. JSON-ready."""
+        listing = self.listing(dataset)
+        pictures = [p for e in listing.examples[:: max(1, len(listing.examples) // LOOKED_AT)] if (p := self._look(e.path))]
+        found = notices(pictures, resize=Plan().resize, class_names=listing.class_names)
+        return {
+            "seen": seen_of(pictures, Plan().resize).to_dict(),
+            "notices": [
+                told
+                | {
+                    "message": without_folder(str(told["message"]), dataset.source, dataset.name),
+                    "paths": [relative(path, dataset) for path in told["paths"]],
+                }
+                for told in as_told(found)
+            ],
+        }
+
+    def _look(self, path: str) -> Picture | None:
+        """With the facts of its bytes, remembered while the file stays as it is; None where they are no picture."""
+        try:
+            stamp = stamp_of(path)
+            if stamp.size > LOOKED_AT_BYTES:
+                return None
+            if stamp not in self._looks:
+                content_digest, facts = look_at(read_bytes(path))
+                self._looks[stamp] = Picture(path=path, digest=content_digest, facts=facts)
+        except (OSError, ValueError, PictureError):
+            return None
+        while len(self._looks) > LOOKS_KEPT:
+            self._looks.pop(next(iter(self._looks)), None)
+        return self._looks.get(stamp)
 
     def pictures(self, dataset: StoredDataset, *, class_name: str | None, start: int, count: int) -> dict[str, Any]:
         """A page of pictures: their numbers for `picture`, names and classes."""

@@ -121,6 +121,8 @@ def dataset(server: Server, dataset: str) -> HTMLResponse:
         "dataset.html",
         title=stored.name,
         dataset=about,
+        # The doctor has looked at all pictures, else a sample says it.
+        notices=doctor["result"].get("notices", ()) if doctor and doctor["result"] else server.datasets.lost(stored)["notices"],
         samples=_samples(listing),
         shown_classes=SHOWN_CLASSES,
         doctor=doctor,

@@ -2,7 +2,8 @@
 
     keys → missing() → (compute those) → write() → read(keys) → (N, *row shape)
 
-Three tables of one LMDB environment: ``rows`` (row key → row), ``problems`` (picture's digest → kind and message), ``facts``.
+Three tables of one LMDB environment: ``rows`` (row key → row), ``problems`` (picture's digest → kind and message), ``facts``
+(of the recipe, and remarks on pictures by their digest).
 Every value carries a checksum that is verified whenever it is read. N is the number of keys asked for.
 """
 
@@ -163,6 +164,21 @@ class RowStore:
         def query(transaction: Any) -> dict[int, tuple[str, str]]:
             found = ((i, self._problem(transaction, key)) for i, key in enumerate(keys))
             return {i: problem for i, problem in found if problem is not None}
+
+        return self._run(query)
+
+    def write_remark(self, key: bytes, word: str) -> None:
+        """Remember a word about a picture (``key``: its identity, or of any of its views) beside its rows, for later runs to say again."""
+        digest = digest_of(key)
+        value = seal(digest, word.encode("ascii"))
+        self._run(lambda transaction: transaction.put(digest, value, db=self._facts), write=True)
+
+    def remarks(self, keys: Sequence[bytes]) -> dict[int, str]:
+        """Position in ``keys`` → the word that is remembered about the picture."""
+
+        def query(transaction: Any) -> dict[int, str]:
+            found = ((i, unseal(digest_of(key), transaction.get(digest_of(key), db=self._facts))) for i, key in enumerate(keys))
+            return {i: word.decode("ascii") for i, word in found if word is not None}
 
         return self._run(query)
 

@@ -29,7 +29,7 @@ from warmstart.inspection.pictures import picture_signs
 from warmstart.records import Listing, Picture, Plan
 from warmstart.store.cache import Store
 from warmstart.store.remembered import remembered
-from warmstart.strategy.advice import DEFAULT_BUDGET_S, Advice, input_size, recommended
+from warmstart.strategy.advice import DEFAULT_BUDGET_S, OURS, Advice, Reason, input_size, recommended
 from warmstart.strategy.advice import advise as advise_from
 from warmstart.strategy.forecast import Forecast, Speed, forecast
 from warmstart.training.execution import default_execution
@@ -41,6 +41,7 @@ from warmstart.workflows.probe import Extracted, Ready, extracted, make_ready, p
 from warmstart.workflows.run_folder import write_plan
 from warmstart.workflows.settings import TrainSettings
 from warmstart.workflows.watch import Nobody, Watcher
+from warmstart.workflows.what_is_lost import before_blame
 
 SPEED_KEEPS_S = 600.0  # how long a measured speed holds: what else the machine does changes it
 
@@ -168,7 +169,8 @@ def _looked_at(ready: Ready, settings: TrainSettings, store: Store, watcher: Wat
         store,
         watcher,
     )
-    dataset, kept = readable(ready.dataset, {int(chosen[i]): why for i, why in extraction.broken.items()}, settings)
+    looked_at = ready.dataset.with_losses({int(chosen[i]): loss for i, loss in extraction.losses.items()})
+    dataset, kept = readable(looked_at, {int(chosen[i]): why for i, why in extraction.broken.items()}, settings)
     left = np.isin(chosen, kept)
     return LookedAt(
         dataset=dataset,
@@ -242,6 +244,8 @@ def advised(ready: Ready, looked_at: LookedAt, store: Store, watcher: Watcher, *
     )
     evidence = measured.evidence
     advice = advise_from(evidence.measured(backbone.cuts[1:-1], val_images=len(dataset.positions("val"))), plan)
+    if (first := before_blame(dataset.seen())) is not None:
+        advice = replace(advice, reasons=(Reason(text=first, source=OURS), *advice.reasons))
     probe_s = time.perf_counter() - begin
 
     begin = time.perf_counter()

@@ -5,7 +5,7 @@ N pictures, K classes.
 
 import hashlib
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,10 @@ from warmstart.data.splitting import assign_splits, connected, find_conflicts, f
 from warmstart.errors import DataError
 from warmstart.extraction.described import read_class_names
 from warmstart.extraction.scanning import scan
-from warmstart.records import SPLITS, Listing, Picture, Plan, Problem, Split, ValueRange
+from warmstart.records import SPLITS, Listing, Notice, Picture, Plan, Problem, Split, ValueRange
 from warmstart.store.cache import Store
 from warmstart.workflows.watch import Watcher
+from warmstart.workflows.what_is_lost import Seen, notices, seen_of, told
 
 LEAST_HALF = (
     100  # pictures: fewer choose an epoch poorly, and a set for 0.95 from 100 covers 0.93 to 0.97 two times out of three
@@ -49,6 +50,8 @@ class Dataset:
     fixes: Mapping[str, Any] | None = None  # what a list of fixes has changed before
     kept_together: int = 0  # pictures that are near copies of another and share its split for that
     licence: str | None = None  # of the pictures, where it is known
+    resize: str = "crop"  # how the network will see them
+    losses: Mapping[bytes, str] = field(default_factory=dict)  # digest → why the network sees one colour, once rows are there
 
     def positions(self, *splits: Split) -> np.ndarray:
         """Where the pictures of these splits stand, int64, ascending."""
@@ -75,7 +78,21 @@ class Dataset:
             "problems": [{"path": p.path, "kind": p.kind, "message": p.message} for p in self.problems],
             "fixes": dict(self.fixes) if self.fixes else None,
             "kept_together": self.kept_together,
+            "seen": self.seen().to_dict(),
+            "notices": told(self.notices()),
         }
+
+    def seen(self) -> Seen:
+        """Which share of its pictures the network sees."""
+        return seen_of(self.pictures, self.resize)
+
+    def notices(self) -> tuple[Notice, ...]:
+        """What is lost on the way into the network, though nothing is left out for it."""
+        return notices(self.pictures, resize=self.resize, values=self.values, class_names=self.class_names, losses=self.losses)
+
+    def with_losses(self, losses: Mapping[int, str]) -> "Dataset":
+        """With what extraction said of the network's input: position → a name of `data.one_colour.LOSSES`."""
+        return replace(self, losses={self.pictures[i].digest: loss for i, loss in losses.items()})
 
 
 def prepare(
@@ -130,6 +147,7 @@ def prepare(
         values=range_of(p.facts.depth for (_, p, _), split in zip(rows, splits, strict=True) if p.facts and split == "train"),
         fixes=listing.fixes,
         licence=listing.licence,
+        resize=plan.resize,
     )
     return _drop_empty_classes(dataset)
 

@@ -32,7 +32,7 @@ from warmstart.inspection.label_errors import FEWEST, LabelErrors, label_errors
 from warmstart.inspection.near_copies import NearCopies, find_near_copies
 from warmstart.inspection.neighbours import directions, nearest, standardised
 from warmstart.inspection.outliers import K
-from warmstart.records import Example, Listing, Plan, Problem
+from warmstart.records import Example, Listing, Notice, Plan, Problem
 from warmstart.store.cache import Store
 from warmstart.strategy.taps import tap_sets
 from warmstart.workflows import findings
@@ -41,6 +41,8 @@ from warmstart.workflows.fixes import write_fix_list
 from warmstart.workflows.probe import prove, see
 from warmstart.workflows.settings import TrainSettings
 from warmstart.workflows.watch import Nobody, Watcher
+from warmstart.workflows.what_is_lost import Seen as SeenShare
+from warmstart.workflows.what_is_lost import notices, seen_of, told
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +56,8 @@ class Diagnosis:
     pictures: Mapping[str, tuple[str, str | None]]  # path of every finding → its class and given split
     labels: Mapping[str, Any] | None  # what is known of the labels as a whole; None where they could not be judged
     notes: tuple[str, ...]  # what could not be judged, and why
+    seen: SeenShare  # which share of them the network sees
+    notices: tuple[Notice, ...]  # what is lost on the way into it
     seconds: Mapping[str, float]
     examples: tuple[Example, ...] = field(repr=False)  # the readable ones, in the order of ``judged``
     judged: LabelErrors | None = field(repr=False)
@@ -77,6 +81,8 @@ class Diagnosis:
             "findings": [finding.to_dict() for finding in self.findings],
             "labels": self.labels,
             "notes": list(self.notes),
+            "seen": self.seen.to_dict(),
+            "notices": told(self.notices),
             "seconds": dict(self.seconds),
         }
 
@@ -92,7 +98,7 @@ def doctor(
     clock = _Clock()
     listing = data if isinstance(data, Listing) else read_listing(data, exclude=settings.exclude, min_classes=1)
     with clock.phase("extract"), Store(machine.store_folder(), settings.store_bytes) as store:
-        seen, problems = _see(listing.examples, listing.class_names, plan, settings, store, watcher)
+        seen, problems, share, noticed = _see(listing.examples, listing.class_names, plan, settings, store, watcher)
     with clock.phase("look"):
         looks = glances([seen.examples[i].path for i in seen.unique], on_progress=watcher.progress)
     with clock.phase("compare"), machine.calm_blas():
@@ -127,6 +133,8 @@ def doctor(
         pictures={path: class_of.get(path, ("", None)) for finding in found for path in finding.paths},
         labels=_about_labels(judged) if judged else None,
         notes=tuple(notes),
+        seen=share,
+        notices=noticed,
         seconds=clock.seconds(),
         examples=seen.examples,
         judged=judged,
@@ -152,7 +160,7 @@ def _see(
     settings: TrainSettings,
     store: Store,
     watcher: Watcher,
-) -> tuple[Seen, list[Problem]]:
+) -> tuple[Seen, list[Problem], SeenShare, tuple[Notice, ...]]:
     found = scan([e.path for e in examples], store, on_progress=watcher.progress)
     problems = list(found.problems)
     there = [(e, p) for e, p in zip(examples, found.pictures, strict=True) if p is not None]
@@ -186,7 +194,10 @@ def _see(
         features={name: reader(sets.get(name, everything)) for name in ("all", "middle", "pooled")},
         needed_px=needed_shorter_side_px(plan.image_size_px, plan.resize),
     )
-    return seen, problems
+    usable = [pictures[i] for i in good]
+    losses = {pictures[i].digest: loss for i, loss in extraction.losses.items()}
+    noticed = notices(usable, resize=plan.resize, values=values, class_names=class_names, losses=losses)
+    return seen, problems, seen_of(usable, plan.resize), noticed
 
 
 def copies_of(seen: Seen, near: NearCopies) -> NDArray[np.int64]:

@@ -1,23 +1,26 @@
 """evaluate: scores of a saved model on any labelled folder, the pictures that it was trained on told apart."""
 
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from warmstart import machine
+from warmstart.data.class_names import class_name_of
 from warmstart.data.listing import read_listing
 from warmstart.data.splitting import find_conflicts
 from warmstart.errors import DataError
 from warmstart.evaluation.metrics import score
 from warmstart.extraction.features import extract
 from warmstart.extraction.scanning import scan
-from warmstart.records import Cache, Problem, Scores
+from warmstart.records import Cache, Listing, Notice, Problem, Scores
 from warmstart.store.cache import Store
 from warmstart.workflows.dataset import conflict_problems
 from warmstart.workflows.predict import open_trained
 from warmstart.workflows.watch import Nobody, Watcher
+from warmstart.workflows.what_is_lost import notices, told
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +34,7 @@ class Evaluation:
     scores: Scores | None  # on the unseen pictures; None when there is none
     scores_with_seen: Scores | None  # on all, None when all are unseen
     problems: tuple[Problem, ...]
+    notices: tuple[Notice, ...]
     cache: Cache
     seconds: float
 
@@ -44,6 +48,7 @@ class Evaluation:
             "scores": self.scores and self.scores.to_dict(),
             "scores_with_seen": self.scores_with_seen and self.scores_with_seen.to_dict(),
             "problems": [asdict(problem) for problem in self.problems],
+            "notices": told(self.notices),
             "cache": asdict(self.cache),
             "seconds": self.seconds,
         }
@@ -54,10 +59,13 @@ def evaluate(
     data: Any,
     *,
     exclude: tuple[str, ...] = (),
+    keep_damaged: bool | None = None,
     download: bool = False,
     watcher: Watcher | None = None,
 ) -> Evaluation:
     """Score a model on every labelled picture of a folder, manifest or list, whatever its split.
+
+    keep_damaged: whether pictures that are damaged but decode are scored; None: as the model was trained.
 
     Classes that the model does not know are left out and named, and so are pictures that stand under two classes. Raises
     DataError when nothing is left.
@@ -65,7 +73,10 @@ def evaluate(
     watcher = watcher or Nobody()
     begin = time.perf_counter()
     predictor = open_trained(model, download=download)
-    listing = read_listing(data, exclude=exclude, min_classes=1)
+    preprocessing = predictor.preprocessing
+    if keep_damaged is not None:
+        preprocessing = replace(preprocessing, keep_damaged=keep_damaged)
+    listing = _by_names_of(read_listing(data, exclude=exclude, min_classes=1), predictor.class_names)
     problems = list(listing.problems)
     foreign = [name for name in listing.class_names if name not in predictor.class_names]
     if foreign:
@@ -87,7 +98,7 @@ def evaluate(
             prefix=predictor.prefix(),
             engine=predictor.engine,
             precision=predictor.usable_precision(),
-            preprocessing=predictor.preprocessing,
+            preprocessing=preprocessing,
             store=store,
             graphs=machine.graphs_folder(),
             on_progress=watcher.progress,
@@ -121,6 +132,22 @@ def evaluate(
         scores=scores_of(~seen),
         scores_with_seen=scores_of(np.ones_like(seen)) if seen.any() else None,
         problems=tuple(problems),
+        notices=notices(
+            [rows[i][1] for i in good],
+            resize=preprocessing.resize,
+            values=preprocessing.values,
+            losses={rows[i][1].digest: loss for i, loss in extraction.losses.items()},
+        ),
         cache=Cache(hits=extraction.hits, misses=extraction.misses),
         seconds=time.perf_counter() - begin,
+    )
+
+
+def _by_names_of(listing: Listing, class_names: Sequence[str]) -> Listing:
+    """With the model's own names of classes: one that was trained when space around a folder's name counted has it still."""
+    own = {class_name_of(name): name for name in class_names}
+    return replace(
+        listing,
+        examples=tuple(replace(e, class_name=own.get(e.class_name, e.class_name)) for e in listing.examples),
+        class_names=tuple(sorted(own.get(name, name) for name in listing.class_names)),
     )

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from warmstart.data.memory import one_or_many, understood
 from warmstart.data.views import over_picture, seen_window
-from warmstart.errors import PictureError, UnknownNameError
+from warmstart.errors import DataError, PictureError, UnknownNameError
 from warmstart.explain import grad_cam, occlusion
 from warmstart.explain.feature_maps import FeatureMaps, feature_maps
 from warmstart.explain.heat_map import HeatMap
@@ -20,7 +21,7 @@ from warmstart.explain.neighbours import Neighbour
 from warmstart.explain.subject import Pass, Subject, look
 from warmstart.extraction.rendering import render, upright
 from warmstart.model.predictor import Model
-from warmstart.records import Prediction
+from warmstart.records import Prediction, ValueRange
 from warmstart.workflows.neighbours import Neighbours, neighbours
 from warmstart.workflows.predict import open_trained
 from warmstart.workflows.run_folder import make_folder
@@ -99,7 +100,7 @@ def explain(
 ) -> Explanation:
     """Explain what a model (model folder, run folder or 'imagenet:BACKBONE') says of one picture. `draw` makes pictures of it.
 
-    picture: a path, encoded bytes, a PIL image or a uint8 array. Raises ModelFileError for the model, PictureError for the picture,
+    picture: as `Model.predict` takes one. Raises DataError for several, ModelFileError for the model, PictureError for the picture,
     UnknownNameError for a class, a layer or a method that is not there, UsageError for a head without gradient under Grad-CAM.
     """
     settings, watcher = settings or ExplainSettings(), watcher or Nobody()
@@ -110,6 +111,7 @@ def explain(
     subject = subject_of(predictor)
     if settings.layer is not None:
         subject.backbone.resolve_cut(settings.layer)  # before anything is computed
+    picture = _one(picture, predictor.preprocessing.values)
     prediction = predictor.predict(picture)
     assert isinstance(prediction, Prediction)
     class_name = settings.class_name or prediction.class_name
@@ -162,6 +164,15 @@ def draw(result: Explanation, folder: Path) -> Explanation:
         close = [(_thumbnail(n.path), n.class_name, n.distance) for n in result.neighbours]
         written += draw_neighbours(result.picture, prediction.class_name, close, folder=folder)
     return replace(result, files=tuple(str(path) for path in written))
+
+
+def _one(picture: Any, values: ValueRange) -> Any:
+    """The picture, for it is looked at several times: an open file can be read once. Raises DataError for several, PictureError."""
+    pictures, one = one_or_many(picture)
+    if not one:
+        raise DataError(f"one picture is explained at a time, and a list of {len(pictures)} was given: call it for each")
+    given = understood(picture, values)
+    return str(given) if isinstance(given, Path) else given
 
 
 def subject_of(model: Model) -> Subject:

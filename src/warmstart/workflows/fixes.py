@@ -10,7 +10,6 @@ to a drop or relabel in another row of the same picture; a drop and a relabel of
 import csv
 import io
 import os
-import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
@@ -18,7 +17,9 @@ from pathlib import Path
 from typing import Any, get_args
 
 from warmstart.csv_cells import cell_of, text_of
+from warmstart.data.class_names import class_name_of
 from warmstart.data.listing import read_listing
+from warmstart.data.text_tables import check_is_readable
 from warmstart.errors import DataError, UsageError
 from warmstart.inspection.findings import Action, Finding
 from warmstart.records import Listing
@@ -96,6 +97,7 @@ def apply_fixes(listing: Listing, file: Path) -> Listing:
 
 def _read(file: Path, listing: Listing) -> Iterator[_Fix]:
     shown = repr(str(file))
+    check_is_readable(str(file), "a list of fixes, as `warmstart doctor DATA --fix-list FILE` makes one")
     try:
         text = file.read_bytes().decode("utf-8-sig", "surrogateescape")
     except OSError as reason:
@@ -168,11 +170,10 @@ class _Known:
 
     def label(self, where: str, given: str) -> str:
         """An existing class: a new one would hold only what was relabelled, and is far more often a slip."""
+        name = class_name_of(given)
         classes = self._listing.class_names
-        for text in (given, given.strip()):
-            name = unicodedata.normalize("NFC", text)
-            if name in classes:
-                return name
+        if name in classes:
+            return name
         if not name:
             raise DataError(f"{where}: relabel without a new_label; expected one of {', '.join(classes[:20])}")
         near = get_close_matches(name, classes, n=1, cutoff=0.4)

@@ -3,22 +3,28 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from warmstart import machine
-from warmstart.data.decoding import Header, decode, read_header
+from warmstart.data.decoding import Header, read_header
+from warmstart.data.depth import range_of
 from warmstart.data.listing import read_listing
+from warmstart.data.one_colour import Loss
 from warmstart.data.splitting import find_conflicts
 from warmstart.errors import PictureError
 from warmstart.extraction.ahead import map_ahead
+from warmstart.extraction.rendering import views_and_loss
 from warmstart.extraction.scanning import scan
-from warmstart.records import Problem
+from warmstart.extraction.stored_rows import damaged_ones
+from warmstart.records import Example, Notice, Picture, Preprocessing, Problem
 from warmstart.store.cache import Store
 from warmstart.workflows.dataset import conflict_problems
 from warmstart.workflows.watch import Nobody, Watcher
+from warmstart.workflows.what_is_lost import Seen, notices, seen_of
+
+USUAL = Preprocessing(size_px=224)  # nearly every backbone's input
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +41,8 @@ class Inspection:
     height_px: tuple[int, int, int]
     duplicates: tuple[tuple[str, ...], ...]  # paths with the same bytes
     problems: tuple[Problem, ...]
+    seen: Seen  # which share of them the network sees, by the usual centre crop
+    notices: tuple[Notice, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
@@ -47,21 +55,28 @@ def inspect(data: Any, *, exclude: tuple[str, ...] = (), watcher: Watcher | None
     listing = read_listing(data, exclude=exclude, min_classes=1)
     with Store(machine.store_folder()) as store:
         found = scan([e.path for e in listing.examples], store, on_progress=watcher.progress)
-    there = [(e, p.digest) for e, p in zip(listing.examples, found.pictures, strict=True) if p is not None]
+    there = [(e, p) for e, p in zip(listing.examples, found.pictures, strict=True) if p is not None]
     problems = [*listing.problems, *found.problems]
-    readable, headers = [], []
-    for done, (example, header) in enumerate(
-        zip((e for e, _ in there), map_ahead(_look, (e.path for e, _ in there)), strict=True), 1
-    ):
+    damaged = damaged_ones([picture for _, picture in there])
+    readable, pictures, headers, losses = [], [], [], dict[bytes, str]()
+    looks = map_ahead(_look, (picture for _, picture in there))
+    for done, ((example, picture), look) in enumerate(zip(there, looks, strict=True), 1):
         watcher.progress("decoding", done, len(there))
-        if isinstance(header, PictureError):
-            problems.append(Problem(path=example.path, kind=header.kind, message=str(header)))
+        if isinstance(look, PictureError):
+            problems.append(Problem(path=example.path, kind=look.kind, message=str(look)))
+        elif done - 1 in damaged:
+            problems.append(damaged[done - 1])
         else:
+            header, loss = look
             readable.append(example)
+            pictures.append(picture)
             headers.append(header)
+            if loss is not None:
+                losses[picture.digest] = loss
     label_of = {name: i for i, name in enumerate(listing.class_names)}
-    conflicts = find_conflicts([d for _, d in there], [label_of[e.class_name] for e, _ in there])
+    conflicts = find_conflicts([p.digest for _, p in there], [label_of[e.class_name] for e, _ in there])
     problems += conflict_problems(conflicts, [e.path for e, _ in there])
+    values = range_of(picture.facts.depth for picture in pictures if picture.facts)
     counts = Counter(e.class_name for e in readable)
     return Inspection(
         source=listing.source,
@@ -74,14 +89,17 @@ def inspect(data: Any, *, exclude: tuple[str, ...] = (), watcher: Watcher | None
         height_px=_spread([h.height for h in headers]),
         duplicates=_duplicates(there),
         problems=tuple(problems),
+        seen=seen_of(pictures, USUAL.resize),
+        notices=notices(pictures, resize=USUAL.resize, values=values, class_names=listing.class_names, losses=losses),
     )
 
 
-def _look(path: str) -> Header | PictureError:
-    """The header, if the whole picture can be decoded."""
+def _look(picture: Picture) -> tuple[Header, Loss | None] | PictureError:
+    """The header, if the whole picture can be decoded; and whether the network's input would be one colour."""
     try:
-        decode(Path(path), shorter_side_px=1)
-        return read_header(path)
+        # A picture's own range: what leaves nothing by that of the set is told by `notices`.
+        _, loss = views_and_loss(picture, ("plain",), USUAL)
+        return read_header(picture.path), loss
     except PictureError as reason:
         return reason
 
@@ -90,8 +108,8 @@ def _spread(sides: Sequence[int]) -> tuple[int, int, int]:
     return (min(sides), int(np.median(sides)), max(sides)) if sides else (0, 0, 0)
 
 
-def _duplicates(there: Sequence[tuple[Any, bytes]]) -> tuple[tuple[str, ...], ...]:
+def _duplicates(there: Sequence[tuple[Example, Picture]]) -> tuple[tuple[str, ...], ...]:
     by_digest: dict[bytes, list[str]] = {}
-    for example, digest in there:
-        by_digest.setdefault(digest, []).append(example.path)
+    for example, picture in there:
+        by_digest.setdefault(picture.digest, []).append(example.path)
     return tuple(tuple(paths) for paths in by_digest.values() if len(paths) > 1)

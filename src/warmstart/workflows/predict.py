@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,17 +46,21 @@ def predict(
     pictures: Sequence[str],
     *,
     coverage: float | None = None,
+    keep_damaged: bool | None = None,
     download: bool = False,
     watcher: Watcher | None = None,
 ) -> Predictions:
     """Predict with a model folder, a run folder, an exported file or its folder, or 'imagenet:BACKBONE'.
 
-    coverage: also the set of classes that holds the true one this often. A broken picture becomes a named problem. Raises DataError
+    coverage: also the set of classes that holds the true one this often. keep_damaged: whether pictures that are damaged but decode are
+    predicted; None: as the model was trained. A broken picture becomes a named problem. Raises DataError
     when nothing was found at all, ModelFileError for the model, UsageError for a coverage that it cannot offer.
     """
     watcher = watcher or Nobody()
     begin = time.perf_counter()
     predictor = open_model(model, download=download)
+    if keep_damaged is not None:
+        predictor.preprocessing = replace(predictor.preprocessing, keep_damaged=keep_damaged)
     covered = predictor.coverage(coverage) if coverage is not None else None
     found, problems = find_pictures(pictures)
     if not found and not problems:

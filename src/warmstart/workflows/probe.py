@@ -146,7 +146,7 @@ def extracted(ready: Ready, settings: TrainSettings, store: Store, watcher: Watc
             raise DataError(f"{dataset.source}: pictures were changed, added or removed while they were being read. Run again.")
         # The range of values stays: rows were computed by it.
         dataset = replace(split_anew, kept_together=together.pictures, values=dataset.values)
-    dataset, kept = readable(dataset, extraction.broken, settings)
+    dataset, kept = readable(dataset.with_losses(extraction.losses), extraction.broken, settings)
     return Extracted(dataset=dataset, rows=extraction.rows[kept], extraction=extraction, seconds=time.perf_counter() - begin)
 
 
