@@ -18,6 +18,9 @@ def doctor(
         Path | None,
         typer.Option("--fix-list", metavar="CSV", help="Write every finding to this list, to edit and give to train --fixes."),
     ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace a list of fixes that was edited since it was written.")
+    ] = False,
     page: Annotated[
         Path | None, typer.Option(metavar="HTML", help="Write a page of thumbnails by kind; it opens from disk.")
     ] = None,
@@ -42,5 +45,5 @@ def doctor(
     settings = TrainSettings(exclude=tuple(exclude or ()), download=download)
     with Terminal() as terminal:
         diagnosis = doctor_workflow(data, plan, settings, watcher=terminal)
-        write(diagnosis, fix_list=fix_list, page=page, watcher=terminal)
+        write(diagnosis, fix_list=fix_list, page=page, watcher=terminal, force=force)
     o.give(diagnosis.to_dict(), as_json, lambda: doctor_tables.diagnosis(diagnosis, console()))

@@ -32,7 +32,7 @@ from warmstart.cli.options import (
 )
 from warmstart.cli.terminal import Terminal, printable, stderr
 from warmstart.errors import InputError, UsageError
-from warmstart.machine import process_seconds
+from warmstart.machine import installed_version, process_seconds
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -50,9 +50,7 @@ _CLICK_ERROR: Any = next(base for base in typer.BadParameter.__mro__ if base.__n
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version as installed
-
-        print(installed("warmstart"))
+        print(installed_version("warmstart"))
         raise typer.Exit
 
 

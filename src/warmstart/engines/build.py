@@ -6,22 +6,23 @@
 decision (it is part of the key of stored rows) but neither an engine nor a picture.
 """
 
+import contextlib
 import hashlib
 import json
-import shutil
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from warmstart import machine
+from warmstart.atomic import replaced_folder, write_text
 from warmstart.engines import openvino, pytorch
 from warmstart.engines.proof import compare
 from warmstart.engines.protocol import Engine
-from warmstart.errors import UnknownNameError, UsageError, WarmstartError
+from warmstart.errors import MachineError, UnknownNameError, UsageError, WarmstartError
 from warmstart.records import EngineProof
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def resolve(prefix: Prefix, pictures: ProofPictures, *, engine: str = "auto", pr
     nothing passes (possible only with weights that overflow, since PyTorch float32 is among the candidates).
     """
     remembered = _folder(prefix, folder) / f"proof-{_short_hash(pictures.key, engine, precision)}.json"
-    if remembered.is_file():
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # not there, or not as we wrote it: proved again
         saved = json.loads(remembered.read_text("utf-8"))
         return Proven(**saved | {"proof": EngineProof(**saved["proof"]), "notes": tuple(saved["notes"])})
 
@@ -102,7 +103,9 @@ def resolve(prefix: Prefix, pictures: ProofPictures, *, engine: str = "auto", pr
         if proof.passed:
             seconds = time.perf_counter() - begin
             proven = Proven(engine=name, precision=bits, proof=proof, notes=tuple(notes), seconds=seconds)
-            _write_atomically(remembered, json.dumps(asdict(proven)))
+            with contextlib.suppress(OSError, MachineError):  # then it is proved again another time
+                remembered.parent.mkdir(parents=True, exist_ok=True)
+                write_text(remembered, json.dumps(asdict(proven)))
             return proven
         tap = max(proof.tap_errors, key=proof.tap_errors.__getitem__)
         notes.append(
@@ -113,8 +116,11 @@ def resolve(prefix: Prefix, pictures: ProofPictures, *, engine: str = "auto", pr
     )
 
 
-def open_engine(prefix: Prefix, engine: str, precision: str, *, folder: Path) -> Engine:
-    """Compile for this machine. OpenVINO's graph is converted on first use and kept in ``folder``; later starts need no torch."""
+def open_engine(prefix: Prefix, engine: str, precision: str, *, folder: Path | None) -> Engine:
+    """Compile for this machine. OpenVINO's graph is converted on first use and kept in ``folder``; later starts need no torch.
+
+    Where nothing can be kept (no folder, a full disk, one that can only be read) the graph is converted each time.
+    """
     if engine == "openvino":
         return openvino.OpenVinoEngine(_graph(prefix, folder), precision=precision)
     return pytorch.PyTorchEngine(prefix.module(), precision=precision, device=pytorch.best_device())
@@ -129,30 +135,33 @@ def _reference(prefix: Prefix, pixels: np.ndarray) -> np.ndarray:
     """PyTorch float32 on the CPU in its plainest form: what every engine is compared with."""
     import torch
 
+    machine.use_torch()
     with torch.inference_mode():
         rows: np.ndarray = prefix.module()(torch.from_numpy(pixels)).numpy()
     return rows
 
 
-def _graph(prefix: Prefix, folder: Path) -> Path:
-    """The converted graph, checked against its digest; converted (again) when missing or damaged."""
-    home = _graph_folder(prefix.key, folder)
-    graph, digest = home / "graph.xml", home / "graph.sha256"
-    if digest.is_file() and digest.read_text("ascii") == _digest(home):
+def _graph(prefix: Prefix, folder: Path | None) -> Any:
+    """The file of the converted graph, checked against its digest; converted (again) when missing or damaged.
+
+    The graph itself where it cannot be kept.
+    """
+    home = None if folder is None else _graph_folder(prefix.key, folder)
+    if home is not None:
+        with contextlib.suppress(OSError, UnicodeDecodeError):
+            if (home / "graph.sha256").read_text("ascii") == _digest(home):
+                return home / "graph.xml"
+    graph = openvino.convert(prefix.module(), prefix.size_px)
+    if home is None:
         return graph
-    home.parent.mkdir(parents=True, exist_ok=True)
-    # Converted beside its place and moved in whole: two processes may do this at once, and a kill leaves no half graph.
-    with tempfile.TemporaryDirectory(dir=home.parent) as temporary:
-        fresh = Path(temporary) / "graph"
-        openvino.convert(prefix.module(), prefix.size_px, fresh / "graph.xml")
-        (fresh / "graph.sha256").write_text(_digest(fresh), "ascii")
-        shutil.rmtree(home, ignore_errors=True)
-        try:
-            fresh.rename(home)
-        except OSError:
-            if not digest.is_file():  # else another process was quicker, with the same graph
-                raise
-    return graph
+    try:
+        home.parent.mkdir(parents=True, exist_ok=True)
+        with replaced_folder(home) as fresh:  # two processes may do this at once, with the same graph
+            openvino.save(graph, fresh / "graph.xml")
+            (fresh / "graph.sha256").write_text(_digest(fresh), "ascii")
+    except (OSError, MachineError):
+        return graph
+    return home / "graph.xml"
 
 
 def _graph_folder(prefix_key: str, folder: Path) -> Path:
@@ -174,13 +183,6 @@ def _digest(home: Path) -> str:
 def _short_hash(*parts: str) -> str:
     version = openvino.import_openvino().__version__
     return hashlib.sha256("\0".join((version, *parts)).encode()).hexdigest()[:16]
-
-
-def _write_atomically(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, encoding="utf-8", delete=False) as file:
-        file.write(text)
-    Path(file.name).replace(path)
 
 
 def _first_line(problem: BaseException) -> str:

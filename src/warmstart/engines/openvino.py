@@ -4,6 +4,7 @@ Module → converted graph (kept on disk, torch needed once) → compiled for th
 Measured on 2 cores with AVX-512 bf16, EfficientNet-Lite0 at 224 px: 340-370 images/s against 46 for eager channels-last PyTorch.
 """
 
+import os
 import sys
 import warnings
 from collections import deque
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from warmstart import machine
+from warmstart.engines.outliving import outlive_forks
 from warmstart.engines.protocol import Token
 
 if TYPE_CHECKING:
@@ -54,13 +56,14 @@ def precisions() -> tuple[str, ...]:
     return ("bf16", "f32") if "BF16" in capabilities else ("f32",)
 
 
-def convert(module: "torch.nn.Module", size_px: int, path: Path) -> None:
-    """Write the module as an OpenVINO graph with input uint8 (any B, 3, size_px, size_px) and float32 weights.
+def convert(module: "torch.nn.Module", size_px: int) -> Any:
+    """The module as an OpenVINO graph with input uint8 (any B, 3, size_px, size_px) and float32 weights.
 
     Raises whatever the converter raises when the module has an operation that it does not know; `engines.build` then falls back.
     """
     import torch
 
+    machine.use_torch()
     ov = import_openvino()
     example = torch.zeros(2, 3, size_px, size_px, dtype=torch.uint8)
     with torch.no_grad(), warnings.catch_warnings():
@@ -68,10 +71,13 @@ def convert(module: "torch.nn.Module", size_px: int, path: Path) -> None:
         # the time (Lite0: 4.9 s against 1.4 s). Change over when the converter does. (2026-11)
         warnings.simplefilter("ignore", FutureWarning)
         warnings.simplefilter("ignore", DeprecationWarning)
-        graph = ov.convert_model(module, example_input=example, input=[([-1, 3, size_px, size_px], np.uint8)])
-    path.parent.mkdir(parents=True, exist_ok=True)
+        return ov.convert_model(module, example_input=example, input=[([-1, 3, size_px, size_px], np.uint8)])
+
+
+def save(graph: Any, path: Path) -> None:
+    """Write what `convert` returned as graph.xml and graph.bin."""
     # compress_to_fp16 would round the weights once more; the file is read from the local disk, so its size does not matter.
-    ov.save_model(graph, path, compress_to_fp16=False)
+    import_openvino().save_model(graph, path, compress_to_fp16=False)
 
 
 class OpenVinoEngine:
@@ -81,8 +87,9 @@ class OpenVinoEngine:
     device = "cpu"
     batch_size = BATCH_SIZE
 
-    def __init__(self, graph: Path, *, precision: str, threads: int | None = None) -> None:
-        self.precision = precision
+    def __init__(self, graph: Any, *, precision: str, threads: int | None = None) -> None:
+        """``graph``: a file, or what `convert` returned."""
+        self.precision, self.process = precision, os.getpid()
         self._compiled = (
             import_openvino()
             .Core()
@@ -96,6 +103,7 @@ class OpenVinoEngine:
                 },
             )
         )
+        outlive_forks(self)
 
     def map(self, batches: Iterable[tuple[Token, np.ndarray]]) -> Iterator[tuple[Token, np.ndarray]]:
         """See `protocol.Engine.map`."""

@@ -8,7 +8,6 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -21,6 +20,7 @@ from warmstart.errors import PictureError
 from warmstart.extraction.ahead import chunks, map_ahead
 from warmstart.extraction.rendering import render_views
 from warmstart.extraction.scanning import Progress, silent
+from warmstart.machine import installed_version
 from warmstart.records import Picture, Preprocessing, Problem
 from warmstart.store.cache import Store
 from warmstart.store.key import row_key
@@ -217,7 +217,7 @@ def count_missing(
 
 def library_versions() -> dict[str, str]:
     """Versions of what computes pixels and rows. They stand beside the rows, not in their key."""
-    return {name: version(name) for name in ("pillow", "openvino", "torch")}
+    return {name: installed_version(name) for name in ("pillow", "openvino", "torch")}
 
 
 def _recipe(prefix: Prefix, preprocessing: Preprocessing, engine: str, precision: str) -> dict[str, Any]:

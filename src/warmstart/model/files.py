@@ -6,35 +6,34 @@ damaged or edited folder is refused by the name of the file.
 
 import hashlib
 import json
-import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from warmstart.atomic import recover, replaced_folder
 from warmstart.errors import ModelFileError
 from warmstart.records import to_json
+from warmstart.refusals import explained
 
 FORMAT = 1
 DESCRIPTION, TENSORS = "model.json", "model.safetensors"
 
 
 def write(folder: Path, description: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> None:
-    """Write the model folder, replacing one that is there. ``description`` is JSON-ready and gets format and digests added."""
+    """Write the model folder, replacing one that is there. ``description`` is JSON-ready and gets format and digests added.
+
+    Raises MachineError, and the one that was there stays.
+    """
     from safetensors.numpy import save_file
 
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".model-") as temporary:
-        fresh = Path(temporary) / "model"
-        fresh.mkdir()
+    with explained(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    with replaced_folder(folder) as fresh:
         save_file({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}, fresh / TENSORS)
         document = {"format": FORMAT, **description, "files": {TENSORS: _file_digest(fresh / TENSORS)}}
         (fresh / DESCRIPTION).write_text(to_json(document | {"digest": _own_digest(document)}), "utf-8")
-        if folder.exists():
-            shutil.rmtree(folder)
-        fresh.rename(folder)
 
 
 def read(folder: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -59,6 +58,7 @@ def read(folder: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
 
 def read_description(folder: Path) -> dict[str, Any]:
     """`model.json` alone, checked."""
+    recover(folder)
     path = folder / DESCRIPTION
     if not path.is_file():
         run = folder / "model" / DESCRIPTION

@@ -19,8 +19,9 @@ from warmstart.backbones.catalog import find
 from warmstart.data.views import apply_view
 from warmstart.engines import openvino
 from warmstart.engines.build import Prefix, open_engine
+from warmstart.engines.outliving import opened_here
 from warmstart.engines.protocol import Engine
-from warmstart.errors import ModelFileError, PictureError, UnknownNameError, UsageError
+from warmstart.errors import ModelFileError, PictureError, StoreError, UnknownNameError, UsageError
 from warmstart.evaluation.calibration import softmax
 from warmstart.evaluation.conformal import prediction_sets
 from warmstart.evaluation.trust import Coverage, Trust
@@ -200,8 +201,12 @@ class Model:
         return tapped(self.network())
 
     def _open_engine(self) -> Engine:
-        if self._engine is None:
-            self._engine = open_engine(self.prefix(), self.engine, self.usable_precision(), folder=machine.graphs_folder())
+        if self._engine is None or not opened_here(self._engine):
+            try:
+                graphs = machine.graphs_folder()
+            except StoreError:  # nowhere to keep a graph
+                graphs = None
+            self._engine = open_engine(self.prefix(), self.engine, self.usable_precision(), folder=graphs)
         return self._engine
 
     def _blocks(self, sources: Sequence[Any]) -> Iterator[tuple[int, list[_Answer | PictureError]]]:

@@ -3,6 +3,7 @@
 Each is imported where a file needs it. B batch, S side of the network's input, H, W of a picture, K classes.
 """
 
+import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,6 +14,7 @@ import numpy as np
 
 from warmstart import machine
 from warmstart.engines.openvino import BATCH_SIZE, OpenVinoEngine, import_openvino
+from warmstart.engines.outliving import outlive_forks
 from warmstart.engines.protocol import Token
 from warmstart.errors import ModelFileError, UsageError
 from warmstart.runtime.document import INPUT, KEY, OUTPUTS, Document
@@ -22,6 +24,7 @@ class Runner(Protocol):
     """An exported file, opened."""
 
     batch_size: int  # how many pictures a batch should have to run fastest
+    process: int  # that opened it
 
     def map(self, batches: Iterable[tuple[Token, np.ndarray]]) -> Iterator[tuple[Token, np.ndarray]]:
         """(token, uint8 (B, 3, S, S) or (1, H, W, 3)) → (token, float32 (B, K)), as they become ready; drawn when there is room."""
@@ -63,7 +66,8 @@ class _OnnxRunner:
     batch_size = BATCH_SIZE
 
     def __init__(self, session: "object") -> None:
-        self._session = session
+        self._session, self.process = session, os.getpid()
+        outlive_forks(self)
 
     def map(self, batches: Iterable[tuple[Token, np.ndarray]]) -> Iterator[tuple[Token, np.ndarray]]:
         """See `Runner.map`."""

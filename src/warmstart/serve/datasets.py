@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from warmstart.atomic import move_in
 from warmstart.data.listing import read_listing
 from warmstart.errors import DataError
 from warmstart.records import Example, Listing
@@ -198,7 +199,7 @@ class Datasets:
         folder = dataset.home / "added"
         folder.mkdir(parents=True, exist_ok=True)
         target = folder / f"{identifier}{file.suffix}"
-        shutil.move(file, target)
+        move_in(file, target)
         self._database.write(
             "INSERT INTO additions VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             (identifier, dataset.id, str(target), label, origin, name, predicted, time.time()),

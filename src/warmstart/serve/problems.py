@@ -5,7 +5,7 @@
 ``message`` is a whole sentence; the three parts stand beside it where they are known apart.
 """
 
-import errno
+import logging
 import sqlite3
 from collections.abc import Mapping
 from typing import Any
@@ -21,6 +21,7 @@ from warmstart.errors import (
     BackboneError,
     DataError,
     InputError,
+    MachineError,
     ModelFileError,
     PictureError,
     StoreError,
@@ -28,6 +29,9 @@ from warmstart.errors import (
     UsageError,
     WarmstartError,
 )
+from warmstart.refusals import NO_ROOM
+
+LOG = logging.getLogger(__name__)
 
 # The first that fits counts. 422: understood, and cannot be done with what was given.
 STATUS: tuple[tuple[type[WarmstartError], int, str], ...] = (
@@ -78,7 +82,7 @@ def disk_is_full(error: Exception) -> bool:
     """Whether there was no room, or no more of what this user may have."""
     if isinstance(error, sqlite3.Error):
         return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
-    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return isinstance(error, (OSError, MachineError)) and error.errno in NO_ROOM
 
 
 def of_error(error: WarmstartError) -> JSONResponse:
@@ -106,9 +110,15 @@ def install(app: FastAPI) -> None:
         return _answer(400, "truncated-upload", "the connection ended before the request did: send it again", {})
 
     @app.exception_handler(OSError)
+    @app.exception_handler(MachineError)
     @app.exception_handler(sqlite3.Error)
-    async def no_room(_: Request, error: OSError | sqlite3.Error) -> Response:
+    async def no_room(_: Request, error: OSError | MachineError | sqlite3.Error) -> Response:
         if not disk_is_full(error):
+            if isinstance(error, MachineError):  # where on the server's disk is for its log, not for whoever asks
+                LOG.error("%s", error)
+                return _answer(
+                    500, "machine", "the server's machine refused to write or read a file; the server's log says which", {}
+                )
             raise error
         refusal = ApiError(
             507,

@@ -4,13 +4,17 @@ What PyTorch says is kept beside the engine's graph, so that another head on the
 features over all taps.
 """
 
+import contextlib
 import hashlib
+import io
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from warmstart import machine
+from warmstart.atomic import write_bytes
+from warmstart.errors import MachineError
 from warmstart.export.parity import compare
 from warmstart.export.reference import eager_taps
 from warmstart.model.predictor import Model
@@ -59,6 +63,9 @@ def _taps(model: Model, pictures: list[Picture]) -> np.ndarray:
         pass  # not there yet, or cut off: computed again
     found = eager_taps(model, [picture.source for picture in pictures])
     taps = np.stack([np.full(width, np.nan, np.float32) if row is None else row for row in found.rows])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    np.save(path, taps, allow_pickle=False)
+    content = io.BytesIO()
+    np.save(content, taps, allow_pickle=False)
+    with contextlib.suppress(OSError, MachineError):  # kept only so that the next head need not wait for it
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_bytes(path, content.getvalue())
     return taps

@@ -3,7 +3,6 @@
 model → graph → file (beside its place) → proof on picture files → stamped and moved into place, or refused
 """
 
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from warmstart import machine
+from warmstart.atomic import replaced_folder, write_json
 from warmstart.errors import DataError, ParityError, PictureError
 from warmstart.export.formats import Format, find_format
 from warmstart.export.metadata import describe, writer_versions
@@ -22,7 +22,6 @@ from warmstart.export.parity import Parity, compare
 from warmstart.export.reference import Reference, eager_probabilities
 from warmstart.model.files import DESCRIPTION
 from warmstart.model.predictor import Model
-from warmstart.records import to_json
 from warmstart.runtime.document import Document
 from warmstart.runtime.predictor import Exported, prepared
 from warmstart.workflows.held_out import HeldOut, calibration_pictures, held_out_pictures
@@ -107,18 +106,13 @@ def export(
         files = calibration_pictures(model, name, settings.data, most=CALIBRATION_PICTURES, watcher=watcher)
         watcher.say(f"int8: ranges are read off {len(files):,} training pictures")
         calibration = _as_inputs(model, files, resize_inside=settings.resize_inside)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".export-") as temporary:
-        fresh = Path(temporary) / "export"
-        fresh.mkdir()
+    with replaced_folder(folder) as fresh:
         watcher.say(f"writing {settings.format} {settings.precision}")
         _write(writer, model, settings, calibration, fresh)
         parity = _prove(writer, model, settings, proof, fresh, reference, watcher) if proof.paths else None
         if parity and not parity.proven and not settings.force:
             raise ParityError(_refusal(parity))
         _finish(writer, model, settings, parity, proof, fresh)
-        if folder.exists():
-            folder.rmdir()  # empty, or it would have been refused
-        fresh.rename(folder)
     return Export(
         folder=folder,
         file=folder / writer.file_name,
@@ -201,7 +195,7 @@ def _finish(
         "machine": machine.describe(),
         "versions": writer_versions(),
     }
-    (folder / PARITY).write_text(to_json(document), "utf-8", errors="surrogateescape")
+    write_json(folder / PARITY, document)
 
 
 def _document(writer: Format, model: Model, settings: ExportSettings, parity: Parity | None) -> str:
