@@ -151,17 +151,13 @@ def _graph(prefix: Prefix, folder: Path | None) -> Any:
         with contextlib.suppress(OSError, UnicodeDecodeError):
             if (home / "graph.sha256").read_text("ascii") == _digest(home):
                 return home / "graph.xml"
-    graph = openvino.convert(prefix.module(), prefix.size_px)
-    if home is None:
-        return graph
-    try:
-        home.parent.mkdir(parents=True, exist_ok=True)
-        with replaced_folder(home) as fresh:  # two processes may do this at once, with the same graph
-            openvino.save(graph, fresh / "graph.xml")
-            (fresh / "graph.sha256").write_text(_digest(fresh), "ascii")
-    except (OSError, MachineError):
-        return graph
-    return home / "graph.xml"
+        with contextlib.suppress(OSError, MachineError):
+            home.parent.mkdir(parents=True, exist_ok=True)
+            with replaced_folder(home) as fresh:  # two processes may do this at once, with the same graph
+                openvino.convert(prefix.module(), prefix.size_px, fresh / "graph.xml")
+                (fresh / "graph.sha256").write_text(_digest(fresh), "ascii")
+            return home / "graph.xml"
+    return openvino.converted(prefix.module(), prefix.size_px)
 
 
 def _graph_folder(prefix_key: str, folder: Path) -> Path:

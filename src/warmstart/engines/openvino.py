@@ -56,7 +56,14 @@ def precisions() -> tuple[str, ...]:
     return ("bf16", "f32") if "BF16" in capabilities else ("f32",)
 
 
-def convert(module: "torch.nn.Module", size_px: int) -> Any:
+def convert(module: "torch.nn.Module", size_px: int, path: Path) -> None:
+    """Write `converted` as path and the .bin beside it, in a folder that is made. Raises what `converted` raises, and RuntimeError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # compress_to_fp16 would round the weights once more; the file is read from the local disk, so its size does not matter.
+    import_openvino().save_model(converted(module, size_px), path, compress_to_fp16=False)
+
+
+def converted(module: "torch.nn.Module", size_px: int) -> Any:
     """The module as an OpenVINO graph with input uint8 (any B, 3, size_px, size_px) and float32 weights.
 
     Raises whatever the converter raises when the module has an operation that it does not know; `engines.build` then falls back.
@@ -74,12 +81,6 @@ def convert(module: "torch.nn.Module", size_px: int) -> Any:
         return ov.convert_model(module, example_input=example, input=[([-1, 3, size_px, size_px], np.uint8)])
 
 
-def save(graph: Any, path: Path) -> None:
-    """Write what `convert` returned as graph.xml and graph.bin."""
-    # compress_to_fp16 would round the weights once more; the file is read from the local disk, so its size does not matter.
-    import_openvino().save_model(graph, path, compress_to_fp16=False)
-
-
 class OpenVinoEngine:
     """A graph written by `convert`, compiled for this machine's CPU. See `protocol.Engine` for what `map` promises."""
 
@@ -88,7 +89,7 @@ class OpenVinoEngine:
     batch_size = BATCH_SIZE
 
     def __init__(self, graph: Any, *, precision: str, threads: int | None = None) -> None:
-        """``graph``: a file, or what `convert` returned."""
+        """``graph``: a file, or what `converted` returned."""
         self.precision, self.process = precision, os.getpid()
         self._compiled = (
             import_openvino()
