@@ -53,15 +53,37 @@ def write_asked(option: str, path: Path, content: bytes) -> None:
     Raises UsageError where the path is a slip, such as a folder that does not exist: ``option`` names what was given.
     """
     try:
-        write_bytes(path, content)
+        with _asked(option, path):
+            write_bytes(path, content)
+    except (MachineError, UsageError) as reason:
+        kept = kept_elsewhere(path.name[-80:], lambda place: write_bytes(place, content))
+        if kept is None:
+            raise
+        told = f"{reason} What was to be written is kept in {kept}."
+        raise (UsageError(told) if isinstance(reason, UsageError) else MachineError(told, reason.errno)) from reason
+
+
+def require_writable(option: str, path: Path) -> None:
+    """Raise at once, before the work, what `write_asked` would raise after it."""
+    with _asked(option, path), explained(path):
+        before = _status(path)
+        if before is None or stat.S_ISREG(before.st_mode):
+            with _partial(Path(os.path.realpath(path)), folder=False):
+                pass
+        elif stat.S_ISDIR(before.st_mode):
+            raise IsADirectoryError(_errno("EISDIR"), os.strerror(_errno("EISDIR")), str(path))
+
+
+@contextmanager
+def _asked(option: str, path: Path) -> Iterator[None]:
+    """Errors name the option."""
+    try:
+        yield
     except MachineError as reason:
-        kept = kept_elsewhere(path.name, lambda place: write_bytes(place, content))
-        told = f" What was to be written is kept in {kept}." if kept else ""
         if reason.errno in SLIPS:
-            raise UsageError(
-                f"{option} {str(path)!r} cannot be written ({os.strerror(reason.errno or 0)}); name another file.{told}"
-            ) from reason
-        raise MachineError(f"{option}: {reason}{told}", reason.errno) from reason
+            why = os.strerror(reason.errno or 0)
+            raise UsageError(f"{option} {str(path)!r} cannot be written ({why}); name another file.") from reason
+        raise MachineError(f"{option}: {reason}", reason.errno) from reason
 
 
 def kept_elsewhere(name: str, write: Callable[[Path], None]) -> Path | None:
@@ -82,16 +104,16 @@ def kept_elsewhere(name: str, write: Callable[[Path], None]) -> Path | None:
 @contextmanager
 def replaced(path: Path) -> Iterator[Path]:
     """Where a block writes what becomes ``path`` at its end; if it raises, ``path`` stays as it was. For libraries that take a path."""
-    place = Path(os.path.realpath(path))
     with explained(path):
-        before = _status(place)
+        before = _status(path)
         if before is not None and not stat.S_ISREG(before.st_mode):
             if stat.S_ISDIR(before.st_mode):
                 raise IsADirectoryError(_errno("EISDIR"), os.strerror(_errno("EISDIR")), str(path))
-            yield place  # a device or a pipe cannot be replaced
+            yield path  # a device or a pipe cannot be replaced
             return
-        if before is not None and not os.access(place, os.W_OK):  # a rename would not ask
+        if before is not None and not os.access(path, os.W_OK):  # a rename would not ask
             raise PermissionError(_errno("EACCES"), os.strerror(_errno("EACCES")), str(path))
+        place = Path(os.path.realpath(path))
         with _partial(place, folder=False) as fresh:
             with explained(path, fresh=fresh):
                 yield fresh

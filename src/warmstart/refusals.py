@@ -76,11 +76,13 @@ _SQLITE = {
     sqlite3.SQLITE_IOERR: errno.EIO,
     sqlite3.SQLITE_NOMEM: errno.ENOMEM,
     sqlite3.SQLITE_PERM: errno.EACCES,
+    sqlite3.SQLITE_CANTOPEN: errno.EACCES,
 }
 
 # What a path given by the user can be wrong in, whatever the machine: a slip, and not the machine's refusal.
 SLIPS = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY, errno.ELOOP, errno.EINVAL})
 
+_OF_THE_PROCESS = frozenset({errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EAGAIN})
 NO_ROOM = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG})
 _TRIAL_BYTES = 2**20
 
@@ -107,8 +109,11 @@ def refused(number: int, path: Path | str | None, *, doing: str = "written") -> 
     reason, cure = _KNOWN.get(number, (os.strerror(number), "check the path and the disk"))
     if number == errno.ENOSPC and path is not None:
         reason = _what_is_full(Path(path))
-    what = f"{str(path)!r} cannot be {doing}" if path is not None else "the machine refused"
-    return MachineError(f"{what}: {reason}. {cure[0].upper()}{cure[1:]}.", number)
+    if path is not None and not (number in _OF_THE_PROCESS and doing == "used"):
+        what = f"{str(path)!r} cannot be {doing}: "
+    else:  # a library names no file, and a stream has no name
+        what = "" if number in _OF_THE_PROCESS else "the output cannot be written: "
+    return MachineError(f"{what}{reason}. {cure[0].upper()}{cure[1:]}.", number)
 
 
 @contextmanager
@@ -130,8 +135,11 @@ def explained(path: Path | str, *, doing: str = "written", fresh: Path | None = 
         raise refused(number, path, doing=doing) from error
 
 
-def require_room(folder: Path, needed_bytes: int, what: str) -> None:
-    """Raise MachineError where the disk of ``folder`` has less room than ``what`` takes: said before the work, not after it."""
+def require_room(folder: Path, needed_bytes: int, what: str, *, file_bytes: int = 0) -> None:
+    """Raise MachineError where the disk of ``folder`` has less room than ``what`` takes: said before the work, not after it.
+
+    file_bytes: of the largest single file.
+    """
     free = _free_bytes(folder)
     if free is not None and free < needed_bytes:
         raise MachineError(
@@ -140,7 +148,7 @@ def require_room(folder: Path, needed_bytes: int, what: str) -> None:
             errno.ENOSPC,
         )
     limit = _file_limit()
-    if limit is not None and limit < needed_bytes:
+    if limit is not None and limit < file_bytes:
         raise refused(errno.EFBIG, folder)
 
 
@@ -184,6 +192,9 @@ def _ask(fresh: Path) -> int | None:
 
 
 def _what_is_full(path: Path) -> str:
+    with contextlib.suppress(OSError):
+        if path.is_char_device() or path.is_block_device() or path.is_fifo():
+            return "the device takes no more"
     folder = _standing(path)
     if hasattr(os, "statvfs"):
         with contextlib.suppress(OSError):

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from warmstart.atomic import require_writable
 from warmstart.cli import doctor_tables
 from warmstart.cli import options as o
 from warmstart.cli.tables import console
@@ -41,6 +42,9 @@ def doctor(
     from warmstart.workflows.doctor import write
     from warmstart.workflows.settings import TrainSettings
 
+    for option, file in (("--fix-list", fix_list), ("--page", page)):
+        if file is not None:
+            require_writable(option, file)
     plan = Plan(backbone=backbone, weights=weights, image_size_px=image_size, resize=resize.value, seed=seed)
     settings = TrainSettings(exclude=tuple(exclude or ()), download=download)
     with Terminal() as terminal:

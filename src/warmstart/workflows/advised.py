@@ -14,14 +14,13 @@ from typing import Any
 
 from warmstart import machine
 from warmstart.records import Listing, Plan
-from warmstart.refusals import require_room
 from warmstart.store.cache import Store
 from warmstart.strategy.advice import TRAIN_BUDGET_S
 from warmstart.strategy.forecast import Forecast, fits
 from warmstart.workflows.advise import Advised, advised, draw_evidence, of_all, plan_for_advice
 from warmstart.workflows.candidates import Clock, OnVal, Tried, earlier_seconds, on_val, ranked, try_each
 from warmstart.workflows.dataset import prepare
-from warmstart.workflows.outcome import Run, finish, frozen, needed_bytes, reported
+from warmstart.workflows.outcome import Run, finish, frozen, reported, require_room_for
 from warmstart.workflows.probe import extracted, make_ready, probed
 from warmstart.workflows.run_folder import MODEL, keep_candidate, new_run_folder, resumable, under_way, write_plan, write_start
 from warmstart.workflows.settings import TrainSettings
@@ -48,7 +47,7 @@ def train_advised(
     with Store(machine.store_folder(), settings.store_bytes) as store:
         dataset = prepare(listing, store, plan, watcher, strata=strata)
         ready = make_ready(dataset, plan_for_advice(dataset, plan), settings, watcher, listing=listing, strata=strata)
-        require_room(folder or settings.runs, needed_bytes(ready.backbone, trains=False), "the run")
+        require_room_for(ready.backbone, folder or settings.runs, models=2)  # the first one stays until a better one stands
         seen = extracted(ready, settings, store, watcher)
         probe = probed(ready, seen, may_be_trained=True)
         trained = frozen(probe, watcher)

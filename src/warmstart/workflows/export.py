@@ -22,6 +22,7 @@ from warmstart.export.parity import Parity, compare
 from warmstart.export.reference import Reference, eager_probabilities
 from warmstart.model.files import DESCRIPTION
 from warmstart.model.predictor import Model
+from warmstart.refusals import require_room
 from warmstart.runtime.document import Document
 from warmstart.runtime.predictor import Exported, prepared
 from warmstart.workflows.held_out import HeldOut, calibration_pictures, held_out_pictures
@@ -31,6 +32,10 @@ from warmstart.workflows.watch import Nobody, Watcher
 PARITY = "parity.json"
 PROOF_PICTURES = 1000  # at most; eager PyTorch sees 30 a second on two cores
 CALIBRATION_PICTURES = 300  # NNCF's own number
+
+
+# Of float32 weights: what the file holds at the least.
+STORED_SHARE = {"fp32": 1.0, "fp16": 0.5, "bf16": 1.0, "int8": 0.25}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +100,8 @@ def export(
     model = open_trained(name, download=download)
     folder = settings.out or _default_folder(name, settings)
     _must_be_free(folder)
+    weights_bytes = sum(tensor.nbytes for tensor in model.tensors.values())
+    require_room(folder, int(STORED_SHARE[settings.precision] * weights_bytes), "the export")
     proof = held_out_pictures(model, name, settings.pictures, most=settings.proof_pictures, watcher=watcher)
     if not proof.paths and not settings.force:
         raise ParityError(

@@ -23,6 +23,7 @@ from warmstart.heads.selection import refit
 from warmstart.model.build import assemble
 from warmstart.model.predictor import Model
 from warmstart.records import Cache, Plan, RunRecord, Scores, Split
+from warmstart.refusals import require_room
 from warmstart.report.pictures import write_pictures
 from warmstart.store.cache import Store
 from warmstart.strategy.forecast import Forecast
@@ -215,13 +216,11 @@ def _save(model: Model, folder: Path) -> None:
         ) from reason
 
 
-def needed_bytes(backbone: Backbone, *, trains: bool) -> int:
-    """Room that a run takes: the model twice, once beside its place; for a network that is trained, its checkpoints beside them."""
-    model: int = sum(tensor.numel() * tensor.element_size() for tensor in backbone.network.state_dict().values())
-    copies = (
-        2 if not trains else 6
-    )  # weights and the best ones of the old checkpoint and of the new one: the least there can be
-    return copies * model
+def require_room_for(backbone: Backbone, folder: Path, *, models: int = 1, checkpoints: int = 0) -> None:
+    """Raise MachineError where the disk of ``folder`` has no room for what a run will write at the least, all of it at one moment."""
+    model_bytes: int = sum(tensor.numel() * tensor.element_size() for tensor in backbone.network.state_dict().values())
+    copies = models + 2 * checkpoints  # a checkpoint holds the weights, and the best ones so far
+    require_room(folder, copies * model_bytes, "the run", file_bytes=model_bytes)
 
 
 def reported(run: Run, seen: Probe, settings: TrainSettings, watcher: Watcher) -> Run:

@@ -18,14 +18,13 @@ from warmstart.errors import UnknownNameError, UsageError
 from warmstart.heads.catalog import head_spec
 from warmstart.heads.selection import CLASS_WEIGHTS
 from warmstart.records import ADVISED, Listing, Plan
-from warmstart.refusals import require_room
 from warmstart.store.cache import Store
 from warmstart.training.settings import planned_settings
 from warmstart.workflows.advised import train_advised
 from warmstart.workflows.dataset import prepare
 from warmstart.workflows.fixes import listed
 from warmstart.workflows.forecasting import foresee, in_words
-from warmstart.workflows.outcome import Run, Trained, finish, frozen, needed_bytes, reported, tuned
+from warmstart.workflows.outcome import Run, Trained, finish, frozen, reported, require_room_for, tuned
 from warmstart.workflows.probe import extracted, make_ready, probe, probed
 from warmstart.workflows.run_folder import new_run_folder, read_start, resumable, under_way, write_plan, write_start
 from warmstart.workflows.settings import TrainSettings
@@ -63,7 +62,7 @@ def train(
         ready = make_ready(dataset, plan, settings, watcher, listing=listing, strata=strata)
         expected = foresee(ready, store, begin=begin, budget_s=settings.budget_s)
         watcher.say(in_words(expected))
-        require_room(folder or settings.runs, needed_bytes(ready.backbone, trains=plan.trains_network), "the run")
+        require_room_for(ready.backbone, folder or settings.runs, checkpoints=1 if plan.trains_network else 0)
         folder = folder or new_run_folder(settings.runs, listing.source)
         with under_way(folder):
             write_plan(folder / "plan.json", plan, expected)
