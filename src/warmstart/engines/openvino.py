@@ -4,6 +4,7 @@ Module → converted graph (kept on disk, torch needed once) → compiled for th
 Measured on 2 cores with AVX-512 bf16, EfficientNet-Lite0 at 224 px: 340-370 images/s against 46 for eager channels-last PyTorch.
 """
 
+import errno
 import os
 import sys
 import warnings
@@ -19,6 +20,7 @@ import numpy as np
 from warmstart import machine
 from warmstart.engines.outliving import outlive_forks
 from warmstart.engines.protocol import Token
+from warmstart.refusals import refused, require_room
 
 if TYPE_CHECKING:
     import torch
@@ -57,10 +59,26 @@ def precisions() -> tuple[str, ...]:
 
 
 def convert(module: "torch.nn.Module", size_px: int, path: Path) -> None:
-    """Write `converted` as path and the .bin beside it, in a folder that is made. Raises what `converted` raises, and RuntimeError."""
+    """`save` what is `converted`, in a folder that is made. Raises what these raise."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    # compress_to_fp16 would round the weights once more; the file is read from the local disk, so its size does not matter.
-    import_openvino().save_model(converted(module, size_px), path, compress_to_fp16=False)
+    # half would round the weights once more; the file is read from the local disk, so its size does not matter.
+    save(converted(module, size_px), path, half=False)
+
+
+def save(graph: Any, path: Path, *, half: bool) -> None:
+    """Write a graph as path (.xml) and the .bin beside it. Raises MachineError where there is no room.
+
+    OpenVINO (2026.4) says "iostream error" whatever the system said, and removes what it had written, so the room is looked at here.
+    """
+    try:
+        import_openvino().save_model(graph, path, compress_to_fp16=half)
+    except RuntimeError as reason:
+        if "iostream" not in str(reason):
+            raise
+        constants = (op for op in graph.get_ops() if op.get_type_name() == "Constant")
+        needed_bytes = sum(op.get_byte_size() for op in constants) // (2 if half else 1)
+        require_room(path.parent, needed_bytes, f"{str(path)!r}", file_bytes=needed_bytes)
+        raise refused(errno.EIO, path) from reason
 
 
 def converted(module: "torch.nn.Module", size_px: int) -> Any:

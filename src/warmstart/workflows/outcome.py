@@ -15,6 +15,7 @@ import numpy as np
 from warmstart import machine
 from warmstart.atomic import kept_elsewhere
 from warmstart.backbones.chain import Backbone
+from warmstart.backbones.weights import feature_tensors
 from warmstart.errors import MachineError
 from warmstart.evaluation.metrics import score
 from warmstart.extraction.stored_rows import library_versions
@@ -218,7 +219,7 @@ def _save(model: Model, folder: Path) -> None:
 
 def require_room_for(backbone: Backbone, folder: Path, *, models: int = 1, checkpoints: int = 0) -> None:
     """Raise MachineError where the disk of ``folder`` has no room for what a run will write at the least, all of it at one moment."""
-    model_bytes: int = sum(tensor.numel() * tensor.element_size() for tensor in backbone.network.state_dict().values())
+    model_bytes = sum(tensor.nbytes for tensor in feature_tensors(backbone).values())
     copies = models + 2 * checkpoints  # a checkpoint holds the weights, and the best ones so far
     require_room(folder, copies * model_bytes, "the run", file_bytes=model_bytes)
 
