@@ -152,12 +152,12 @@ def require_room(folder: Path, needed_bytes: int, what: str, *, file_bytes: int 
         raise refused(errno.EFBIG, folder)
 
 
-def require_file(path: Path | str, what: str) -> None:
-    """Raise UsageError for a pipe, a device or a socket: reading it might never end. ``what``: which option or document it is."""
+def require_file(path: Path | str, what: str, error: type[WarmstartError] = UsageError) -> None:
+    """Raise ``error`` for a pipe, a device or a socket: reading it might never end. ``what``: which option or document it is."""
     with contextlib.suppress(OSError, ValueError):  # whoever opens it says what is wrong
         mode = os.stat(path).st_mode  # noqa: PTH116 - may hold a NUL
         if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
-            raise UsageError(f"{what} {str(path)!r} is a pipe or device, expected a file: save it to a file first")
+            raise error(f"{what} {str(path)!r} is a pipe or device, expected a file: save it to a file first")
 
 
 def _own_number(error: BaseException) -> int | None:

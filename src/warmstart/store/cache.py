@@ -19,7 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
-from warmstart.errors import StoreError, UnknownNameError
+from warmstart.errors import MachineError, StoreError, UnknownNameError
 from warmstart.refusals import NO_ROOM
 from warmstart.store.description import Description, read_description, write_description
 from warmstart.store.environment import count_rows
@@ -103,9 +103,10 @@ class Store:
                 max_bytes=self.budget_bytes,
                 on_close=lambda: self._closed(folder, lock),
             )
-        except OSError as error:
+        except (OSError, MachineError) as error:
             unlock(lock)
-            raise StoreError(f"cannot open the stored recipe in {folder}: {error.strerror or error}. {cure(error)}.") from error
+            reason = os.strerror(error.errno) if error.errno else str(error)
+            raise StoreError(f"cannot open the stored recipe in {folder}: {reason}. {cure(error)}.") from error
         except BaseException:
             unlock(lock)
             raise

@@ -200,7 +200,10 @@ class Environment:
         except (lmdb.ReadonlyError, PermissionError) as error:
             raise StoreError(f"cannot write in {self.folder}: permission denied. {CURE}.") from error
         except (lmdb.Error, OSError) as error:
-            if number_of(error) in (errno.ENOSPC, errno.EDQUOT):
+            number = number_of(error)
+            if number == errno.EIO and shutil.disk_usage(self.folder).free < _FIRST_BYTES:
+                number = errno.ENOSPC  # what LMDB makes of a write that ended early
+            if number in (errno.ENOSPC, errno.EDQUOT):
                 raise StoreError(self._full(budget=False)) from error
             raise StoreError(f"the store in {self.folder} failed: {error}. What was stored before is kept. {CURE}.") from error
 

@@ -10,7 +10,7 @@ import shutil
 import sys
 from pathlib import Path, PurePosixPath
 
-from warmstart.errors import StoreError
+from warmstart.errors import MachineError, StoreError
 from warmstart.refusals import NO_ROOM
 
 # As Linux names them in /proc/mounts. FUSE programs appear as fuse.NAME.
@@ -37,7 +37,7 @@ def prepare_folder(folder: Path) -> None:
     refuse_network_drive(folder)
 
 
-def cure(error: OSError) -> str:
+def cure(error: OSError | MachineError) -> str:
     """What helps where the store cannot be written."""
     return f"Make room (warmstart cache prune removes stored recipes), or: {CURE}" if error.errno in NO_ROOM else CURE
 

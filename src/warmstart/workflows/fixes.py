@@ -23,6 +23,7 @@ from warmstart.data.listing import read_listing
 from warmstart.errors import DataError
 from warmstart.inspection.findings import Action, Finding
 from warmstart.records import Listing
+from warmstart.refusals import require_file
 from warmstart.workflows.settings import TrainSettings
 
 COLUMNS = ("path", "class", "finding", "detail", "suggestion", "action", "new_label")
@@ -111,6 +112,7 @@ def apply_fixes(listing: Listing, file: Path) -> Listing:
 
 def _read(file: Path, listing: Listing) -> Iterator[_Fix]:
     shown = repr(str(file))
+    require_file(file, "the list of fixes", DataError)
     try:
         text = file.read_bytes().decode("utf-8-sig", "surrogateescape")
     except OSError as reason:
