@@ -81,7 +81,7 @@ def test_a_full_disk_kills_nobody_and_can_be_pruned(small_disk: Mount, start_pyt
     # LMDB's own lock file has no room on the disk: touching it in memory killed the process (SIGBUS).
     disk = small_disk(2048)
     with Store(disk / "store", 64 * MIB) as store, store.rows(RECIPE, row_format="float16") as opened:
-        opened.write(list(zip(keys_of(50), drawn_rows(50, 300), strict=True)))
+        opened.write(list(zip(keys_of(400), drawn_rows(400, 300), strict=True)))
     for lock in disk.rglob("lock.mdb"):
         lock.unlink()
     _fill(disk)
@@ -92,7 +92,7 @@ from warmstart.errors import StoreError
 from warmstart.store.cache import Store, stored_recipes
 folder = Path(sys.argv[1]) / "store"
 print([recipe.rows for recipe in stored_recipes(folder)])
-with Store(folder) as store:
+with Store(folder, 2**28) as store:
     try:
         store.index
     except StoreError as error:
@@ -108,7 +108,7 @@ with Store(folder) as store:
     out, err = process.communicate(timeout=600)
     assert (process.returncode, err) == (0, ""), err
     listed, index, rows, pruned, after = out.splitlines()
-    assert (listed, pruned, after) == ("[50]", "1 []", "[]")
+    assert (listed, pruned, after) == ("[400]", "1 []", "[]")
     assert "the disk is full" in index
     assert "prune" in rows
 
