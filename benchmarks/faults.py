@@ -2,9 +2,9 @@
 
     python benchmarks/faults.py [--only kills,pictures,models,disks,zips] [--share 1.0] [--seed 0] [--state FILE]
 
-Every trial is drawn from the seed and its number, writes one line into the state file, and is not tried again when the file has it: stop and
-go on as you like. A trial holds when nothing is lost, nothing is silently wrong, no traceback and no foreign exception is seen, and no
-request takes 10 s. About 40 minutes on two quiet cores; `--share 0.1` tries a tenth.
+Every trial is drawn from the seed and its number, writes one line into the state file, and is not tried again when the file
+has it: stop and go on as you like. A trial holds when nothing is lost, nothing is silently wrong, no traceback and no foreign
+exception is seen, and no request takes 10 s. About 40 minutes on two quiet cores; `--share 0.1` tries a tenth.
 """
 
 import argparse

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from warmstart.errors import UnknownNameError, UsageError
+from warmstart.errors import MachineError, UnknownNameError, UsageError
 from warmstart.records import Plan
-from warmstart.workflows.run_folder import planned, read_plan, write_plan
+from warmstart.workflows.run_folder import read_plan, under_way, write_plan
 from warmstart.workflows.train import check_plan
 
 
@@ -123,7 +123,7 @@ def test_a_run_folder_whose_plan_cannot_be_written_is_taken_away_again(tmp_path:
         raise OSError(28, "No space left on device")
 
     (tmp_path / "run").mkdir()
-    monkeypatch.setattr(Path, "write_text", full)
-    with pytest.raises(UsageError, match="No space left on device"), planned(tmp_path / "run", Plan(), None):
-        raise AssertionError("the work was begun")
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(MachineError, match=r"plan\.json' cannot be written: the disk is full"), under_way(tmp_path / "run"):
+        write_plan(tmp_path / "run" / "plan.json", Plan(), None)
     assert not (tmp_path / "run").exists()

@@ -130,15 +130,23 @@ def doctor(
     exclude: tuple[str, ...] = (),
     fix_list: str | Path | None = None,
     page: str | Path | None = None,
+    force: bool = False,
     download: bool = False,
     quiet: bool = False,
 ) -> _doctor.Diagnosis:
-    """What is wrong with a data set; see `workflows.doctor.doctor`. Writes a list of fixes and a page where their names are given."""
+    """What is wrong with a data set; see `workflows.doctor.doctor`. Writes a list of fixes and a page where their names are given.
+
+    force: also over a list of fixes that was edited since it was written.
+    """
     settings = TrainSettings(exclude=exclude, download=download)
     with nullcontext(Nobody()) if quiet else Terminal() as watcher:
         diagnosis = _doctor.doctor(data, plan, settings, watcher=watcher)
         _doctor.write(
-            diagnosis, fix_list=Path(fix_list) if fix_list else None, page=Path(page) if page else None, watcher=watcher
+            diagnosis,
+            fix_list=Path(fix_list) if fix_list else None,
+            page=Path(page) if page else None,
+            watcher=watcher,
+            force=force,
         )
     return diagnosis
 

@@ -9,7 +9,8 @@
         ├── BackboneError          a backbone, its weights or a cut
         ├── ModelFileError         a saved model or exported file: damaged, foreign, or too new
         ├── ParityError            an export that does not say what the model says
-        └── StoreError             the cache on disk: full, damaged, on a network drive
+        ├── StoreError             the cache on disk: full, damaged, on a network drive
+        └── MachineError           what the machine refused: a full disk, a permission, a broken device; ``errno`` says what
 
 A message says what was found, what was expected and how to put it right. The edges (`cli`, `serve`) turn the class into an
 exit code or an HTTP status, each in one place; nothing else looks at the class to decide.
@@ -79,6 +80,17 @@ class ModelFileError(InputError):
 
 class ParityError(InputError):
     """An exported file that does not say what the model says, or that no picture could be shown on."""
+
+
+class MachineError(InputError):
+    """The machine refused: no room, no permission, a broken disk. Made by `warmstart.refusals`, which tells them apart.
+
+    ``errno`` is the system's number, None where it is not known.
+    """
+
+    def __init__(self, message: str, errno: int | None = None) -> None:
+        super().__init__(message)
+        self.errno = errno
 
 
 class StoreError(InputError):

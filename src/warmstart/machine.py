@@ -10,6 +10,8 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 
+from warmstart.errors import StoreError, UsageError
+
 
 def cores() -> int:
     """Cores this process may run on (an affinity mask or a container's cpuset counts), at least 1."""
@@ -19,11 +21,19 @@ def cores() -> int:
 
 
 def cache_folder() -> Path:
-    """Where stored activations and compiled graphs live: WARMSTART_CACHE, or the platform's cache folder."""
+    """Where stored activations and compiled graphs live: WARMSTART_CACHE, or the platform's cache folder.
+
+    Raises StoreError where neither this variable nor a home folder says where.
+    """
     override = os.environ.get("WARMSTART_CACHE")
-    if override:
-        return Path(override).expanduser()
-    home = Path.home()
+    try:
+        if override:
+            return Path(override).expanduser()
+        home = Path.home()
+    except RuntimeError as reason:  # no HOME, and a user whom the system does not know, as in some containers
+        raise StoreError(
+            "there is no home folder to keep the cache in. Set WARMSTART_CACHE to a folder that you can write, on a disk of this machine."
+        ) from reason
     if sys.platform == "win32":
         base = Path(os.environ.get("LOCALAPPDATA", home / "AppData" / "Local"))
     elif sys.platform == "darwin":
@@ -85,6 +95,14 @@ def describe() -> dict[str, object]:
     }
 
 
+def installed_version(package: str) -> str:
+    """The version that pip has written down, or 'unknown': in a source tree that was never installed there is none."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "unknown"
+
+
 def process_seconds() -> float:
     """Seconds since this process started, imports included; 0 where the system does not tell (only Linux does, without help)."""
     try:
@@ -130,6 +148,25 @@ def graphs_folder() -> Path:
 def evidence_folder() -> Path:
     """Where measurements are kept (`store.remembered`)."""
     return cache_folder() / "evidence"
+
+
+_torch_process: int | None = None  # the first one to compute with torch: this one, or one that it was forked from
+
+
+def use_torch() -> None:
+    """To be called before torch computes. Raises UsageError in a forked child where it would wait for ever.
+
+    The threads of its pool (OpenMP) do not live on in a child, and it does not notice.
+    """
+    global _torch_process
+    if _torch_process is None:
+        _torch_process = os.getpid()
+    elif _torch_process != os.getpid():
+        raise UsageError(
+            "this process was forked from one in which PyTorch had computed already, and PyTorch's threads do not survive that: here it "
+            "would wait for ever. Start workers with the 'spawn' method (multiprocessing.get_context('spawn')), use threads, or fork "
+            "before anything is trained, fitted or explained."
+        )
 
 
 @contextmanager

@@ -14,7 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from warmstart.errors import InputError, UsageError
+from warmstart.errors import InputError, MachineError, UsageError
 from warmstart.training.checkpoint import read_checkpoint, write_checkpoint
 from warmstart.training.events import Epoch, Finished, Resumed, Step
 from warmstart.training.execution import Execution
@@ -140,7 +140,7 @@ def test_other_data_or_another_plan_is_refused_naming_every_field(saved):
 
 def test_another_version_of_the_code_is_refused(saved, monkeypatch):
     path, _ = saved
-    monkeypatch.setattr("warmstart.training.checkpoint.version", lambda name: "99")
+    monkeypatch.setattr("warmstart.training.checkpoint.installed_version", lambda name: "99")
     with pytest.raises(UsageError, match=r"warmstart: .* then, 99 now"):
         read_checkpoint(path, IDENTITY)
 
@@ -186,7 +186,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(saved, monkeypa
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(MachineError, match="disk is full"):
         write_checkpoint(path, checkpoint, IDENTITY)
     assert path.read_bytes() == before
     assert list(path.parent.iterdir()) == [path]

@@ -5,7 +5,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from warmstart.workflows.history import HistoryRow, open_history, read_history
+from warmstart.workflows.history import History, HistoryRow, read_history
 
 NUMBERS = st.floats(0, 1e4).map(lambda value: round(value, 2))
 
@@ -32,8 +32,7 @@ NUMBERS = st.floats(0, 1e4).map(lambda value: round(value, 2))
 def test_what_is_written_is_read_back_also_over_several_sittings(rows, tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
     for row in rows:
-        with open_history(folder) as history:
-            history.write(row)
+        History(folder, read_history(folder)).write(row)
     assert read_history(folder) == tuple(rows)
 
 
@@ -46,6 +45,8 @@ def test_a_row_is_in_the_file_as_soon_as_it_is_written(tmp_path: Path):
         cut="stage5", epoch=0, step=0, train_loss=None, val_loss=0.5, val_calibrated_loss=0.4, val_accuracy=0.75, best=True,
         learning_rate=0.0, seconds=1.0, elapsed_seconds=2.0,
     )  # fmt: skip
-    with open_history(tmp_path) as history:
-        history.write(row)
-        assert read_history(tmp_path) == (row,)
+    History(tmp_path).write(row)
+    assert read_history(tmp_path) == (row,)
+    with (tmp_path / "history.csv").open("a") as file:  # as an older version left it that was killed in mid-write
+        file.write("stage5,1,4,0.3")
+    assert read_history(tmp_path) == (row,)

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from warmstart import machine
 from warmstart.backbones.build import build_network, to_backbone
 from warmstart.backbones.catalog import BackboneSpec, find
 from warmstart.backbones.chain import Backbone
@@ -36,6 +37,7 @@ def load_backbone(
     or the path of a .safetensors, .pth or .pt file. ``announce`` is told what is about to be downloaded, how large it is and
     under which licence. Raises UnknownNameError for the name, BackboneError when weights are missing or don't fit.
     """
+    machine.use_torch()
     spec = find(name)
     if weights == "random":
         return to_backbone(spec, build_network(spec, seed=seed))
@@ -68,6 +70,7 @@ def load_tensors(
     width of features, the backbone gets 1,000 random outputs drawn under ``seed``, of use only to be replaced. ``source`` is
     named in messages. Raises BackboneError with the missing, unexpected and misshapen names.
     """
+    machine.use_torch()
     backbone = to_backbone(spec, build_network(spec, seed=seed))
     state = backbone.network.state_dict()
     auxiliary = DECLARATIONS[spec.declaration].auxiliary if spec.declaration else ()

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from warmstart.atomic import require_writable
 from warmstart.cli import doctor_tables
 from warmstart.cli import options as o
 from warmstart.cli.tables import console
@@ -18,6 +19,9 @@ def doctor(
         Path | None,
         typer.Option("--fix-list", metavar="CSV", help="Write every finding to this list, to edit and give to train --fixes."),
     ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace a list of fixes that was edited since it was written.")
+    ] = False,
     page: Annotated[
         Path | None, typer.Option(metavar="HTML", help="Write a page of thumbnails by kind; it opens from disk.")
     ] = None,
@@ -39,11 +43,14 @@ def doctor(
     from warmstart.workflows.doctor import write
     from warmstart.workflows.settings import TrainSettings
 
+    for option, file in (("--fix-list", fix_list), ("--page", page)):
+        if file is not None:
+            require_writable(option, file)
     plan = Plan(
         backbone=backbone, weights=weights, image_size_px=image_size, resize=resize.value, keep_damaged=keep_damaged, seed=seed
     )
     settings = TrainSettings(exclude=tuple(exclude or ()), download=download)
     with Terminal() as terminal:
         diagnosis = doctor_workflow(data, plan, settings, watcher=terminal)
-        write(diagnosis, fix_list=fix_list, page=page, watcher=terminal)
+        write(diagnosis, fix_list=fix_list, page=page, watcher=terminal, force=force)
     o.give(diagnosis.to_dict(), as_json, lambda: doctor_tables.diagnosis(diagnosis, console()))

@@ -6,6 +6,7 @@ stdout carries results, stderr everything else. Exit 0 done, 1 the user's input 
 import os
 import sys
 import traceback
+from contextlib import suppress
 from enum import StrEnum
 from io import TextIOWrapper
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
+from warmstart.atomic import require_writable
 from warmstart.cli import advice, doctor, explain, export, serving, tables, training, training_tables
 from warmstart.cli.options import (
     Data,
@@ -31,8 +33,9 @@ from warmstart.cli.options import (
     typed,
 )
 from warmstart.cli.terminal import Terminal, command, printable, stderr
-from warmstart.errors import InputError, UsageError
-from warmstart.machine import process_seconds
+from warmstart.errors import InputError, UsageError, WarmstartError
+from warmstart.machine import installed_version, process_seconds
+from warmstart.refusals import explained, refusal
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -50,9 +53,7 @@ _CLICK_ERROR: Any = next(base for base in typer.BadParameter.__mro__ if base.__n
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version as installed
-
-        print(installed("warmstart"))
+        print(installed_version("warmstart"))
         raise typer.Exit
 
 
@@ -107,6 +108,8 @@ def predict(
 
     if as_json and str(csv) == "-":
         raise UsageError("--json and --csv - both want stdout: give --csv a file")
+    if csv is not None and str(csv) != "-":
+        require_writable("--csv", csv)
     with Terminal() as terminal:
         result = predict_workflow(
             model, pictures, coverage=coverage, keep_damaged=keep_damaged, download=download, watcher=terminal
@@ -306,6 +309,7 @@ def _say_what_is_next(as_json: bool) -> None:
 
 def run(arguments: list[str] | None = None) -> None:
     """The entry point: runs a command and exits with its code; nothing escapes as a traceback unless --debug was given."""
+    _have_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # a name that the terminal's encoding lacks is shown as escapes, not a crash
             stream.reconfigure(errors="backslashreplace")
@@ -313,14 +317,45 @@ def run(arguments: list[str] | None = None) -> None:
         code = app(arguments, prog_name="warmstart", standalone_mode=False) or 0
         if code == 130:  # what newer versions of Typer make of a KeyboardInterrupt
             raise KeyboardInterrupt
-        sys.stdout.flush()  # a reader that is gone is noticed here, not when Python ends
+        with explained("standard output"):
+            sys.stdout.flush()  # a reader that is gone, or a disk that is full, is noticed here, not when Python ends
     except BaseException as problem:
         code = _explain(problem)
+    _let_go(sys.stdout)
+    _let_go(sys.stderr)
     sys.exit(code)
+
+
+def _have_streams() -> None:
+    """Where a stream is closed (``>&-``, a service, pythonw) what is printed goes nowhere, and no file that is opened takes its number."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None or stream.closed:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115 - until the process ends
+
+
+def _let_go(stream: Any) -> None:
+    """What cannot be flushed was told of; Python would tell of it once more when it ends, with a code of its own."""
+    try:
+        stream.flush()
+    except (OSError, ValueError):
+        with suppress(OSError, ValueError):  # ValueError: a stream without a number, as in tests
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _explain(problem: BaseException) -> int:
     """Say what went wrong, on stderr; return the exit code. The one place where errors become exit codes."""
+    with suppress(OSError, ValueError):  # stderr may be full, or gone
+        return _explained(problem)
+    return 1
+
+
+def _explained(problem: BaseException) -> int:
     if isinstance(problem, (KeyboardInterrupt, typer.Abort)):
         stderr.print("stopped; what was stored is kept")
         return 130
@@ -334,8 +369,9 @@ def _explain(problem: BaseException) -> int:
         problem.show()
         return int(problem.exit_code)
     if isinstance(problem, BrokenPipeError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it flushes at its end
         return 0
+    if not isinstance(problem, WarmstartError):  # the machine's refusals, also where a library wraps them
+        problem = refusal(problem, getattr(problem, "filename", None), doing="used") or problem
     if isinstance(problem, UsageError):
         code = 2
     elif isinstance(problem, InputError):

@@ -1,6 +1,7 @@
 """How results look in a terminal: one function a document, stdout."""
 
 import csv
+import io
 import math
 import os
 import shlex
@@ -14,10 +15,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from warmstart.atomic import write_asked
 from warmstart.cli.run_tables import advice_taken, took
 from warmstart.cli.terminal import printable
 from warmstart.csv_cells import cell_of
-from warmstart.errors import UsageError
 from warmstart.evaluation.novelty import UNLIKE
 
 if TYPE_CHECKING:
@@ -126,11 +127,9 @@ def predict(result: "Predictions", top: int) -> None:
 def write_predictions_csv(result: "Predictions", target: Path | IO[str]) -> None:
     """path, class, probability, novelty, with a coverage the set of classes joined by '|', then one column a class."""
     if isinstance(target, Path):
-        try:
-            with target.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
-                write_predictions_csv(result, file)
-        except OSError as reason:
-            raise UsageError(f"--csv {str(target)!r} cannot be written ({reason.strerror}); name another file") from reason
+        table = io.StringIO()
+        write_predictions_csv(result, table)
+        write_asked("--csv", target, table.getvalue().encode("utf-8", "surrogateescape"))
         return
     writer = csv.writer(target)
     sets = ["classes"] if result.coverage else []

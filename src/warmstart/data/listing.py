@@ -19,6 +19,7 @@ from warmstart.data.folders import Exclusions, has_class_folder, list_folder, wa
 from warmstart.data.manifest import list_frame, list_manifest, list_pairs
 from warmstart.errors import DataError
 from warmstart.records import Example, Listing, Problem
+from warmstart.refusals import require_file
 
 
 def read_listing(
@@ -38,6 +39,7 @@ def read_listing(
         shown = os.fspath(source)
         if not os.path.lexists(shown):
             raise DataError(f"{shown!r} does not exist; expected a folder of class folders or a CSV manifest: check the path")
+        require_file(shown, "the manifest", DataError)
         if Path(shown).is_dir():
             examples, problems = list_folder(shown, exclusions)
         else:

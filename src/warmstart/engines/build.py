@@ -25,10 +25,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from warmstart import machine
+from warmstart.atomic import replaced_folder, write_text
 from warmstart.engines import openvino, pytorch
 from warmstart.engines.proof import LIMITS, compare
 from warmstart.engines.protocol import Engine
-from warmstart.errors import UnknownNameError, UsageError, WarmstartError
+from warmstart.errors import MachineError, UnknownNameError, UsageError, WarmstartError
 from warmstart.records import EngineProof, json_digest
 
 if TYPE_CHECKING:
@@ -132,8 +133,11 @@ def resolve(prefix: Prefix, pictures: ProofPictures, *, engine: str = "auto", pr
     )
 
 
-def open_engine(prefix: Prefix, engine: str, precision: str, *, folder: Path) -> Engine:
-    """Compile for this machine. OpenVINO's graph is converted on first use and kept in ``folder``; later starts need no torch."""
+def open_engine(prefix: Prefix, engine: str, precision: str, *, folder: Path | None) -> Engine:
+    """Compile for this machine. OpenVINO's graph is converted on first use and kept in ``folder``; later starts need no torch.
+
+    Where nothing can be kept (no folder, a full disk, one that can only be read) the graph is converted each time.
+    """
     if engine == "openvino":
         with _graph(prefix, folder) as graph:
             return openvino.OpenVinoEngine(graph, precision=precision)
@@ -149,49 +153,42 @@ def _reference(prefix: Prefix, pixels: np.ndarray) -> np.ndarray:
     """PyTorch float32 on the CPU in its plainest form: what every engine is compared with."""
     import torch
 
+    machine.use_torch()
     with torch.inference_mode():
         rows: np.ndarray = prefix.module()(torch.from_numpy(pixels)).numpy()
     return rows
 
 
 @contextmanager
-def _graph(prefix: Prefix, folder: Path) -> Iterator[Any]:
+def _graph(prefix: Prefix, folder: Path | None) -> Iterator[Any]:
     """The path of the converted graph, checked against its seal; converted (again) when missing or damaged.
 
     Where it cannot be kept, the path of one that is gone afterwards. Where nothing can be written at all, the graph itself, whose rows
     differ from those of a written one in the last bit.
     """
-    home = _graph_folder(prefix.key, folder)
-    if _is_whole(home, prefix.key):
+    home = None if folder is None else _graph_folder(prefix.key, folder)
+    if home is not None and _is_whole(home, prefix.key):
         yield home / "graph.xml"
         return
-    module = prefix.module()
-    with ExitStack() as stack:
-        # Converted beside its place and moved in whole: two processes may do this at once, and a kill leaves no half graph.
-        beside = _temporary(stack, home.parent)
-        fresh = beside / "graph" if beside else None
-        graph = openvino.convert(module, prefix.size_px, fresh / "graph.xml" if fresh else None)
-        if fresh:
-            with suppress(OSError):
+    graph = openvino.converted(prefix.module(), prefix.size_px)
+    if home is not None:
+        with suppress(OSError, MachineError):
+            home.parent.mkdir(parents=True, exist_ok=True)
+            with replaced_folder(home) as fresh:  # two processes may do this at once, with the same graph
+                openvino.save(graph, fresh / "graph.xml", half=False)
                 (fresh / "graph.sha256").write_text(_seal(fresh, prefix.key), "ascii")
-                shutil.rmtree(home, ignore_errors=True)
-                fresh.rename(home)  # fails where another process was quicker, with the same graph
-                shutil.rmtree(home.parent / home.name.rpartition("-")[0], ignore_errors=True)  # of format 1
+            shutil.rmtree(home.parent / home.name.rpartition("-")[0], ignore_errors=True)  # of format 1
         if _is_whole(home, prefix.key):
             yield home / "graph.xml"
             return
-        elsewhere = _temporary(stack, None)
-        yield elsewhere / "graph.xml" if elsewhere and openvino.save(graph, elsewhere / "graph.xml") else graph
-
-
-def _temporary(stack: ExitStack, place: Path | None) -> Path | None:
-    """A folder in ``place`` (None: the system's for such), gone with the stack; None where there can be none."""
-    try:
-        if place is not None:
-            place.mkdir(parents=True, exist_ok=True)
-        return Path(stack.enter_context(tempfile.TemporaryDirectory(dir=place, ignore_cleanup_errors=True)))
-    except OSError:
-        return None
+    with ExitStack() as stack:
+        try:
+            elsewhere = Path(stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True)))
+            openvino.save(graph, elsewhere / "graph.xml", half=False)
+        except (OSError, MachineError):
+            yield graph
+        else:
+            yield elsewhere / "graph.xml"
 
 
 def _graph_folder(prefix_key: str, folder: Path) -> Path:
@@ -247,11 +244,9 @@ def _proof_key(prefix: Prefix, pictures: ProofPictures, to_try: list[tuple[str, 
 def _write_proof(path: Path, question: str, proven: Proven) -> None:
     """Nothing where nothing can be written: it is proved again the next time."""
     document = {"question": question, "proven": asdict(proven)}
-    with suppress(OSError):
+    with suppress(OSError, MachineError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, encoding="utf-8", delete=False) as file:
-            file.write(json.dumps(document | {"digest": json_digest(document)}))
-        Path(file.name).replace(path)
+        write_text(path, json.dumps(document | {"digest": json_digest(document)}))
 
 
 def _read_proof(path: Path, question: str, to_try: list[tuple[str, str]]) -> Proven | None:
@@ -269,7 +264,7 @@ def _read_proof(path: Path, question: str, to_try: list[tuple[str, str]]) -> Pro
 
 def _may_pass(problem: Exception) -> bool:
     """Whether it is this moment's, and says nothing of the network: no memory, no room. torch's is a RuntimeError."""
-    return isinstance(problem, (OSError, MemoryError)) or type(problem).__name__ == "OutOfMemoryError"
+    return isinstance(problem, (OSError, MemoryError, MachineError)) or type(problem).__name__ == "OutOfMemoryError"
 
 
 def _first_line(problem: BaseException) -> str:

@@ -4,11 +4,12 @@ Module → converted graph (kept on disk, torch needed once) → compiled for th
 Measured on 2 cores with AVX-512 bf16, EfficientNet-Lite0 at 224 px: 340-370 images/s against 46 for eager channels-last PyTorch.
 """
 
+import errno
+import os
 import sys
 import warnings
 from collections import deque
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -17,7 +18,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from warmstart import machine
+from warmstart.engines.outliving import outlive_forks
 from warmstart.engines.protocol import Token
+from warmstart.refusals import refused, require_room
 
 if TYPE_CHECKING:
     import torch
@@ -56,14 +59,38 @@ def precisions() -> tuple[str, ...]:
     return ("bf16", "f32") if "BF16" in capabilities else ("f32",)
 
 
-def convert(module: "torch.nn.Module", size_px: int, path: Path | None) -> Any:
-    """The module as an OpenVINO graph with input uint8 (any B, 3, size_px, size_px) and float32 weights; also written to ``path``.
+def convert(module: "torch.nn.Module", size_px: int, path: Path) -> None:
+    """`save` what is `converted`, in a folder that is made. Raises what these raise."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # half would round the weights once more; the file is read from the local disk, so its size does not matter.
+    save(converted(module, size_px), path, half=False)
+
+
+def save(graph: Any, path: Path, *, half: bool) -> None:
+    """Write a graph as path (.xml) and the .bin beside it. Raises MachineError where there is no room.
+
+    OpenVINO (2026.4) says "iostream error" whatever the system said, and removes what it had written, so the room is looked at here.
+    """
+    try:
+        import_openvino().save_model(graph, path, compress_to_fp16=half)
+    except RuntimeError as reason:
+        if "iostream" not in str(reason):
+            raise
+        constants = (op for op in graph.get_ops() if op.get_type_name() == "Constant")
+        needed_bytes = sum(op.get_byte_size() for op in constants) // (2 if half else 1)
+        require_room(path.parent, needed_bytes, f"{str(path)!r}", file_bytes=needed_bytes)
+        raise refused(errno.EIO, path) from reason
+
+
+def converted(module: "torch.nn.Module", size_px: int) -> Any:
+    """The module as an OpenVINO graph with input uint8 (any B, 3, size_px, size_px) and float32 weights.
 
     Raises whatever the converter raises when the module has an operation that it does not know; `engines.build` then falls back. Where
     it cannot be (`save`), nothing is; None: it is not.
     """
     import torch
 
+    machine.use_torch()
     ov = import_openvino()
     example = torch.zeros(2, 3, size_px, size_px, dtype=torch.uint8)
     with torch.no_grad(), warnings.catch_warnings():
@@ -71,24 +98,7 @@ def convert(module: "torch.nn.Module", size_px: int, path: Path | None) -> Any:
         # the time (Lite0: 4.9 s against 1.4 s). Change over when the converter does. (2026-11)
         warnings.simplefilter("ignore", FutureWarning)
         warnings.simplefilter("ignore", DeprecationWarning)
-        graph = ov.convert_model(module, example_input=example, input=[([-1, 3, size_px, size_px], np.uint8)])
-    if path is not None:
-        save(graph, path)
-    return graph
-
-
-def save(graph: Any, path: Path) -> bool:
-    """Write the graph, and its weights beside it. False, and nothing is left, where that cannot be: no room, no right to."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # compress_to_fp16 would round the weights once more; the file is read from the local disk, so its size does not matter.
-        import_openvino().save_model(graph, path, compress_to_fp16=False)
-    except (OSError, RuntimeError):  # OpenVINO says "basic_ios::clear: iostream error" for a full disk
-        for part in (path, path.with_suffix(".bin")):
-            with suppress(OSError):
-                part.unlink()
-        return False
-    return True
+        return ov.convert_model(module, example_input=example, input=[([-1, 3, size_px, size_px], np.uint8)])
 
 
 class OpenVinoEngine:
@@ -99,8 +109,11 @@ class OpenVinoEngine:
     batch_size = BATCH_SIZE
 
     def __init__(self, graph: Any, *, precision: str, threads: int | None = None, run_s: float | None = None) -> None:
-        """``run_s``: how long a batch may take before it is ended, for a graph that is not of our making; see `map`."""
-        self.precision, self._run_s = precision, run_s
+        """``graph``: a file, or what `converted` returned.
+
+        ``run_s``: how long a batch may take before it is ended, for a graph that is not of our making; see `map`.
+        """
+        self.precision, self.process, self._run_s = precision, os.getpid(), run_s
         self._compiled = (
             import_openvino()
             .Core()
@@ -114,6 +127,7 @@ class OpenVinoEngine:
                 },
             )
         )
+        outlive_forks(self)
 
     def map(self, batches: Iterable[tuple[Token, np.ndarray]]) -> Iterator[tuple[Token, np.ndarray]]:
         """See `protocol.Engine.map`. Raises TimeoutError for a batch that takes longer than ``run_s``."""

@@ -1,6 +1,7 @@
 """The engine for CUDA, MPS and for what OpenVINO cannot convert: PyTorch itself."""
 
 import copy
+import os
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from warmstart import machine
 from warmstart.engines.protocol import Token
 
 if TYPE_CHECKING:
@@ -65,7 +67,8 @@ class PyTorchEngine:
     def __init__(self, module: "torch.nn.Module", *, precision: str = "f32", device: str = "cpu") -> None:
         import torch
 
-        self.precision, self.device = precision, device
+        machine.use_torch()
+        self.precision, self.device, self.process = precision, device, os.getpid()
         self.batch_size = 4 if device == "cpu" else CUDA_BATCH_SIZE
         # A copy: moving the caller's network to a card or changing its strides would surprise whoever trains it next.
         self._module = copy.deepcopy(module).to(device).to(memory_format=torch.channels_last).eval()
@@ -79,6 +82,7 @@ class PyTorchEngine:
     def _run(self, pixels: np.ndarray) -> np.ndarray:
         import torch
 
+        machine.use_torch()
         fast = torch.autocast(self.device, dtype=torch.bfloat16) if self.precision == "bf16" else nullcontext()
         with torch.inference_mode(), fast:
             batch = torch.from_numpy(pixels).to(self.device, memory_format=torch.channels_last)

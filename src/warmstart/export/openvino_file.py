@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from warmstart.engines.openvino import import_openvino
+from warmstart.engines.openvino import import_openvino, save
 from warmstart.export.graph import WholeModel, example
 from warmstart.export.quantise import quantise_openvino
 from warmstart.runtime.document import INPUT, KEY, OUTPUTS
@@ -32,7 +32,7 @@ def write(graph: WholeModel, precision: str, size_px: int, calibration: Sequence
         output.get_tensor().set_names({name})
     if precision == "int8":
         model = quantise_openvino(model, calibration)
-    ov.save_model(model, path, compress_to_fp16=precision == "fp16")
+    save(model, path, half=precision == "fp16")
 
 
 def stamp(path: Path, document: str) -> None:
@@ -42,7 +42,7 @@ def stamp(path: Path, document: str) -> None:
     model.set_rt_info(document, KEY)
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:  # not over the weights that the model is still reading
         fresh = Path(folder) / path.name
-        ov.save_model(model, fresh, compress_to_fp16=False)  # what is half stays half
+        save(model, fresh, half=False)  # what is half stays half
         del model
         shutil.move(fresh, path)
         shutil.move(fresh.with_suffix(".bin"), path.with_suffix(".bin"))

@@ -5,6 +5,7 @@ unpickles those without asking: opening a foreign .pt2 can run code. So the runt
 just written is opened, to prove it. The pictures that the graph was traced with, which torch.export would pickle, are left out.
 """
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -48,7 +49,7 @@ class _TorchRunner:
     batch_size = 4
 
     def __init__(self, module: torch.nn.Module) -> None:
-        self._module = module
+        self._module, self.process = module, os.getpid()
 
     def map(self, batches: Iterable[tuple[Token, np.ndarray]]) -> Iterator[tuple[Token, np.ndarray]]:
         """See `runtime.engines.Runner.map`."""

@@ -6,16 +6,16 @@ document and tensors, no more; whether they make a model is judged by `model.che
 """
 
 import hashlib
-import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from warmstart.atomic import recover, replaced_folder
 from warmstart.errors import ModelFileError
 from warmstart.records import fits, json_digest, read_json, to_json
+from warmstart.refusals import explained
 
 FORMAT = 1
 # The largest of ours: 1.4 GB for the widest network, as much again for a k-NN head on 100,000 pictures.
@@ -25,19 +25,18 @@ AGAIN = "Copy the folder again from where it was trained, or train again."
 
 
 def write(folder: Path, description: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> None:
-    """Write the model folder, replacing one that is there. ``description`` is JSON-ready and gets format and digests added."""
+    """Write the model folder, replacing one that is there. ``description`` is JSON-ready and gets format and digests added.
+
+    Raises MachineError, and the one that was there stays.
+    """
     from safetensors.numpy import save_file
 
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".model-") as temporary:
-        fresh = Path(temporary) / "model"
-        fresh.mkdir()
+    with explained(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    with replaced_folder(folder) as fresh:
         save_file({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}, fresh / TENSORS)
         document = {"format": FORMAT, **description, "files": {TENSORS: _file_digest(fresh / TENSORS)}}
         (fresh / DESCRIPTION).write_text(to_json(document | {"digest": _own_digest(document)}), "utf-8")
-        if folder.exists():
-            shutil.rmtree(folder)
-        fresh.rename(folder)
 
 
 def model_folder(folder: Path) -> Path:
@@ -83,6 +82,7 @@ def read(folder: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
 
 def read_description(folder: Path) -> dict[str, Any]:
     """`model.json` alone, checked."""
+    recover(folder)
     path = folder / DESCRIPTION
     try:
         if path.exists() and not path.is_file():

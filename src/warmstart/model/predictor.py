@@ -21,8 +21,17 @@ from warmstart.data.memory import each, name_of, one_or_many
 from warmstart.data.views import apply_view
 from warmstart.engines import openvino
 from warmstart.engines.build import Prefix, open_engine
+from warmstart.engines.outliving import opened_here
 from warmstart.engines.protocol import Engine
-from warmstart.errors import BackboneError, ModelFileError, PictureError, UnknownNameError, UsageError, WarmstartError
+from warmstart.errors import (
+    BackboneError,
+    ModelFileError,
+    PictureError,
+    StoreError,
+    UnknownNameError,
+    UsageError,
+    WarmstartError,
+)
 from warmstart.evaluation.calibration import softmax
 from warmstart.evaluation.conformal import prediction_sets
 from warmstart.evaluation.trust import Coverage, Trust
@@ -231,9 +240,13 @@ class Model:
     def _open_engine(self) -> Engine:
         prefix, precision = self.prefix(), self.usable_precision()
         needed = (prefix.key, self.engine, precision)  # a model made from this one by `replace` may need another
-        if self._engine is None or self._engine_of != needed:
+        if self._engine is None or self._engine_of != needed or not opened_here(self._engine):
             try:
-                self._engine = open_engine(prefix, self.engine, precision, folder=machine.graphs_folder())
+                graphs = machine.graphs_folder()
+            except StoreError:  # nowhere to keep a graph
+                graphs = None
+            try:
+                self._engine = open_engine(prefix, self.engine, precision, folder=graphs)
             except (WarmstartError, OSError, MemoryError):
                 raise
             except Exception as reason:  # converters and compilers raise whatever they like at a network that they cannot run

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from warmstart.atomic import replaced
 from warmstart.report.drawing import Axes, Figure, FigureCanvasAgg
 from warmstart.report.drawing import style as _styles
 from warmstart.report.printable import printable
@@ -90,8 +91,10 @@ def tile(figure: Figure, left_px: float, top_px: float, width_px: float, height_
 
 
 def save(figure: Figure, folder: Path, name: str) -> tuple[Path, Path]:
-    """folder/name.png and folder/name.svg, without the date and version that would make two of them differ."""
+    """folder/name.png and folder/name.svg, without the date and version that would make two of them differ. Raises MachineError."""
     png, svg = folder / f"{name}.png", folder / f"{name}.svg"
-    figure.savefig(png, metadata={"Software": None})
-    figure.savefig(svg, metadata={"Date": None, "Creator": None})
+    with replaced(png) as fresh:
+        figure.savefig(fresh, format="png", metadata={"Software": None})
+    with replaced(svg) as fresh:
+        figure.savefig(fresh, format="svg", metadata={"Date": None, "Creator": None})
     return png, svg

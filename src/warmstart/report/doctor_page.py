@@ -5,7 +5,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from warmstart.errors import UsageError
+from warmstart.atomic import write_asked
 from warmstart.extraction.ahead import map_ahead
 from warmstart.inspection.findings import KINDS, Finding, Kind
 from warmstart.report.thumbnails import HEIGHT_PX, thumbnail
@@ -59,7 +59,7 @@ def write_page(
 ) -> int:
     """Write the page; returns its size in bytes. ``document``: a diagnosis as JSON; ``pictures``: path → class and split.
 
-    Raises UsageError when the file cannot be written.
+    Raises what `atomic.write_asked` raises.
     """
     shown = {kind: [f for f in findings if f.kind == kind][:SHOWN] for kind in KINDS}
     paths = list(
@@ -76,10 +76,7 @@ def write_page(
         on_progress("drawing", done, len(paths))
     text = "".join(_page(document, shown, pictures, images))
     content = text.encode("utf-8", "backslashreplace")
-    try:
-        target.write_bytes(content)
-    except OSError as reason:
-        raise UsageError(f"--page {str(target)!r} cannot be written ({reason.strerror}); name another file") from reason
+    write_asked("--page", target, content)
     return len(content)
 
 

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from warmstart.records import SPLITS, Split, read_json, to_json
+from warmstart.atomic import replaced, write_json
+from warmstart.records import SPLITS, Split, read_json
 
 FORMAT = 1
 NAMES, NUMBERS = "pictures.json", "pictures.safetensors"
@@ -45,9 +46,10 @@ def write_pictures(folder: Path, pictures: RunPictures) -> None:
         "mapped": pictures.mapped.astype(np.int32),
         "coordinates": pictures.coordinates.astype(np.float32),
     }
-    save_file({name: np.ascontiguousarray(array) for name, array in numbers.items()}, folder / NUMBERS)
+    with replaced(folder / NUMBERS) as fresh:
+        save_file({name: np.ascontiguousarray(array) for name, array in numbers.items()}, fresh)
     names = {"format": FORMAT, "class_names": list(pictures.class_names), "paths": list(pictures.paths)}
-    (folder / NAMES).write_text(to_json(names), "utf-8", errors="surrogateescape")
+    write_json(folder / NAMES, names)
 
 
 def read_pictures(folder: Path) -> RunPictures | str:

@@ -24,6 +24,7 @@ import numpy as np
 
 from warmstart import machine
 from warmstart.engines.openvino import BATCH_SIZE, OpenVinoEngine, import_openvino
+from warmstart.engines.outliving import outlive_forks
 from warmstart.engines.protocol import Token
 from warmstart.errors import ModelFileError, UsageError
 from warmstart.runtime.document import INPUT, KEY, OUTPUTS, Document
@@ -45,6 +46,7 @@ class Runner(Protocol):
     """An exported file, opened."""
 
     batch_size: int  # how many pictures a batch should have to run fastest
+    process: int  # that opened it
 
     def map(self, batches: Iterable[tuple[Token, np.ndarray]]) -> Iterator[tuple[Token, np.ndarray]]:
         """(token, uint8 (B, 3, S, S) or (1, H, W, 3)) → (token, float32 (B, K)), as they become ready; drawn when there is room."""
@@ -114,8 +116,9 @@ class _OnnxRunner:
     batch_size = BATCH_SIZE
 
     def __init__(self, session: Any, run_options: Callable[[], Any]) -> None:
-        self._session, self._run_options = session, run_options
+        self._session, self._run_options, self.process = session, run_options, os.getpid()
         self._cores = threading.Semaphore(machine.cores())
+        outlive_forks(self)
 
     def map(self, batches: Iterable[tuple[Token, np.ndarray]]) -> Iterator[tuple[Token, np.ndarray]]:
         """See `Runner.map`."""

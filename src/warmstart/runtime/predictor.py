@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from warmstart.data.memory import each, name_of, one_or_many
+from warmstart.engines.outliving import opened_here
 from warmstart.errors import ModelFileError, PictureError, UsageError
 from warmstart.evaluation.conformal import prediction_sets
 from warmstart.evaluation.trust import Coverage, Trust
@@ -30,8 +31,9 @@ ROUNDING = 0.01  # of bfloat16 in the last step: 2⁻⁹ of each probability
 class Exported:
     """An exported model, opened with `open_exported`."""
 
-    def __init__(self, document: Document, runner: Runner) -> None:
-        self.document, self._runner = document, runner
+    def __init__(self, document: Document, runner: Runner, file: Path | None = None) -> None:
+        """``file``: what the runner runs, to be opened again in a forked child."""
+        self.document, self._opened, self._file = document, runner, file
         self._ended: str | None = None  # what is said of a file that did not end
         self.class_names, self.preprocessing = document.class_names, document.preprocessing
         self.positive, self.threshold = document.positive, document.threshold
@@ -166,6 +168,12 @@ class Exported:
         """How often sets for this coverage held the true class of test pictures, when the model was trained. Raises UsageError."""
         return self._calibrated().coverage(asked)
 
+    @property
+    def _runner(self) -> Runner:
+        if self._file is not None and not opened_here(self._opened):
+            self._opened = open_file(self._file)[1]
+        return self._opened
+
     def _calibrated(self) -> Trust:
         if self.document.trust is None:
             raise UsageError(
@@ -200,4 +208,4 @@ def open_exported(path: str | Path) -> Exported:
     file = exported_file(Path(path))
     if file is None:
         raise ModelFileError(f"{path} is no exported model: expected a .onnx or .xml file, or a folder that holds one")
-    return Exported(*open_file(file))
+    return Exported(*open_file(file), file)

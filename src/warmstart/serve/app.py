@@ -2,13 +2,13 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from importlib.metadata import version
 from typing import Any
 
 from fastapi import FastAPI, Response
 from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
 
+from warmstart.machine import installed_version
 from warmstart.serve import data_routes, export_routes, metrics, pages, pile_routes, predicting, problems, run_routes
 from warmstart.serve.guard import Guard
 from warmstart.serve.intake import Intake
@@ -33,7 +33,7 @@ def make_app(settings: ServeSettings) -> FastAPI:
     # No pages of documentation: FastAPI's load their script from elsewhere. The document itself is at /api/openapi.json.
     app = FastAPI(
         title="warmstart",
-        version=version("warmstart"),
+        version=installed_version("warmstart"),
         description=ABOUT,
         lifespan=life,
         docs_url=None,

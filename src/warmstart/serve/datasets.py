@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from warmstart.atomic import move_in
 from warmstart.data.files import read_bytes
 from warmstart.data.listing import read_listing
 from warmstart.errors import DataError, PictureError
@@ -243,7 +244,7 @@ class Datasets:
         folder = dataset.home / "added"
         folder.mkdir(parents=True, exist_ok=True)
         target = folder / f"{identifier}{file.suffix}"
-        shutil.move(file, target)
+        move_in(file, target)
         try:
             self._database.write(
                 "INSERT INTO additions VALUES (?, ?, ?, ?, ?, ?, ?, ?)",

@@ -4,11 +4,11 @@ A list as `workflows.fixes` applies it, beside the data set. Decisions about pic
 """
 
 import csv
-import secrets
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from warmstart.atomic import replaced
 from warmstart.csv_cells import cell_of, text_of
 from warmstart.errors import DataError
 from warmstart.records import Listing
@@ -55,15 +55,12 @@ def change(file: Path, listing: Listing, wanted: Iterable[Mapping[str, Any]], *,
         file.unlink(missing_ok=True)
         return 0
     file.parent.mkdir(parents=True, exist_ok=True)
-    fresh = file.with_name(f"fixes-{secrets.token_hex(4)}.csv")
-    try:
+    with replaced(file) as fresh:
         _write(fresh, decisions, listing)
-        apply_fixes(listing, fresh)
-        fresh.replace(file)
-    except DataError as reason:
-        raise DataError(str(reason).replace(repr(str(fresh)), "the list of fixes")) from reason
-    finally:
-        fresh.unlink(missing_ok=True)
+        try:
+            apply_fixes(listing, fresh)
+        except DataError as reason:
+            raise DataError(str(reason).replace(repr(str(fresh)), "the list of fixes")) from reason
     return len(decisions)
 
 
@@ -73,7 +70,8 @@ def applied(file: Path, listing: Listing) -> Listing:
     if not decisions:
         return listing
     used = file.with_name("fixes-used.csv")
-    _write(used, decisions, listing)
+    with replaced(used) as fresh:
+        _write(fresh, decisions, listing)
     return apply_fixes(listing, used)
 
 

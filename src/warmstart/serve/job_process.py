@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from warmstart import machine
+from warmstart.atomic import replaced, write_json
 from warmstart.data.listing import read_listing
 from warmstart.errors import InputError, UsageError, WarmstartError
-from warmstart.records import Listing, Plan, to_json
+from warmstart.records import Listing, Plan
 from warmstart.serve.datasets import with_additions
 from warmstart.serve.fixes import applied
 from warmstart.serve.job_events import EventWriter
@@ -50,7 +51,7 @@ def main(folder: Path) -> int:
         traceback.print_exc()
         kind = "" if isinstance(reason, WarmstartError) else f" ({type(reason).__name__}: {reason})"
         state, message, code = "failed", f"a fault of warmstart's own{kind}; output.txt in the job's folder shows where", 3
-    _write(folder / "outcome.json", {"state": state, "message": message})
+    write_json(folder / "outcome.json", {"state": state, "message": message})
     lock.close()
     return code
 
@@ -58,12 +59,12 @@ def main(folder: Path) -> int:
 def train(spec: dict[str, Any], folder: Path, events: EventWriter) -> None:
     """Train into the run folder that spec names, or go on with what is in it."""
     from warmstart.workflows.report import report
-    from warmstart.workflows.run_folder import START
+    from warmstart.workflows.run_folder import START, is_finished
     from warmstart.workflows.train import resume
     from warmstart.workflows.train import train as workflow
 
     run = Path(spec["run"])
-    if (run / "run.json").is_file():  # it died between its last file and its last word
+    if is_finished(run):  # it died between its last file and its last word
         report(run)
         return
     run.mkdir(parents=True, exist_ok=True)
@@ -82,7 +83,7 @@ def doctor(spec: dict[str, Any], folder: Path, events: EventWriter) -> None:
 
     diagnosis = workflow(_listing(spec | {"fixes": None}), Plan.from_dict(spec["plan"]), _settings(spec), watcher=events)
     write(diagnosis, fix_list=None, page=folder / "page.html", watcher=events)
-    _write(folder / "result.json", diagnosis.to_dict())
+    write_json(folder / "result.json", diagnosis.to_dict())
 
 
 def advise(spec: dict[str, Any], folder: Path, events: EventWriter) -> None:
@@ -97,7 +98,7 @@ def advise(spec: dict[str, Any], folder: Path, events: EventWriter) -> None:
         watcher=events,
         seconds_before=machine.process_seconds(),
     )
-    _write(folder / "result.json", result.to_dict())
+    write_json(folder / "result.json", result.to_dict())
 
 
 def export(spec: dict[str, Any], folder: Path, events: EventWriter) -> None:
@@ -109,17 +110,15 @@ def export(spec: dict[str, Any], folder: Path, events: EventWriter) -> None:
     shutil.rmtree(out, ignore_errors=True)  # of one that was interrupted
     settings = ExportSettings(format=spec["format"], precision=spec["precision"], out=out)
     found = workflow(spec["model"], settings, watcher=events)
-    fresh = folder / "export.fresh"
     proof = out / PARITY
     if proof.is_file():  # it is handed out, and where the server's pictures lie is nobody's business
-        _write(proof, _names_only(json.loads(proof.read_text("utf-8", errors="surrogateescape"))))
-    with zipfile.ZipFile(fresh, "w") as archive:  # weights hardly shrink
+        write_json(proof, _names_only(json.loads(proof.read_text("utf-8", errors="surrogateescape"))))
+    with replaced(folder / EXPORT) as fresh, zipfile.ZipFile(fresh, "w") as archive:  # weights hardly shrink
         for path in sorted(out.iterdir()):
             archive.write(path, path.name)
-    fresh.replace(folder / EXPORT)
     shutil.rmtree(out)
     document = found.to_dict()
-    _write(
+    write_json(
         folder / "result.json", {key: document[key] for key in ("format", "precision", "proven", "parity", "notes", "seconds")}
     )
 
@@ -166,13 +165,6 @@ def _alone(path: Path) -> Any:
     while (lock := lock_alone(path)) is None:
         time.sleep(0.1)
     return lock
-
-
-def _write(path: Path, document: Any) -> None:
-    """Whole or not at all."""
-    fresh = path.with_suffix(".fresh")
-    fresh.write_text(to_json(document), "utf-8", errors="surrogateescape")
-    fresh.replace(path)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from warmstart.records import Plan, to_json
+from warmstart.atomic import write_bytes, write_json
+from warmstart.records import Plan
 from warmstart.serve.database import Database
 from warmstart.serve.datasets import StoredDataset
 from warmstart.serve.job_events import read_events, tell
@@ -78,7 +79,8 @@ class Jobs:
             with self._begun(name or (dataset.name if kind == "train" else f"{kind}-{dataset.name}")) as (identifier, folder):
                 fixes = None
                 if dataset.fixes.is_file() and kind != "doctor":  # which looks at everything, also at what is to be dropped
-                    fixes = str(shutil.copy(dataset.fixes, folder / "fixes.csv"))
+                    fixes = str(folder / "fixes.csv")
+                    write_bytes(Path(fixes), dataset.fixes.read_bytes())
                 spec = {
                     "kind": kind,
                     "source": str(dataset.source),
@@ -225,7 +227,7 @@ class Jobs:
     def _file(self, identifier: str, kind: str, subject: str, spec: Mapping[str, Any]) -> None:
         """Into the list, for a lane to find. ``subject``: the data set's id, or `of_model`."""
         folder = self.folder(identifier)
-        (folder / "spec.json").write_text(to_json(spec), "utf-8", errors="surrogateescape")
+        write_json(folder / "spec.json", spec)
         tell(folder, "state", state="queued")
         self._database.write(
             "INSERT INTO jobs (id, kind, dataset, state, spec, created) VALUES (?, ?, ?, 'queued', ?, ?)",

@@ -23,6 +23,7 @@ from warmstart.errors import (
     BackboneError,
     DataError,
     InputError,
+    MachineError,
     ModelFileError,
     PictureError,
     StoreError,
@@ -30,6 +31,7 @@ from warmstart.errors import (
     UsageError,
     WarmstartError,
 )
+from warmstart.refusals import NO_ROOM
 from warmstart.serve.database import FILE, trouble
 
 LOG = logging.getLogger(__name__)
@@ -91,7 +93,7 @@ def disk_is_full(error: Exception) -> bool:
     """Whether there was no room, or no more of what this user may have."""
     if isinstance(error, sqlite3.Error):
         return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
-    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return isinstance(error, (OSError, MachineError)) and error.errno in NO_ROOM
 
 
 def of_machine(error: Exception) -> ApiError | None:
@@ -110,6 +112,14 @@ def of_machine(error: Exception) -> ApiError | None:
     if isinstance(error, MemoryError):
         return ApiError(
             503, "memory", found="the server has too little memory for it", fix="send less at once", retry_after_s=RETRY_S
+        )
+    if isinstance(error, MachineError):  # where on the server's disk is for its log, not for whoever asks
+        return ApiError(
+            503,
+            "disk",
+            found=f"a file of the server cannot be used ({os.strerror(error.errno or 0)})",
+            fix="look at the disk and the rights of the server's --home, and ask again",
+            retry_after_s=RETRY_S,
         )
     if isinstance(error, OSError) and error.errno in MACHINE:
         name = f" {os.path.basename(os.fsdecode(error.filename))!r}" if error.filename else ""  # noqa: PTH119 - perhaps bytes
@@ -148,9 +158,10 @@ def install(app: FastAPI) -> None:
         return _answer(400, "truncated-upload", "the connection ended before the request did: send it again", {})
 
     @app.exception_handler(OSError)
+    @app.exception_handler(MachineError)
     @app.exception_handler(sqlite3.Error)
     @app.exception_handler(MemoryError)
-    async def not_now(request: Request, error: OSError | sqlite3.Error | MemoryError) -> Response:
+    async def not_now(request: Request, error: OSError | MachineError | sqlite3.Error | MemoryError) -> Response:
         refusal = of_machine(error)
         if refusal is None:
             raise error

@@ -12,22 +12,26 @@ import contextlib
 import os
 import re
 import shutil
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
-from warmstart.errors import StoreError, UnknownNameError
+from warmstart.errors import MachineError, StoreError, UnknownNameError
+from warmstart.refusals import NO_ROOM
 from warmstart.store.description import Description, read_description, write_description
+from warmstart.store.environment import count_rows
 from warmstart.store.index import FileIndex
 from warmstart.store.key import recipe_key
 from warmstart.store.locks import lock_alone, lock_shared, unlock
-from warmstart.store.place import default_budget_bytes, prepare_folder
+from warmstart.store.place import CURE, cure, default_budget_bytes, prepare_folder, refuse_network_drive
 from warmstart.store.row_format import RowFormat
 from warmstart.store.rows import RowStore
 
 _NAME = re.compile(r"[0-9a-f]{16}")
+_LOOKED_AT_BYTES = 2**30  # address space for what is only counted; it grows with what the file holds
 _REMOVED = ".removed"  # appended to a folder's name while it is deleted; a kill may leave one behind
 
 
@@ -37,7 +41,7 @@ class StoredRecipe:
 
     key: str
     recipe: Mapping[str, Any]
-    rows: int | None  # None: damaged beyond single rows, fit only for removal
+    rows: int | None  # None: damaged beyond single rows, fit only for removal; or not counted, by what removes without opening
     bytes: int
     last_used: float  # seconds since 1970
 
@@ -66,7 +70,18 @@ class Store:
         prepare_folder(self.folder / "locks")
         self.budget_bytes = default_budget_bytes(self.folder, self._bytes()) if budget_bytes is None else budget_bytes
         self._sweep()
-        self.index = FileIndex(self.folder / "index")
+        self._index: FileIndex | None = None
+        self._index_process = 0
+        self._turn = threading.Lock()
+
+    @property
+    def index(self) -> FileIndex:
+        """The index of files, opened on first use, in a forked child once more: what only looks or removes does without it."""
+        with self._turn:
+            if self._index is None or self._index_process != os.getpid():
+                prepare_folder(self.folder / "index")
+                self._index, self._index_process = FileIndex(self.folder / "index"), os.getpid()
+            return self._index
 
     def rows(self, recipe: Mapping[str, Any], *, row_format: RowFormat) -> RowStore:
         """Open the rows of ``recipe``, empty if it is new. Until it is closed nobody can prune it. Raises StoreError."""
@@ -89,9 +104,10 @@ class Store:
                 recipe=key,
                 on_close=lambda: self._closed(folder, lock),
             )
-        except OSError as error:
+        except (OSError, MachineError) as error:
             unlock(lock)
-            raise StoreError(f"cannot open the stored recipe in {folder}: {error.strerror or error}.") from error
+            reason = os.strerror(error.errno) if error.errno else str(error)
+            raise StoreError(f"cannot open the stored recipe in {folder}: {reason}. {cure(error)}.") from error
         except BaseException:
             unlock(lock)
             raise
@@ -102,7 +118,7 @@ class Store:
 
     def recipes(self) -> list[StoredRecipe]:
         """Everything stored, most recently used first."""
-        return sorted(map(self._look, self._folders()), key=lambda stored: (-stored.last_used, stored.key))
+        return stored_recipes(self.folder)
 
     def prune(self, *, to_bytes: int | None = None, keys: Sequence[str] | None = None) -> list[StoredRecipe]:
         """Remove recipes and return them: those named, or the least recently used until ``to_bytes`` (None: budget) are left.
@@ -110,7 +126,7 @@ class Store:
         ``keys`` may be beginnings of recipe keys. Recipes in use stay; a named one in use raises StoreError, after the others
         were removed. Raises UnknownNameError for a key that nothing starts with.
         """
-        stored = self.recipes()
+        stored = self._uncounted()
         if keys is None:
             return self._prune_to(self.budget_bytes if to_bytes is None else to_bytes, stored)
         for key in keys:
@@ -131,7 +147,10 @@ class Store:
 
     def close(self) -> None:
         """Let go of the index. Opened rows are closed on their own."""
-        self.index.close()
+        with self._turn:
+            index, self._index = self._index, None
+        if index is not None:
+            index.close()
 
     def __enter__(self) -> Self:
         return self
@@ -152,28 +171,14 @@ class Store:
         self._keep_budget(spare=folder.name)
 
     def _folders(self) -> list[Path]:
-        return sorted(path for path in self.folder.iterdir() if _NAME.fullmatch(path.name) and path.is_dir())
+        return _folders(self.folder)
+
+    def _uncounted(self) -> list[StoredRecipe]:
+        """What is stored, without opening it: on a full disk nothing can be opened, and removing is the cure."""
+        return [_described(folder, rows=None) for folder in self._folders()]
 
     def _bytes(self) -> int:
         return sum(map(_folder_bytes, self._folders()))
-
-    def _look(self, folder: Path) -> StoredRecipe:
-        described = read_description(folder)
-        rows = None
-        lock = self._use(folder.name)
-        try:
-            if folder.is_dir():  # it may have been removed while we waited for the lock
-                with contextlib.suppress(StoreError), RowStore(folder, row_format=None, max_bytes=self.budget_bytes) as stored:
-                    rows = stored.count()
-        finally:
-            unlock(lock)
-        return StoredRecipe(
-            key=described.key if described else folder.name,
-            recipe=described.recipe if described else {},
-            rows=rows,
-            bytes=_folder_bytes(folder),
-            last_used=_last_used(folder),
-        )
 
     def _verify(self, folder: Path) -> VerifiedRecipe:
         described = read_description(folder)
@@ -191,7 +196,7 @@ class Store:
     def _keep_budget(self, *, spare: str) -> None:
         """Sizes first, one look at each folder; recipes are opened and compared only when the budget is exceeded."""
         if self._bytes() > self.budget_bytes:
-            self._prune_to(self.budget_bytes, [recipe for recipe in self.recipes() if recipe.key[:16] != spare])
+            self._prune_to(self.budget_bytes, [recipe for recipe in self._uncounted() if recipe.key[:16] != spare])
 
     def _prune_to(self, to_bytes: int, removable: Sequence[StoredRecipe]) -> list[StoredRecipe]:
         left_bytes, removed = self._bytes(), []
@@ -206,16 +211,23 @@ class Store:
     def _sweep(self) -> None:
         """Finish removals that a kill interrupted."""
         for doomed in self.folder.glob(f"*{_REMOVED}"):
-            lock = lock_alone(self.folder / "locks" / doomed.stem)
-            if lock is not None:
-                shutil.rmtree(doomed, ignore_errors=True)
-                unlock(lock)
+            with contextlib.suppress(OSError):
+                lock = lock_alone(self.folder / "locks" / doomed.stem)
+                if lock is not None:
+                    shutil.rmtree(doomed, ignore_errors=True)
+                    unlock(lock)
 
     def _remove(self, name: str) -> bool:
         """True if it is gone, False if somebody uses it. Renamed first: a kill in between leaves nothing half deleted."""
-        lock = lock_alone(self.folder / "locks" / name)
-        if lock is None:
-            return False
+        path = self.folder / "locks" / name
+        try:
+            lock = lock_alone(path)
+            if lock is None:
+                return False
+        except OSError as error:
+            if error.errno not in NO_ROOM or path.exists():
+                raise StoreError(f"cannot remove {self.folder / name}: {error.strerror or error}.") from error
+            lock = None  # no room for a lock: then nobody has one
         try:
             folder, doomed = self.folder / name, self.folder / f"{name}{_REMOVED}"
             shutil.rmtree(doomed, ignore_errors=True)
@@ -225,8 +237,52 @@ class Store:
         except OSError as error:
             raise StoreError(f"cannot remove {self.folder / name}: {error.strerror or error}.") from error
         finally:
-            unlock(lock)
+            if lock is not None:
+                unlock(lock)
         return True
+
+
+def stored_recipes(folder: Path) -> list[StoredRecipe]:
+    """Everything stored in ``folder``, most recently used first. Nothing is created, and what can only be read is listed as well."""
+    refuse_network_drive(folder)
+    found = [_described(recipe, rows=_count(recipe)) for recipe in _folders(folder)]
+    return sorted(found, key=lambda stored: (-stored.last_used, stored.key))
+
+
+def _folders(store: Path) -> list[Path]:
+    if not store.is_dir():
+        return []
+    try:
+        return sorted(path for path in store.iterdir() if _NAME.fullmatch(path.name) and path.is_dir())
+    except OSError as error:
+        raise StoreError(f"cannot list the cache folder {store}: {error.strerror or error}. {CURE}.") from error
+
+
+def _described(folder: Path, *, rows: int | None) -> StoredRecipe:
+    described = read_description(folder)
+    return StoredRecipe(
+        key=described.key if described else folder.name,
+        recipe=described.recipe if described else {},
+        rows=rows,
+        bytes=_folder_bytes(folder),
+        last_used=_last_used(folder),
+    )
+
+
+def _count(folder: Path) -> int | None:
+    try:
+        lock = lock_shared(folder.parent / "locks" / folder.name)
+    except OSError:
+        return count_rows(folder, "rows")
+    try:
+        if not folder.is_dir():  # it was removed while we waited for the lock
+            return None
+        with RowStore(folder, row_format=None, max_bytes=_LOOKED_AT_BYTES) as stored:
+            return stored.count()
+    except StoreError:
+        return count_rows(folder, "rows")
+    finally:
+        unlock(lock)
 
 
 def _folder_bytes(folder: Path) -> int:

@@ -1,15 +1,13 @@
 """`recipe.json`: what a recipe's folder holds, for people, and the library versions its rows were computed with."""
 
 import json
-import os
-import threading
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from warmstart.records import to_json
+from warmstart.atomic import write_json
 
 _NAME = "recipe.json"
 
@@ -34,10 +32,5 @@ def read_description(folder: Path) -> Description | None:
 
 
 def write_description(folder: Path, description: Description) -> None:
-    """Replace the file in one step, so that no reader and no kill ever sees half of it. Raises OSError."""
-    written = folder / f"{_NAME}.{os.getpid()}-{threading.get_ident()}"
-    with written.open("w", encoding="utf-8") as file:
-        file.write(to_json(asdict(description)))
-        file.flush()
-        os.fsync(file.fileno())
-    written.replace(folder / _NAME)
+    """Replace the file in one step, so that no reader and no kill ever sees half of it. Raises MachineError."""
+    write_json(folder / _NAME, asdict(description))

@@ -4,7 +4,10 @@ LMDB is a B-tree in one memory-mapped file. Readers see the last commit and neve
 page, so a kill at any moment leaves the file as the last commit left it. What it asks for in return:
 
 * A process must not open a file twice (its locks would be lost when one of the two is closed): `open_environment` counts users.
-* An environment must not be used in a forked child: every use compares process numbers.
+* An environment must not be used in a forked child: every use compares process numbers, and a child that asks for the same folder gets
+  an environment of its own.
+* The map must not be touched where the file has no room for it, or the system kills the process (SIGBUS). LMDB makes its lock file by
+  `ftruncate`, which on a full disk promises what is not there: so the lock file is allocated before LMDB maps it.
 * The map has a fixed size. It is only address space on POSIX, so we map the whole budget; where address space is scarce, and on
   Windows, where the file would be as large as its map, we begin small and double it whenever it is full.
 * No `writemap` (a stray pointer would write into the file) and no `nosync` (a crash could lose the whole file).
@@ -12,9 +15,11 @@ page, so a kill at any moment leaves the file as the last commit left it. What i
 
 import contextlib
 import errno
+import mmap
 import os
 import shutil
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -23,7 +28,16 @@ from typing import Any, TypeVar
 import lmdb
 
 from warmstart.errors import StoreError
+from warmstart.refusals import number_of
 from warmstart.store.place import CURE
+
+# py-lmdb refuses to open a file twice in one process, and in a forked child takes what the parent has open for the child's. Closing that
+# first is no way out: it would free the parent's slots in the shared table of readers. So a child names files otherwise than its parent
+# did (2026-11, lmdb 3.0; remove when it compares process numbers itself).
+try:
+    from lmdb import _envid
+except ImportError:
+    _envid = None
 
 T = TypeVar("T")
 
@@ -32,18 +46,29 @@ _SMALL_MAP_BYTES = 16 * 2**20
 # Read transactions of all processes at one moment; LMDB's default of 126 is little for a machine with many workers.
 _MAX_READERS = 512
 
+# What LMDB makes its lock file as long as (lmdb 0.9: a reader takes a cache line, the header two and the first reader's).
+_LOCK_BYTES = (_MAX_READERS - 1) * 64 + 192
+_META_BYTES = 2 * mmap.PAGESIZE
+_FIRST_BYTES = 64 * 2**10  # more than a new environment with its tables takes
+
 _open: dict[str, "Environment"] = {}
+_inherited: list["Environment"] = []  # kept, so that nothing closes them in a child
 _guard = threading.RLock()
 
 
-def _renew_guard() -> None:
-    """Another thread of the parent may have held the lock at the fork; in the child nobody would ever release it."""
+def _begin_anew() -> None:
+    """In a child nothing is open yet; and another thread of the parent may have held the lock, which nobody would ever release here."""
     global _guard
     _guard = threading.RLock()
+    _inherited.extend(_open.values())
+    _open.clear()
+    if _envid is not None:
+        of_file, process = _envid.env_keys, os.getpid()
+        _envid.env_keys = lambda *of: tuple((process, *key) for key in of_file(*of))
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_guard)
+    os.register_at_fork(after_in_child=_begin_anew)
 
 
 def open_environment(folder: Path, *, databases: Sequence[str], max_bytes: int) -> "Environment":
@@ -76,6 +101,7 @@ class Environment:
         self._process = os.getpid()
         self._turn = threading.RLock()
         with self._explained():
+            _allocate(folder)
             self._lmdb = _open_lmdb(folder, max_bytes, len(databases))
             try:
                 self._lmdb.reader_check()  # clears the slots of processes that were killed while reading
@@ -151,7 +177,7 @@ class Environment:
         with self._lmdb.begin(write=True):
             needed_bytes = (self._lmdb.info()["last_pgno"] + 1) * self._lmdb.stat()["psize"]
             if self.bytes < needed_bytes:
-                os.truncate(self.folder / "data.mdb", needed_bytes)
+                _extend(self.folder / "data.mdb", needed_bytes)
 
     @contextlib.contextmanager
     def _explained(self) -> Iterator[None]:
@@ -174,7 +200,10 @@ class Environment:
         except (lmdb.ReadonlyError, PermissionError) as error:
             raise StoreError(f"cannot write in {self.folder}: permission denied. {CURE}.") from error
         except (lmdb.Error, OSError) as error:
-            if os.strerror(errno.ENOSPC) in str(error) or os.strerror(errno.EDQUOT) in str(error):
+            number = number_of(error)
+            if number == errno.EIO and shutil.disk_usage(self.folder).free < _FIRST_BYTES:
+                number = errno.ENOSPC  # what LMDB makes of a write that ended early
+            if number in (errno.ENOSPC, errno.EDQUOT):
                 raise StoreError(self._full(budget=False)) from error
             raise StoreError(f"the store in {self.folder} failed: {error}. What was stored before is kept. {CURE}.") from error
 
@@ -194,11 +223,62 @@ class Environment:
         )
 
 
+def count_rows(folder: Path, database: str) -> int | None:
+    """Entries of a table, read without writing, locking or creating anything: for a disk that is full or can only be read.
+
+    None where the file is damaged. Whoever writes to it meanwhile is not waited for, so this is for people to look at.
+    """
+    try:
+        with lmdb.open(str(folder), readonly=True, lock=False, create=False, max_dbs=1) as environment:
+            needed_bytes = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
+            if (folder / "data.mdb").stat().st_size < needed_bytes:  # see `Environment._pad`
+                return None
+            table = environment.open_db(database.encode("ascii"), create=False)
+            with environment.begin() as transaction:
+                return int(transaction.stat(table)["entries"])
+    except (lmdb.Error, OSError):
+        return None
+
+
+def _allocate(folder: Path) -> None:
+    """Room for the lock file, and for the first pages of a new file. Raises OSError where there is none."""
+    if not hasattr(os, "posix_fallocate"):
+        return
+    lock, data = folder / "lock.mdb", folder / "data.mdb"
+    _extend(lock, lock.stat().st_size if lock.exists() and lock.stat().st_size else _LOCK_BYTES)
+    if not data.exists() or data.stat().st_size == 0:
+        with tempfile.TemporaryFile(dir=folder) as trial:  # not the file itself: LMDB takes one that is there for its own
+            os.posix_fallocate(trial.fileno(), 0, _FIRST_BYTES)
+
+
+def _extend(path: Path, size_bytes: int) -> None:
+    """Make a file at least so long, with room on the disk for all of it. Raises OSError."""
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(handle, 0, size_bytes)
+        elif os.fstat(handle).st_size < size_bytes:
+            os.ftruncate(handle, size_bytes)
+    except OSError as error:
+        if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
+            raise
+        os.ftruncate(handle, max(size_bytes, os.fstat(handle).st_size))  # a file system that cannot promise room
+    finally:
+        os.close(handle)
+
+
 def _open_lmdb(folder: Path, max_bytes: int, databases: int) -> Any:
     def with_map(map_bytes: int) -> Any:
         return lmdb.open(str(folder), map_size=map_bytes, max_dbs=databases, max_readers=_MAX_READERS, mode=0o644)
 
-    if sys.platform != "win32":
-        with contextlib.suppress(lmdb.MemoryError):  # a limit on address space (ulimit -v), or a 32-bit system
-            return with_map(max_bytes)
-    return with_map(min(max_bytes, _SMALL_MAP_BYTES))
+    data = folder / "data.mdb"
+    try:
+        if sys.platform != "win32":
+            with contextlib.suppress(lmdb.MemoryError):  # a limit on address space (ulimit -v), or a 32-bit system
+                return with_map(max_bytes)
+        return with_map(min(max_bytes, _SMALL_MAP_BYTES))
+    except lmdb.Error:
+        with contextlib.suppress(OSError):
+            if data.stat().st_size < _META_BYTES:  # begun on a full disk: the next one would take it for damaged
+                data.unlink()
+        raise

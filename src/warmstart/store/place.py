@@ -10,7 +10,8 @@ import shutil
 import sys
 from pathlib import Path, PurePosixPath
 
-from warmstart.errors import StoreError
+from warmstart.errors import MachineError, StoreError
+from warmstart.refusals import NO_ROOM
 
 # As Linux names them in /proc/mounts. FUSE programs appear as fuse.NAME.
 _NETWORK = frozenset(
@@ -30,9 +31,19 @@ def prepare_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise StoreError(f"cannot create the cache folder {folder}: {error.strerror or error}. {CURE}.") from error
+        raise StoreError(f"cannot create the cache folder {folder}: {error.strerror or error}. {cure(error)}.") from error
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise StoreError(f"cannot write in the cache folder {folder}: permission denied. {CURE}.")
+        raise StoreError(f"cannot write in the cache folder {folder}: {_why_not(folder)}. {CURE}.")
+    refuse_network_drive(folder)
+
+
+def cure(error: OSError | MachineError) -> str:
+    """What helps where the store cannot be written."""
+    return f"Make room (warmstart cache prune removes stored recipes), or: {CURE}" if error.errno in NO_ROOM else CURE
+
+
+def refuse_network_drive(folder: Path) -> None:
+    """Raise StoreError where ``folder`` is on one."""
     file_system = network_file_system(PurePosixPath(folder.resolve()), _mounts()) if sys.platform == "linux" else None
     if file_system:
         raise StoreError(
@@ -57,7 +68,15 @@ def network_file_system(folder: PurePosixPath, mounts: str) -> str | None:
 
 def default_budget_bytes(folder: Path, held_bytes: int) -> int:
     """20 GiB, or half of what the disk could give the store (what is free and what the store holds already) if that is less."""
-    return min(_DEFAULT_BUDGET_BYTES, (shutil.disk_usage(folder).free + held_bytes) // 2)
+    standing = next((place for place in (folder, *folder.parents) if place.is_dir()), Path())
+    return min(_DEFAULT_BUDGET_BYTES, (shutil.disk_usage(standing).free + held_bytes) // 2)
+
+
+def _why_not(folder: Path) -> str:
+    """`os.access` does not tell a disk that can only be read from a permission."""
+    if hasattr(os, "statvfs") and os.statvfs(folder).f_flag & os.ST_RDONLY:
+        return "the file system can only be read"
+    return "permission denied"
 
 
 def _mounts() -> str:

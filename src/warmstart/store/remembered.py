@@ -11,14 +11,15 @@ import contextlib
 import dataclasses
 import json
 import math
-import os
 import time
 import types
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from warmstart.records import expected, fits, json_digest, to_json
+from warmstart.atomic import write_json
+from warmstart.errors import MachineError
+from warmstart.records import expected, fits, json_digest
 from warmstart.store.key import recipe_key
 
 T = TypeVar("T")
@@ -52,11 +53,9 @@ def remembered(
     answer = measure()
     if not lasting():
         return answer
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, MachineError):
         folder.mkdir(parents=True, exist_ok=True)
-        beside = path.with_suffix(f".{os.getpid()}.partial")
-        beside.write_text(to_json(sealed(key, dataclasses.asdict(answer))), "utf-8")  # type: ignore[call-overload]
-        beside.replace(path)
+        write_json(path, sealed(key, dataclasses.asdict(answer)))  # type: ignore[call-overload]
         _forget_the_oldest(folder)
     return answer
 

@@ -10,17 +10,18 @@ follow from seed and position.
 
 import dataclasses
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Self
 
 from torch import Tensor
 
+from warmstart.atomic import write_bytes
 from warmstart.errors import InputError, UsageError
+from warmstart.machine import installed_version
 from warmstart.records import from_json
+from warmstart.refusals import explained
 from warmstart.training.settings import TrainingSettings
 from warmstart.training.validation import ValScores
 
@@ -40,6 +41,8 @@ class Position:
     seconds: float = 0.0  # spent on all
     best_epoch: int = 0
     best: ValScores
+    last: ValScores | None = None  # of the last completed epoch; not in checkpoints of older versions
+    last_train_loss: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready; floats keep every bit."""
@@ -48,7 +51,8 @@ class Position:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """The inverse of `to_dict`."""
-        return cls(**{**values, "best": ValScores(**values["best"])})
+        last = values.get("last")
+        return cls(**{**values, "best": ValScores(**values["best"]), "last": None if last is None else ValScores(**last)})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,17 +90,9 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint, identity: Mapping[str, 
     }
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in checkpoint.tensors.items()}
     content = save(tensors, metadata={"warmstart": json.dumps(document, allow_nan=False)})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    _sync_folder(path.parent)
+    with explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    write_bytes(path, content)
 
 
 def read_checkpoint(path: Path, identity: Mapping[str, Any]) -> Checkpoint:
@@ -146,7 +142,7 @@ def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[str, .
 
 
 def _with_version(identity: Mapping[str, Any]) -> dict[str, Any]:
-    return {**identity, "warmstart": version("warmstart")}
+    return {**identity, "warmstart": installed_version("warmstart")}
 
 
 def _flat(document: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -154,14 +150,3 @@ def _flat(document: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     for key, value in document.items():
         out |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
     return out
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the renaming itself durable, where the system can (Windows cannot open folders)."""
-    if os.name != "posix":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -113,13 +113,14 @@ def fine_tune(
             if is_best:
                 run.best = weights
             ended = run.position
-            run.position = _after_epoch(ended, scores if is_best else None, seconds=watch.lap())
+            train_loss = ended.loss_sum / max(ended.pictures, 1)
+            run.position = _after_epoch(ended, scores, train_loss, best=is_best, seconds=watch.lap())
             if save:
                 save(snapshot())
                 saved_at = run.position.seconds
             yield _epoch_event(
                 run.position.epoch,
-                ended.loss_sum / max(ended.pictures, 1),
+                train_loss,
                 scores,
                 best=is_best,
                 seconds=ended.epoch_seconds + run.position.seconds - ended.seconds,
@@ -233,7 +234,7 @@ def _after_step(position: Position, loss: float, *, n_pictures: int, n_batches: 
     )
 
 
-def _after_epoch(position: Position, new_best: ValScores | None, *, seconds: float) -> Position:
+def _after_epoch(position: Position, scores: ValScores, train_loss: float, *, best: bool, seconds: float) -> Position:
     epoch = position.epoch + 1
     return replace(
         position,
@@ -243,8 +244,10 @@ def _after_epoch(position: Position, new_best: ValScores | None, *, seconds: flo
         pictures=0,
         epoch_seconds=0.0,
         seconds=position.seconds + seconds,
-        best_epoch=epoch if new_best else position.best_epoch,
-        best=new_best or position.best,
+        best_epoch=epoch if best else position.best_epoch,
+        best=scores if best else position.best,
+        last=scores,
+        last_train_loss=train_loss,
     )
 
 

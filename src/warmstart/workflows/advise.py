@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from warmstart import machine
+from warmstart.atomic import require_writable
 from warmstart.backbones.catalog import find
 from warmstart.data.decoding import DECODER_ID
 from warmstart.engines.build import LIBRARIES
@@ -356,9 +357,7 @@ class _Steps:
 def _check_writable(plan_out: Path | None, plot: Path | None) -> None:
     """Before a minute's work, not after it."""
     if plan_out is not None:
-        folder = plan_out.absolute().parent
-        if plan_out.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
-            raise UsageError(f"--plan-out {str(plan_out)!r} cannot be written: name a file in a folder that is there")
+        require_writable("--plan-out", plan_out)
     if plot is not None and not (plot.is_dir() and os.access(plot, os.W_OK)):
         raise UsageError(f"--plot {str(plot)!r} is no folder that can be written to: name one, such as .")
 

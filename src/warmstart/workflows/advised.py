@@ -20,9 +20,9 @@ from warmstart.strategy.forecast import Forecast, fits
 from warmstart.workflows.advise import Advised, advised, draw_evidence, of_all, plan_for_advice
 from warmstart.workflows.candidates import Clock, OnVal, Tried, earlier_seconds, on_val, ranked, try_each
 from warmstart.workflows.dataset import prepare
-from warmstart.workflows.outcome import Run, finish, frozen, reported
+from warmstart.workflows.outcome import Run, finish, frozen, reported, require_room_for
 from warmstart.workflows.probe import extracted, make_ready, probed
-from warmstart.workflows.run_folder import keep_candidate, new_run_folder, write_plan, write_start
+from warmstart.workflows.run_folder import MODEL, keep_candidate, new_run_folder, resumable, under_way, write_plan, write_start
 from warmstart.workflows.settings import TrainSettings
 from warmstart.workflows.watch import Watcher
 
@@ -47,13 +47,15 @@ def train_advised(
     with Store(machine.store_folder(), settings.store_bytes) as store:
         dataset = prepare(listing, store, plan, watcher, strata=strata)
         ready = make_ready(dataset, plan_for_advice(dataset, plan), settings, watcher, listing=listing, strata=strata)
+        require_room_for(ready.backbone, folder or settings.runs, models=2)  # the first one stays until a better one stands
         seen = extracted(ready, settings, store, watcher)
         probe = probed(ready, seen, may_be_trained=True)
         trained = frozen(probe, watcher)
         first = best = on_val(probe, trained) if len(probe.choosing) else None
         folder = folder or new_run_folder(settings.runs, listing.source)
-        trained.model.save(folder / "model")
-        write_start(folder, listing.source, plan, settings)
+        with under_way(folder):
+            write_start(folder, listing.source, plan, settings)
+            trained.model.save(folder / MODEL)
         watcher.say(f"a first model is in {folder}{_accuracy(first)}")
 
         clock = Clock(begin=begin, earlier_s=earlier_seconds(folder) if resume else 0.0, budget_s=budget_s)
@@ -73,20 +75,22 @@ def train_advised(
                     watcher.say(f"{one.cut}: {one.outcome}{_accuracy(result)}")
                     if result and result.log_loss < best.log_loss:
                         best = result
-                        best.trained.model.save(folder / "model")
+                        with resumable(folder):
+                            best.trained.model.save(folder / MODEL)
         except KeyboardInterrupt:
             stopped = True
             watcher.say("stopping; the best so far is tested and kept")
     if best is not first and best:
         keep_candidate(folder, best.probe.plan.cut)
-    run = finish(
-        best.probe if best else probe,
-        best.trained if best else trained,
-        folder,
-        begin,
-        expected=expected,
-        advice=_document(advice, first, tried) if advice else None,
-    )
+    with resumable(folder):
+        run = finish(
+            best.probe if best else probe,
+            best.trained if best else trained,
+            folder,
+            begin,
+            expected=expected,
+            advice=_document(advice, first, tried) if advice else None,
+        )
     reported(run, probe, settings, watcher)
     if stopped:
         raise KeyboardInterrupt

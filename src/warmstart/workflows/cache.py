@@ -1,5 +1,6 @@
 """cache: what is stored, how big it is, for which recipe; prune and verify it."""
 
+import contextlib
 import random
 import shutil
 from collections.abc import Sequence
@@ -9,15 +10,16 @@ from typing import Any
 from warmstart import machine
 from warmstart.data.hashing import digest_file
 from warmstart.errors import PictureError
-from warmstart.store.cache import Store
+from warmstart.store.cache import Store, stored_recipes
 from warmstart.store.index import Stamp, stamp_of
+from warmstart.store.place import default_budget_bytes
 
 
 def contents() -> dict[str, Any]:
     """Every recipe with rows, bytes and last use, the compiled graphs with the measurements, and the whole."""
-    with Store(machine.store_folder()) as store:
-        stored = store.recipes()
-        budget = store.budget_bytes
+    folder = machine.store_folder()
+    stored = stored_recipes(folder)
+    budget = default_budget_bytes(folder, sum(r.bytes for r in stored))
     graphs = _graph_bytes()
     return {
         "folder": str(machine.cache_folder()),
@@ -36,7 +38,7 @@ def prune(to_bytes: int | None, keys: Sequence[str] | None) -> dict[str, Any]:
 
     Recipes that another process uses stay. Compiled graphs and kept measurements go when everything goes; they are made again when needed.
     """
-    with Store(machine.store_folder()) as store:
+    with Store(machine.store_folder()) as store:  # opens no recipe: on a full disk none can be opened
         removed = store.prune(to_bytes=None if keys else (to_bytes or 0), keys=keys)
     graphs = 0
     if not keys and not to_bytes:
@@ -44,7 +46,7 @@ def prune(to_bytes: int | None, keys: Sequence[str] | None) -> dict[str, Any]:
         for folder in (machine.graphs_folder(), machine.evidence_folder()):
             shutil.rmtree(folder, ignore_errors=True)
     return {
-        "removed": [{"key": r.key, "rows": r.rows, "bytes": r.bytes} for r in removed],
+        "removed": [{"key": r.key, "bytes": r.bytes} for r in removed],
         "bytes": sum(r.bytes for r in removed) + graphs,
     }
 
@@ -92,7 +94,11 @@ def _digest(path: str) -> bytes | None:
 def _graph_bytes() -> int:
     """Of compiled graphs and of kept measurements, which are small beside them."""
     folders = (machine.graphs_folder(), machine.evidence_folder())
-    return sum(path.stat().st_size for folder in folders for path in folder.rglob("*") if path.is_file())
+    total = 0
+    for path in (path for folder in folders for path in folder.rglob("*")):
+        with contextlib.suppress(OSError):  # another process may have replaced it
+            total += path.stat().st_size if path.is_file() else 0
+    return total
 
 
 def _time(seconds: float) -> str:

@@ -16,12 +16,13 @@ from typing import Any
 import numpy as np
 
 from warmstart import machine
+from warmstart.atomic import write_bytes, write_json
 from warmstart.backbones.weights import load_backbone
 from warmstart.csv_cells import text_of
 from warmstart.errors import InputError, UsageError
 from warmstart.evaluation.intervals import paired_bootstrap
 from warmstart.evaluation.learning_curves import CurvePoint, LearningCurve, Shape, compare_shapes, overfitting, shape
-from warmstart.records import SPLITS, Listing, Plan, read_json, to_json
+from warmstart.records import SPLITS, Listing, Plan, read_json
 from warmstart.report.run_files import FINDINGS
 from warmstart.store.cache import Store
 from warmstart.strategy.comparison import default_names, plans_by_name
@@ -30,7 +31,7 @@ from warmstart.workflows.fixes import listed
 from warmstart.workflows.history import read_history
 from warmstart.workflows.looks import LIMIT_S
 from warmstart.workflows.report import report
-from warmstart.workflows.run_folder import checkpoint_path, new_run_folder
+from warmstart.workflows.run_folder import checkpoint_path, is_finished, new_run_folder
 from warmstart.workflows.settings import TrainSettings
 from warmstart.workflows.train import check_plan, train
 from warmstart.workflows.train import resume as resume_run
@@ -107,7 +108,7 @@ def compare(
         "plans": {name: each.to_dict() for name, each in plans.items()},
         **settings.kept(),
     }
-    (folder / START).write_text(to_json(start), "utf-8", errors="surrogateescape")
+    write_json(folder / START, start)
     return _run(folder, listing, plans, settings, watcher, strata)
 
 
@@ -150,7 +151,7 @@ def _run(
     examiner = next((name for name, plan in plans.items() if plan.weights != "random"), next(iter(plans)))
     for number, (name, plan) in enumerate(plans.items(), 1):
         run = folder / name
-        if (run / "run.json").is_file():
+        if is_finished(run):
             watcher.say(f"plan {number} of {len(plans)}, {name}: finished before")
             continue
         watcher.say(f"plan {number} of {len(plans)}: {name}")
@@ -164,15 +165,15 @@ def _run(
         made = train(listing, plan, of_run, watcher=watcher, strata=strata, folder=run, stop_keeps=False)
         _check_held_out(listing.source, made.record.data["splits"])  # near copies and broken pictures are known by now
     comparison = _result(folder, tuple(plans), settings.budget_s or 0.0)
-    (folder / RESULT).write_text(to_json(comparison.to_dict()), "utf-8", errors="surrogateescape")
-    (folder / START).unlink()
+    write_json(folder / RESULT, comparison.to_dict())
     if settings.report:
         for name in plans:
             if name != examiner and (folder / examiner / FINDINGS).is_file():
-                shutil.copy(folder / examiner / FINDINGS, folder / name / FINDINGS)
+                write_bytes(folder / name / FINDINGS, (folder / examiner / FINDINGS).read_bytes())
             report(folder / name, heat_maps=settings.heat_maps, limit_s=LIMIT_S)
         path = report(folder).path
         watcher.say(f"report: {path}")
+    (folder / START).unlink(missing_ok=True)
     return comparison
 
 

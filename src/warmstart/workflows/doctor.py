@@ -141,16 +141,16 @@ def doctor(
     )
 
 
-def write(diagnosis: Diagnosis, *, fix_list: Path | None, page: Path | None, watcher: Watcher) -> None:
-    """The list of fixes and the page, where wanted. Raises UsageError when a file cannot be written."""
-    if fix_list:
-        rows = write_fix_list(fix_list, diagnosis.findings, diagnosis.pictures)
-        watcher.say(f"{rows:,} rows written to {fix_list}: edit the column action, then warmstart train … --fixes {fix_list}")
+def write(diagnosis: Diagnosis, *, fix_list: Path | None, page: Path | None, watcher: Watcher, force: bool = False) -> None:
+    """The page and the list of fixes, where wanted; ``force``: also over a list that was edited. Raises what writing them raises."""
     if page:
         from warmstart.report.doctor_page import write_page
 
         size = write_page(page, diagnosis.to_dict(), diagnosis.findings, diagnosis.pictures, on_progress=watcher.progress)
         watcher.say(f"{page} written ({size / 1e6:.1f} MB)")
+    if fix_list:  # the last, because a list that was edited is refused
+        rows = write_fix_list(fix_list, diagnosis.findings, diagnosis.pictures, force=force)
+        watcher.say(f"{rows:,} rows written to {fix_list}: edit the column action, then warmstart train … --fixes {fix_list}")
 
 
 def _see(

@@ -5,7 +5,6 @@ features over all taps.
 """
 
 import hashlib
-import os
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -14,8 +13,10 @@ from typing import Any
 import numpy as np
 
 from warmstart import machine
+from warmstart.atomic import write_bytes
 from warmstart.data.decoding import DECODER_ID
 from warmstart.engines.build import LIBRARIES
+from warmstart.errors import MachineError
 from warmstart.export.parity import compare
 from warmstart.export.reference import eager_taps
 from warmstart.model.predictor import Model
@@ -93,11 +94,9 @@ def _read(path: Path, key: str, shape: tuple[int, int]) -> np.ndarray | None:
 def _write(path: Path, key: str, taps: np.ndarray) -> None:
     """Nothing where nothing can be written: it is computed again the next time."""
     values = np.ascontiguousarray(taps, "<f4").tobytes()
-    with suppress(OSError):
+    with suppress(OSError, MachineError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        beside = path.with_suffix(f".{os.getpid()}.partial")
-        beside.write_bytes(_seal(key, values) + values)
-        beside.replace(path)
+        write_bytes(path, _seal(key, values) + values)
 
 
 def _seal(key: str, values: bytes) -> bytes:

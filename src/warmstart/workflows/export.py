@@ -3,7 +3,6 @@
 model → graph → file (beside its place) → proof on picture files → stamped and moved into place, or refused
 """
 
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from warmstart import machine
+from warmstart.atomic import replaced_folder, write_json
 from warmstart.errors import DataError, ParityError, PictureError
 from warmstart.export.formats import Format, find_format
 from warmstart.export.metadata import describe, writer_versions
@@ -22,7 +22,7 @@ from warmstart.export.parity import Parity, compare
 from warmstart.export.reference import Reference, eager_probabilities
 from warmstart.model.files import DESCRIPTION
 from warmstart.model.predictor import Model
-from warmstart.records import to_json
+from warmstart.refusals import require_room
 from warmstart.runtime.document import Document
 from warmstart.runtime.predictor import Exported, prepared
 from warmstart.workflows.held_out import HeldOut, calibration_pictures, held_out_pictures
@@ -32,6 +32,10 @@ from warmstart.workflows.watch import Nobody, Watcher
 PARITY = "parity.json"
 PROOF_PICTURES = 1000  # at most; eager PyTorch sees 30 a second on two cores
 CALIBRATION_PICTURES = 300  # NNCF's own number
+
+
+# Of float32 weights: what the file holds at the least.
+STORED_SHARE = {"fp32": 1.0, "fp16": 0.5, "bf16": 1.0, "int8": 0.25}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +100,8 @@ def export(
     model = open_trained(name, download=download)
     folder = settings.out or _default_folder(name, settings)
     _must_be_free(folder)
+    weights_bytes = sum(tensor.nbytes for tensor in model.tensors.values())
+    require_room(folder, int(STORED_SHARE[settings.precision] * weights_bytes), "the export")
     proof = held_out_pictures(model, name, settings.pictures, most=settings.proof_pictures, watcher=watcher)
     if not proof.paths and not settings.force:
         raise ParityError(
@@ -107,18 +113,13 @@ def export(
         files = calibration_pictures(model, name, settings.data, most=CALIBRATION_PICTURES, watcher=watcher)
         watcher.say(f"int8: ranges are read off {len(files):,} training pictures")
         calibration = _as_inputs(model, files, resize_inside=settings.resize_inside)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".export-") as temporary:
-        fresh = Path(temporary) / "export"
-        fresh.mkdir()
+    with replaced_folder(folder) as fresh:
         watcher.say(f"writing {settings.format} {settings.precision}")
         _write(writer, model, settings, calibration, fresh)
         parity = _prove(writer, model, settings, proof, fresh, reference, watcher) if proof.paths else None
         if parity and not parity.proven and not settings.force:
             raise ParityError(_refusal(parity))
         _finish(writer, model, settings, parity, proof, fresh)
-        if folder.exists():
-            folder.rmdir()  # empty, or it would have been refused
-        fresh.rename(folder)
     return Export(
         folder=folder,
         file=folder / writer.file_name,
@@ -201,7 +202,7 @@ def _finish(
         "machine": machine.describe(),
         "versions": writer_versions(),
     }
-    (folder / PARITY).write_text(to_json(document), "utf-8", errors="surrogateescape")
+    write_json(folder / PARITY, document)
 
 
 def _document(writer: Format, model: Model, settings: ExportSettings, parity: Parity | None) -> str:

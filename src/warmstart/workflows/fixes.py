@@ -7,6 +7,7 @@ A picture may stand in several rows, one for each finding. *keep* says that this
 to a drop or relabel in another row of the same picture; a drop and a relabel of one picture contradict each other.
 """
 
+import contextlib
 import csv
 import io
 import os
@@ -16,11 +17,12 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, get_args
 
+from warmstart.atomic import write_asked
 from warmstart.csv_cells import cell_of, text_of
 from warmstart.data.class_names import class_name_of
 from warmstart.data.listing import read_listing
 from warmstart.data.text_tables import check_is_readable
-from warmstart.errors import DataError, UsageError
+from warmstart.errors import DataError
 from warmstart.inspection.findings import Action, Finding
 from warmstart.records import Listing
 from warmstart.workflows.settings import TrainSettings
@@ -38,11 +40,14 @@ class _Fix:
     new_label: str
 
 
-def write_fix_list(target: Path, findings: Sequence[Finding], pictures: Mapping[str, tuple[str, str | None]]) -> int:
+def write_fix_list(
+    target: Path, findings: Sequence[Finding], pictures: Mapping[str, tuple[str, str | None]], *, force: bool = False
+) -> int:
     """One row for each picture of each finding; returns how many. ``pictures``: path → class and split.
 
     Prefilled are only drops that need no eye: broken files, and all but one of equal bytes in one class. Everything else says keep,
-    beside a suggestion. Raises UsageError when the file cannot be written.
+    beside a suggestion. A list that is there is replaced only where nothing is lost by it: where it is what would be written now, or with
+    ``force``; otherwise DataError. Raises what `atomic.write_asked` raises.
     """
     rows = [
         (path, pictures[path][0], finding.kind, finding.detail, finding.suggestion, action, finding.new_label or "")
@@ -50,14 +55,25 @@ def write_fix_list(target: Path, findings: Sequence[Finding], pictures: Mapping[
         for path in finding.paths
         for action in ("drop" if path in finding.drop else "keep",)
     ]
-    try:
-        with target.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
-            writer = csv.writer(file)
-            writer.writerow(COLUMNS)
-            writer.writerows(map(cell_of, row) for row in rows)
-    except OSError as reason:
-        raise UsageError(f"--fix-list {str(target)!r} cannot be written ({reason.strerror}); name another file") from reason
+    table = io.StringIO()
+    writer = csv.writer(table)
+    writer.writerow(COLUMNS)
+    writer.writerows(map(cell_of, row) for row in rows)
+    content = table.getvalue().encode("utf-8", "surrogateescape")
+    if not force:
+        _must_be_ours(target, content)
+    write_asked("--fix-list", target, content)
     return len(rows)
+
+
+def _must_be_ours(target: Path, content: bytes) -> None:
+    """Raise DataError where a file is there that is not, to the byte, what would be written now."""
+    with contextlib.suppress(OSError):  # what cannot be read is not there, or writing it will say what is wrong
+        if target.is_file() and target.stat().st_size and target.read_bytes() != content:
+            raise DataError(
+                f"--fix-list {str(target)!r} is there already and is not what would be written now: it was edited, or the data has changed "
+                "since. Name another file, or give --force to replace it and lose what was decided in it"
+            )
 
 
 def listed(data: Any, settings: TrainSettings) -> Listing:

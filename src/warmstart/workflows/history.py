@@ -1,12 +1,13 @@
-"""history.csv of a run folder: a row an evaluation on val, appended while the network trains, read back for the record."""
+"""history.csv of a run folder: a row an evaluation on val, written while the network trains, read back for the record."""
 
 import csv
-from collections.abc import Iterator
-from contextlib import contextmanager
+import io
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from warmstart.atomic import write_text
 from warmstart.csv_cells import cell_of, text_of
 from warmstart.evaluation.learning_curves import CurvePoint
 from warmstart.training.events import Epoch
@@ -78,26 +79,22 @@ FORMATS = {
 
 
 class History:
-    """The open file."""
+    """All rows so far, and the file that always holds them. Some hundred lines at most, so it is written whole each time."""
 
-    def __init__(self, file: Any) -> None:
-        self._file, self._writer = file, csv.writer(file)
-        if file.tell() == 0:
-            self._writer.writerow(FORMATS)
+    def __init__(self, folder: Path, rows: Iterable[HistoryRow] = ()) -> None:
+        self._path, self._rows = folder / HISTORY, list(rows)
 
     def write(self, row: HistoryRow) -> None:
-        """Append, and leave nothing in a buffer: a kill loses no row."""
-        values = {name: getattr(row, name) for name in FORMATS}
-        cells = {name: "" if value is None else FORMATS[name].format(value) for name, value in values.items()}
-        self._writer.writerow((cells | {"cut": cell_of(row.cut)}).values())
-        self._file.flush()
-
-
-@contextmanager
-def open_history(folder: Path) -> Iterator[History]:
-    """To append to."""
-    with (folder / HISTORY).open("a", newline="", encoding="utf-8") as file:
-        yield History(file)
+        """One more. Raises MachineError."""
+        self._rows.append(row)
+        table = io.StringIO()
+        writer = csv.writer(table)
+        writer.writerow(FORMATS)
+        for each in self._rows:
+            values = {name: getattr(each, name) for name in FORMATS}
+            cells = {name: "" if value is None else FORMATS[name].format(value) for name, value in values.items()}
+            writer.writerow((cells | {"cut": cell_of(each.cut)}).values())
+        write_text(self._path, table.getvalue())
 
 
 def read_history(folder: Path) -> tuple[HistoryRow, ...]:
@@ -105,8 +102,14 @@ def read_history(folder: Path) -> tuple[HistoryRow, ...]:
     path = folder / HISTORY
     if not path.is_file():
         return ()
+    rows = []
     with path.open(newline="", encoding="utf-8") as file:
-        return tuple(_row(values) for values in csv.DictReader(file))
+        for values in csv.DictReader(file):
+            try:
+                rows.append(_row(values))
+            except (KeyError, TypeError, ValueError):  # cut off by a kill, in a version that appended
+                break
+    return tuple(rows)
 
 
 def _row(values: dict[str, str]) -> HistoryRow:

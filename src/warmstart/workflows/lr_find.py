@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from warmstart import machine
+from warmstart.atomic import write_json
 from warmstart.errors import UsageError
-from warmstart.records import Plan, to_json
+from warmstart.records import Plan
 from warmstart.store.cache import Store
 from warmstart.training.execution import default_execution
 from warmstart.training.lr_find import LearningRateCurve, find_learning_rate
@@ -69,5 +70,5 @@ def lr_find(
     folder = new_run_folder(settings.runs, f"{listing.source}-lr-find")
     result = LearningRateSearch(cut=seen.plan.cut, default=inputs.settings.learning_rate, curve=curve, folder=str(folder))
     draw_learning_rates(curve.rates, curve.losses, curve.smoothed, curve.suggestion, Path(folder))
-    (folder / "lr-find.json").write_text(to_json(result.to_dict()), "utf-8")
+    write_json(folder / "lr-find.json", result.to_dict())
     return result

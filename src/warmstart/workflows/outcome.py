@@ -7,14 +7,16 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from warmstart import machine
+from warmstart.atomic import kept_elsewhere
 from warmstart.backbones.chain import Backbone
+from warmstart.backbones.weights import feature_tensors
+from warmstart.errors import MachineError
 from warmstart.evaluation.metrics import score
 from warmstart.extraction.stored_rows import library_versions
 from warmstart.heads.protocol import Head
@@ -22,6 +24,7 @@ from warmstart.heads.selection import refit
 from warmstart.model.build import assemble
 from warmstart.model.predictor import Model
 from warmstart.records import Cache, Plan, RunRecord, Scores, Split
+from warmstart.refusals import require_room
 from warmstart.report.pictures import write_pictures
 from warmstart.store.cache import Store
 from warmstart.strategy.forecast import Forecast
@@ -29,7 +32,7 @@ from warmstart.workflows.dataset import Dataset, stop_if_any_is_gone
 from warmstart.workflows.engine_parity import engine_parity
 from warmstart.workflows.portrait import count_parameters, see_pictures
 from warmstart.workflows.probe import Probe, preprocessing_of, prove, see
-from warmstart.workflows.run_folder import PredictionRow, write_run
+from warmstart.workflows.run_folder import MODEL, PredictionRow, write_run
 from warmstart.workflows.settings import TrainSettings
 from warmstart.workflows.trust import Calibration, calibrated, of_frozen, of_tuned, tested
 from warmstart.workflows.trust import describe as describe_trust
@@ -169,9 +172,10 @@ def finish(
     model = replace(model, about=_about(plan, scores, dataset, seen.backbone))
     with machine.calm_blas():
         trust = describe_trust(model, trained.calibration, shares["test"], dataset.labels[test], trained.rows[test])
-        write_pictures(folder, see_pictures(seen, model, shares, trained.rows))
+        pictures = see_pictures(seen, model, shares, trained.rows)
     evaluate_seconds = time.perf_counter() - evaluate_begin
-    model.save(folder / "model")
+    _save(model, folder / MODEL)  # the first, because it is what the work was for
+    write_pictures(folder, pictures)
     parity = engine_parity(model, dataset, trained.rows)
     record = RunRecord(
         data=dataset.summary(),
@@ -194,24 +198,52 @@ def finish(
         parameters=count_parameters(seen.backbone, plan),
         forecast=expected.to_dict() if expected else {},
         advice=advice or {},
-        versions={"warmstart": version("warmstart"), **library_versions()},
+        versions={"warmstart": machine.installed_version("warmstart"), **library_versions()},
         machine=machine.describe(),
     )
     write_run(folder, record, predictions, expected)
     return Run(model=model, record=record, folder=folder)
 
 
+def _save(model: Model, folder: Path) -> None:
+    """Where there is no room for the model, it is kept elsewhere, and the MachineError says where."""
+    try:
+        model.save(folder)
+    except MachineError as reason:
+        kept = kept_elsewhere(MODEL, model.save)
+        if kept is None:
+            raise
+        raise MachineError(
+            f"{reason} The trained model is kept in {kept}: move it to a place of yours.", reason.errno
+        ) from reason
+
+
+def require_room_for(backbone: Backbone, folder: Path, *, models: int = 1, checkpoints: int = 0) -> None:
+    """Raise MachineError where the disk of ``folder`` has no room for what a run will write at the least, all of it at one moment."""
+    model_bytes = sum(tensor.nbytes for tensor in feature_tensors(backbone).values())
+    copies = models + 2 * checkpoints  # a checkpoint holds the weights, and the best ones so far
+    require_room(folder, copies * model_bytes, "the run", file_bytes=model_bytes)
+
+
 def reported(run: Run, seen: Probe, settings: TrainSettings, watcher: Watcher) -> Run:
-    """The run, with what is wrong with its data and its report.html written beside the record."""
-    if settings.findings:
-        from warmstart.workflows.run_findings import examine
+    """The run, with what is wrong with its data and its report.html written beside the record.
 
-        examine(seen, run.folder, watcher)
-    if settings.report:
-        from warmstart.workflows.report import report
+    Where the machine refuses these, it is said, and the run is what it is: `warmstart report` makes the page later.
+    """
+    try:
+        if settings.findings:
+            from warmstart.workflows.run_findings import examine
 
-        made = report(run.folder, model=run.model, heat_maps=settings.heat_maps)
-        watcher.say(f"report: {made.path}")
+            examine(seen, run.folder, watcher)
+        if settings.report:
+            from warmstart.workflows.report import report
+
+            made = report(run.folder, model=run.model, heat_maps=settings.heat_maps)
+            watcher.say(f"report: {made.path}")
+    except MachineError as reason:
+        watcher.say(
+            f"the report was not written: {reason} The model and its record are whole. Later: warmstart report {run.folder}"
+        )
     return run
 
 
@@ -274,6 +306,6 @@ def _about(plan: Plan, scores: Mapping[Split, Scores], dataset: Dataset, backbon
         "data_fingerprint": dataset.fingerprint(),
         "trained_on": sorted(dataset.pictures[i].digest.hex() for i in dataset.positions("train", "val")),
         "majority_class": dataset.class_names[int(np.bincount(dataset.labels[dataset.positions("train")]).argmax())],
-        "versions": {"warmstart": version("warmstart"), **library_versions()},
+        "versions": {"warmstart": machine.installed_version("warmstart"), **library_versions()},
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }

@@ -5,6 +5,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from warmstart.atomic import write_bytes
 from warmstart.errors import InputError
 from warmstart.model.predictor import Model
 from warmstart.records import read_json
@@ -29,7 +30,7 @@ class Report:
 
 
 def report(folder: Path, *, model: Model | None = None, heat_maps: bool = True, limit_s: float | None = None) -> Report:
-    """Write FOLDER/report.html, replacing one that is there. Raises InputError where there is neither run nor comparison.
+    """Write FOLDER/report.html, replacing one that is there. Raises InputError where there is neither run nor comparison, MachineError.
 
     model: the run's, when it is in memory. heat_maps: of a few test pictures, as many as ``limit_s`` seconds last for (None: little at
     the end of a run, whose model is in memory, and enough otherwise).
@@ -52,12 +53,7 @@ def report(folder: Path, *, model: Model | None = None, heat_maps: bool = True, 
         page, missing = run_page(run, created, looks), run.missing
     path = folder / REPORT
     content = page.html.encode("utf-8", "backslashreplace")
-    try:
-        path.write_bytes(content)
-    except OSError as reason:
-        raise InputError(
-            f"{path} cannot be written ({reason.strerror}): check the folder's permissions and the disk"
-        ) from reason
+    write_bytes(path, content)
     return Report(
         path=str(path),
         bytes=len(content),

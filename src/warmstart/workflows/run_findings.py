@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from warmstart import machine
+from warmstart.atomic import write_json
 from warmstart.data.views import needed_shorter_side_px
 from warmstart.extraction.features import columns
 from warmstart.inspection.findings import Finding
@@ -26,7 +27,7 @@ from warmstart.inspection.glances import glances, pixels_of
 from warmstart.inspection.near_copies import find_near_copies
 from warmstart.inspection.neighbours import directions, nearest, standardised
 from warmstart.inspection.outliers import K
-from warmstart.records import Example, to_json
+from warmstart.records import Example
 from warmstart.report.run_files import FINDINGS
 from warmstart.strategy.taps import tap_sets
 from warmstart.workflows import findings
@@ -54,7 +55,7 @@ def examine(seen: Probe, folder: Path, watcher: Watcher) -> None:
         "notes": notes,
         "seconds": time.perf_counter() - begin,
     }
-    (folder / FINDINGS).write_text(to_json(document), "utf-8", errors="surrogateescape")
+    write_json(folder / FINDINGS, document)
 
 
 def _found(seen: Seen, probe: Probe, watcher: Watcher) -> tuple[list[Finding], list[str]]:

@@ -1,6 +1,7 @@
 """The run folder `runs/<time>-<name>/`: plan.json, run.json, predictions.csv, and model/ beside them."""
 
 import csv
+import io
 import itertools
 import re
 import shutil
@@ -9,15 +10,19 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
+from warmstart.atomic import write_asked, write_bytes, write_json, write_text
 from warmstart.csv_cells import cell_of
-from warmstart.errors import DataError, InputError, UsageError
+from warmstart.errors import DataError, InputError, MachineError, UsageError
 from warmstart.records import Plan, RunRecord, read_json, to_json
+from warmstart.refusals import require_file
 from warmstart.strategy.forecast import Forecast
 from warmstart.workflows.history import HISTORY
 from warmstart.workflows.settings import TrainSettings
 
 FORECAST = "forecast"  # the key of plan.json that is no part of the recipe
 CANDIDATES = "candidates"  # a folder an advised run has for each plan that it trained
+RECORD = "run.json"
+MODEL = "model"
 START = "start.json"  # there, and checkpoints, while a run that can be resumed is under way
 
 PredictionRow = tuple[str, str, str, float]  # path, true class, predicted class, its probability
@@ -57,16 +62,17 @@ def write_start(folder: Path, source: str, plan: Plan, settings: TrainSettings) 
         "plan": plan.to_dict(),
         **settings.kept(),
     }
-    (folder / START).write_text(to_json(document), "utf-8", errors="surrogateescape")
+    write_json(folder / START, document)
 
 
 def read_start(folder: Path) -> tuple[str, Plan, TrainSettings]:
     """Data, plan and settings of a run that was interrupted. Raises InputError when there is none."""
     path = folder / START
+    if is_finished(folder):
+        sweep(folder)  # a kill may have come between the record and this
+        raise InputError(f"{folder} cannot be resumed: the run is finished.")
     if not path.is_file():
-        finished = (folder / "run.json").is_file()
-        reason = "the run is finished" if finished else f"there is no {START} in it, so no training was begun there"
-        raise InputError(f"{folder} cannot be resumed: {reason}.")
+        raise InputError(f"{folder} cannot be resumed: there is no {START} in it, so no training was begun there.")
     try:
         document = read_json(path, errors="surrogateescape")
         settings = TrainSettings.from_kept(document, runs=folder.parent)
@@ -79,33 +85,40 @@ def read_start(folder: Path) -> tuple[str, Plan, TrainSettings]:
 
 
 @contextmanager
-def planned(folder: Path, plan: Plan, expected: Forecast | None) -> Iterator[None]:
-    """plan.json is there before the work begins; work that fails or is stopped before it left anything leaves no folder either."""
-    path = folder / "plan.json"
+def under_way(folder: Path) -> Iterator[None]:
+    """Work that fails or is stopped before there is a model or a checkpoint leaves no folder; what can be gone on with says so."""
     try:
-        write_plan(path, plan, expected)
-        yield
+        with resumable(folder):
+            yield
     except BaseException:
-        path.unlink(missing_ok=True)
-        if not any(folder.iterdir()):
-            folder.rmdir()
+        if not (folder / MODEL).is_dir() and not any(_checkpoints(folder)):
+            shutil.rmtree(folder, ignore_errors=True)
         raise
 
 
-def write_plan(path: Path, plan: Plan, expected: Forecast | None) -> None:
-    """A plan.json: the recipe and, beside it, what it is expected to take. Raises UsageError when the file cannot be written."""
-    document = plan.to_dict() | ({FORECAST: expected.to_dict()} if expected else {})
+@contextmanager
+def resumable(folder: Path) -> Iterator[None]:
+    """Where the machine refuses something in the block, it is said that the run can go on, if it can."""
     try:
-        path.write_text(to_json(document), "utf-8")
-    except OSError as reason:
-        raise UsageError(
-            f"the plan {str(path)!r} cannot be written ({reason.strerror}); name a file in a folder that can be written to"
-        ) from reason
+        yield
+    except MachineError as problem:
+        if not (folder / START).is_file() or not ((folder / MODEL).is_dir() or any(_checkpoints(folder))):
+            raise
+        raise MachineError(
+            f"{problem} Then the run goes on from where it was saved last: warmstart train --resume {folder}", problem.errno
+        ) from problem
+
+
+def write_plan(path: Path, plan: Plan, expected: Forecast | None) -> None:
+    """A plan.json: the recipe and, beside it, what it is expected to take. Raises what `atomic.write_asked` raises."""
+    document = plan.to_dict() | ({FORECAST: expected.to_dict()} if expected else {})
+    write_asked("the plan", path, to_json(document).encode("utf-8", "surrogateescape"))
 
 
 def read_plan(path: Path) -> Plan:
     """A plan.json, also an edited one, or that of a run folder. Raises UsageError naming what is wrong in it."""
     path = path / "plan.json" if path.is_dir() else path
+    require_file(path, "--plan")
     try:
         values = read_json(path)
     except OSError as reason:
@@ -124,14 +137,32 @@ def read_plan(path: Path) -> Plan:
 def write_run(folder: Path, record: RunRecord, predictions: list[PredictionRow], expected: Forecast | None = None) -> None:
     """Everything but the model."""
     write_plan(folder / "plan.json", record.plan, expected)
-    with (folder / "predictions.csv").open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
-        writer = csv.writer(file)
-        writer.writerow(["path", "true", "predicted", "probability"])
-        writer.writerows((*map(cell_of, (path, true, predicted)), f"{p:.6f}") for path, true, predicted, p in predictions)
-    (folder / "run.json").write_text(to_json(record.to_dict()), "utf-8", errors="surrogateescape")
+    table = io.StringIO()
+    writer = csv.writer(table)
+    writer.writerow(["path", "true", "predicted", "probability"])
+    writer.writerows((*map(cell_of, (path, true, predicted)), f"{p:.6f}") for path, true, predicted, p in predictions)
+    write_text(folder / "predictions.csv", table.getvalue())
+    write_json(folder / RECORD, record.to_dict())  # the last: with it the run is finished
+    sweep(folder)
+
+
+def is_finished(folder: Path) -> bool:
+    """Whether a run was written to its end. One that an older version was killed in while writing the record is not."""
+    try:
+        return isinstance(read_json(folder / RECORD, errors="surrogateescape"), dict)
+    except (OSError, ValueError):
+        return False
+
+
+def sweep(folder: Path) -> None:
+    """Remove what only a run under way needs."""
+    for path in (folder / START, *_checkpoints(folder)):
+        path.unlink(missing_ok=True)
+
+
+def _checkpoints(folder: Path) -> Iterator[Path]:
     for home in (folder, *folder.glob(f"{CANDIDATES}/*")):
-        for path in (home / START, *home.glob(checkpoint_path(home, "*").name)):
-            path.unlink(missing_ok=True)
+        yield from home.glob(checkpoint_path(home, "*").name)
 
 
 def checkpoint_path(folder: Path, cut: str) -> Path:
@@ -146,4 +177,4 @@ def candidate_folder(folder: Path, cut: str) -> Path:
 
 def keep_candidate(folder: Path, cut: str) -> None:
     """Its history becomes that of the run."""
-    shutil.copy(candidate_folder(folder, cut) / HISTORY, folder / HISTORY)
+    write_bytes(folder / HISTORY, (candidate_folder(folder, cut) / HISTORY).read_bytes())

@@ -24,9 +24,9 @@ from warmstart.workflows.advised import train_advised
 from warmstart.workflows.dataset import prepare
 from warmstart.workflows.fixes import listed
 from warmstart.workflows.forecasting import foresee, in_words
-from warmstart.workflows.outcome import Run, Trained, finish, frozen, reported, tuned
+from warmstart.workflows.outcome import Run, Trained, finish, frozen, reported, require_room_for, tuned
 from warmstart.workflows.probe import extracted, make_ready, probe, probed
-from warmstart.workflows.run_folder import new_run_folder, planned, read_start, write_start
+from warmstart.workflows.run_folder import new_run_folder, read_start, resumable, under_way, write_plan, write_start
 from warmstart.workflows.settings import TrainSettings
 from warmstart.workflows.watch import Nobody, Watcher
 
@@ -62,16 +62,18 @@ def train(
         ready = make_ready(dataset, plan, settings, watcher, listing=listing, strata=strata)
         expected = foresee(ready, store, begin=begin, budget_s=settings.budget_s)
         watcher.say(in_words(expected))
+        require_room_for(ready.backbone, folder or settings.runs, checkpoints=1 if plan.trains_network else 0)
         folder = folder or new_run_folder(settings.runs, listing.source)
-        with planned(folder, plan, expected):
+        with under_way(folder):
+            write_plan(folder / "plan.json", plan, expected)
             seen = probed(ready, extracted(ready, settings, store, watcher))
-        if plan.trains_network:
-            write_start(folder, listing.source, plan, settings)
-            trained = tuned(seen, store, watcher, folder, begin=begin, budget_s=settings.budget_s, stop_keeps=stop_keeps)
-        else:
-            trained = frozen(seen, watcher)
-    run = reported(finish(seen, trained, folder, begin, expected=expected), seen, settings, watcher)
-    return _raised_if_stopped(run, trained)
+            if plan.trains_network:
+                write_start(folder, listing.source, plan, settings)
+                trained = tuned(seen, store, watcher, folder, begin=begin, budget_s=settings.budget_s, stop_keeps=stop_keeps)
+            else:
+                trained = frozen(seen, watcher)
+            run = finish(seen, trained, folder, begin, expected=expected)
+    return _raised_if_stopped(reported(run, seen, settings, watcher), trained)
 
 
 def resume(
@@ -99,8 +101,10 @@ def resume(
     with Store(machine.store_folder(), settings.store_bytes) as store:
         seen = probe(listing, plan, settings, store, watcher, strata=strata)
         budget_s = settings.budget_s
-        trained = tuned(seen, store, watcher, folder, begin=begin, budget_s=budget_s, resume=True, stop_keeps=stop_keeps)
-    return _raised_if_stopped(reported(finish(seen, trained, folder, begin), seen, settings, watcher), trained)
+        with resumable(folder):
+            trained = tuned(seen, store, watcher, folder, begin=begin, budget_s=budget_s, resume=True, stop_keeps=stop_keeps)
+            run = finish(seen, trained, folder, begin)
+    return _raised_if_stopped(reported(run, seen, settings, watcher), trained)
 
 
 def _raised_if_stopped(run: Run, trained: Trained) -> Run:

@@ -7,7 +7,7 @@ left of a cut is untouched by all that lies right of it, so stored activations s
 """
 
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,14 +17,14 @@ from warmstart.data.decoding import DECODER_ID
 from warmstart.errors import UsageError
 from warmstart.heads.linear import LinearHead
 from warmstart.store.cache import Store
-from warmstart.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from warmstart.training.checkpoint import Checkpoint, Position, read_checkpoint, write_checkpoint
 from warmstart.training.events import Epoch, Event, Resumed, Step
 from warmstart.training.execution import Execution, default_execution
 from warmstart.training.frozen import prefix_digest
 from warmstart.training.loop import fine_tune
 from warmstart.training.pace import seconds_per_epoch
 from warmstart.training.settings import TrainingSettings
-from warmstart.workflows.history import History, HistoryRow, open_history, read_history
+from warmstart.workflows.history import History, HistoryRow, read_history
 from warmstart.workflows.probe import Probe
 from warmstart.workflows.run_folder import checkpoint_path
 from warmstart.workflows.training_inputs import HeadStart, TrainingInputs, training_inputs
@@ -130,27 +130,30 @@ def tune(
     known = read_history(folder) if resume else ()
     clock = Clock(begin=begin, earlier_seconds=known[-1].elapsed_seconds if known else 0.0, budget_s=budget_s)
     start = _interrupted(folder, cuts) if resume else 0
+    # A kill may have come before the first checkpoint: then training begins anew, and what was written of it is forgotten.
+    resume = resume and checkpoint_path(folder, cuts[start]).is_file()
     phases: list[Phase] = []
-    with open_history(folder) as history:
-        for number, cut in enumerate(cuts[start:], start):
-            learnt = phases[-1].learnt if phases else None
-            with training_inputs(probe, store, watcher, cut=cut, start=learnt) as inputs:
-                phases.append(
-                    _phase(
-                        probe,
-                        cut,
-                        inputs,
-                        watcher,
-                        folder,
-                        history,
-                        clock,
-                        share=1 / (len(cuts) - number),
-                        resume=resume and number == start,
-                        stop_keeps=stop_keeps,
-                    )
+    history = History(folder, [row for row in known if row.cut in cuts[:start]])
+    for number, cut in enumerate(cuts[start:], start):
+        learnt = phases[-1].learnt if phases else None
+        with training_inputs(probe, store, watcher, cut=cut, start=learnt) as inputs:
+            phases.append(
+                _phase(
+                    probe,
+                    cut,
+                    inputs,
+                    watcher,
+                    folder,
+                    history,
+                    clock,
+                    share=1 / (len(cuts) - number),
+                    known=[row for row in known if row.cut == cut] if number == start else [],
+                    resume=resume and number == start,
+                    stop_keeps=stop_keeps,
                 )
-            if phases[-1].stopped:
-                break
+            )
+        if phases[-1].stopped:
+            break
     return Tuned(backbone=probe.backbone, phases=tuple(phases), history=read_history(folder))
 
 
@@ -181,10 +184,11 @@ def _phase(
     clock: Clock,
     *,
     share: float,
+    known: Sequence[HistoryRow],
     resume: bool,
     stop_keeps: bool,
 ) -> Phase:
-    """Train at one cut, in ``share`` of the time that is left."""
+    """Train at one cut, in ``share`` of the time that is left. ``known``: the history of this cut before the run was interrupted."""
     before = prefix_digest(probe.backbone, cut)
     path = checkpoint_path(folder, cut)
     identity = {
@@ -196,6 +200,8 @@ def _phase(
         "decoder": DECODER_ID,
     }
     checkpoint = read_checkpoint(path, identity) if resume else None
+    for row in _up_to(checkpoint.position, known, cut) if checkpoint else ():
+        history.write(row)
     # Fixed for a kind of device, not measured in each run: a measurement that once turns out otherwise would change the numbers.
     execution = _same_execution(checkpoint) if checkpoint else default_execution()
     left = clock.left()
@@ -233,6 +239,24 @@ def _phase(
         train_seconds=train_seconds,
         pictures=pictures,
     )
+
+
+def _up_to(position: Position, known: Sequence[HistoryRow], cut: str) -> list[HistoryRow]:
+    """The history at a checkpoint: a kill may have come between the checkpoint and the row of its epoch."""
+    rows = [row for row in known if row.epoch <= position.epoch]
+    if position.last is not None and all(row.epoch != position.epoch for row in rows):
+        event = Epoch(
+            epoch=position.epoch,
+            train_loss=position.last_train_loss,
+            val_loss=position.last.loss,
+            val_calibrated_loss=position.last.calibrated_loss,
+            val_accuracy=position.last.accuracy,
+            best=position.best_epoch == position.epoch,
+            seconds=0.0,
+        )
+        elapsed = max([position.seconds, *(row.elapsed_seconds for row in known)])
+        rows.append(HistoryRow.of(event, cut=cut, step=position.step, learning_rate=0.0, elapsed_seconds=elapsed))
+    return rows
 
 
 def _within(seconds: float, inputs: TrainingInputs, execution: Execution, watcher: Watcher) -> TrainingSettings:
