@@ -4,6 +4,7 @@ Compiled graphs and engine proofs, functions of what they are named after, are s
 the time of the suite.
 """
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -53,7 +54,8 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 @pytest.fixture(scope="session")
 def new_cache(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Path]:
     """Makes a cache folder with nothing in it but the graphs that all tests share."""
-    graphs = tmp_path_factory.mktemp("graphs")
+    lasting = os.environ.get("WARMSTART_TEST_GRAPHS")  # benchmarks/mutants.py, which starts hundreds of sessions
+    graphs = Path(lasting) if lasting else tmp_path_factory.mktemp("graphs")
 
     def made() -> Path:
         cache = tmp_path_factory.mktemp("cache")

@@ -20,7 +20,7 @@ from warmstart.strategy.forecast import Forecast, fits
 from warmstart.workflows.advise import Advised, advised, draw_evidence, of_all, plan_for_advice
 from warmstart.workflows.candidates import Clock, OnVal, Tried, earlier_seconds, on_val, ranked, try_each
 from warmstart.workflows.dataset import prepare
-from warmstart.workflows.outcome import Run, finish, frozen, reported, require_room_for
+from warmstart.workflows.outcome import Run, finish, frozen, held_against_others, reported, require_room_for
 from warmstart.workflows.probe import extracted, make_ready, probed
 from warmstart.workflows.run_folder import MODEL, keep_candidate, new_run_folder, resumable, under_way, write_plan, write_start
 from warmstart.workflows.settings import TrainSettings
@@ -82,10 +82,12 @@ def train_advised(
             watcher.say("stopping; the best so far is tested and kept")
     if best is not first and best:
         keep_candidate(folder, best.probe.plan.cut)
+    elif any(one.by_val for one in tried):
+        trained = held_against_others(probe, trained)
     with resumable(folder):
         run = finish(
             best.probe if best else probe,
-            best.trained if best else trained,
+            trained if best is first or best is None else best.trained,
             folder,
             begin,
             expected=expected,

@@ -214,7 +214,11 @@ def _candidate(
     y = dataset.labels[positions]
     spec = entry.backbone.spec
     pooled = columns(rows, entry.backbone.tap_layout(entry.preprocessing.size_px), ["pooled"])
-    scores = {"logme": logme(pooled, y), "h_score": h_score(pooled, y), "knn": knn_accuracy(pooled, y)}
+    scores = {
+        "logme": logme(pooled, y),
+        "h_score": h_score(pooled, y),
+        "knn": knn_accuracy(pooled, y, units=dataset.units[positions]),
+    }
     classifier = entry.backbone.classifier.module
     if entry.pretrained and classifier.out_features == len(imagenet_class_names()):
         logits = pooled @ classifier.weight.detach().cpu().numpy().T + classifier.bias.detach().cpu().numpy()

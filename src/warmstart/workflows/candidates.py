@@ -39,6 +39,7 @@ class Tried:
     val_accuracy: float | None = None
     val_log_loss: float | None = None  # at the temperature that fits val best
     outcome: str  # 'kept', or why not
+    by_val: bool = False  # whether labels of val had a say in that
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -116,7 +117,7 @@ def try_each(
         forecast_s = needed.seconds["total"]
         obstacle = None if begun else _obstacle(plan, needed, first, clock.left())
         if obstacle:
-            yield Tried(cut=plan.cut, forecast_s=forecast_s, outcome=obstacle), None
+            yield Tried(cut=plan.cut, forecast_s=forecast_s, outcome=obstacle, by_val=obstacle == _right_on_all(first)), None
             continue
         watcher.say(f"training right of {plan.cut}; expected to take {min(forecast_s, clock.left()):.0f} s")
         start = time.perf_counter()
@@ -129,6 +130,7 @@ def try_each(
             measured_s=time.perf_counter() - start,
             val_accuracy=result.accuracy,
             val_log_loss=result.log_loss,
+            by_val=True,
             outcome="better on val" if kept else "not better on val than the probe by more than chance",
         )
         yield tried, result if kept else None
@@ -168,9 +170,13 @@ def _obstacle(plan: Plan, needed: Forecast, first: OnVal, left_s: float) -> str 
             f"val has {len(first.losses)} pictures, too few to tell whether training helped; from {FEWEST_VAL} on it is tried"
         )
     if first.accuracy >= RIGHT_ON_ALL:
-        return f"the probe is right on all {len(first.losses)} val pictures, so they cannot tell whether training helps"
+        return _right_on_all(first)
     if not split_taps(first.probe.backbone, plan.cut, first.probe.taps)[1]:
         return f"the head reads {', '.join(first.probe.taps)}, all left of this cut"
     if not fits(needed, left_s):
         return f"does not fit in the {max(0.0, left_s):.0f} s that are left"
     return None
+
+
+def _right_on_all(first: OnVal) -> str:
+    return f"the probe is right on all {len(first.losses)} val pictures, so they cannot tell whether training helps"

@@ -4,6 +4,7 @@ N pictures, K classes.
 """
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -217,19 +218,27 @@ def _stop_if_a_class_is_gone(source: str, left: Sequence[str], unusable: Mapping
 
 
 def halves_of_val(dataset: Dataset, *, trains_network: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Positions of val that choose, and those that calibrate: (all, none) unless a network is trained and val is large enough.
+    """Positions of val that choose, and those that calibrate: (all, none) unless a network is trained and val can be halved.
 
-    Ranked by content inside each class, so that the halves are alike and adding pictures moves almost none from one to the other.
+    Ranked by content inside each class, so that the halves are alike and adding pictures moves almost none from one to the other. Copies
+    and groups go to one half: beside a picture that chose, its copy would calibrate no better than that picture itself.
     """
     val = dataset.positions("val")
     if not trains_network or len(val) < 2 * LEAST_HALF:
         return val, val[:0]
+    units: dict[int, list[int]] = defaultdict(list)  # each with the picture in front that it is ranked by
+    for i in sorted(val.tolist(), key=lambda i: dataset.pictures[i].digest):
+        units[int(dataset.units[i])].append(i)
     halves: tuple[list[int], list[int]] = ([], [])
     for label in np.unique(dataset.labels[val]):
-        ranked = sorted(val[dataset.labels[val] == label].tolist(), key=lambda i: dataset.pictures[i].digest)
-        middle = (len(ranked) + 1) // 2
-        halves[0].extend(ranked[:middle])
-        halves[1].extend(ranked[middle:])
+        ranked = [members for members in units.values() if dataset.labels[members[0]] == label]
+        middle = (sum(map(len, ranked)) + 1) // 2
+        before = 0
+        for members in ranked:
+            halves[before >= middle].extend(members)
+            before += len(members)
+    if 2 * min(map(len, halves)) < LEAST_HALF:  # one group is most of val
+        return val, val[:0]
     choosing, calibrating = (np.array(sorted(half), dtype=np.int64) for half in halves)
     return choosing, calibrating
 

@@ -34,7 +34,7 @@ from warmstart.workflows.portrait import count_parameters, see_pictures
 from warmstart.workflows.probe import Probe, preprocessing_of, prove, see
 from warmstart.workflows.run_folder import MODEL, PredictionRow, write_run
 from warmstart.workflows.settings import TrainSettings
-from warmstart.workflows.trust import Calibration, calibrated, of_frozen, of_tuned, tested
+from warmstart.workflows.trust import Calibration, also_chosen_by, calibrated, of_frozen, of_tuned, tested
 from warmstart.workflows.trust import describe as describe_trust
 from warmstart.workflows.watch import Watcher
 
@@ -99,6 +99,11 @@ def frozen(seen: Probe, watcher: Watcher) -> Trained:
         misses=seen.extraction.misses,
         seconds={"extract": seen.extract_seconds, "fit": seen.fit_seconds + time.perf_counter() - begin},
     )
+
+
+def held_against_others(seen: Probe, trained: Trained) -> Trained:
+    """A frozen network that was kept, or left as it is, by how it did on val: from then on val has chosen."""
+    return replace(trained, chosen_on_val=True, calibration=also_chosen_by(trained.calibration, seen))
 
 
 def tuned(

@@ -2,6 +2,7 @@
 
     frozen   choice by folds of train → the logits of held-out folds │ each from the setting that
              choice on val            → the logits of val            │ the *other* pictures chose
+             and, where trained networks stood against it on val: a half that was kept apart, or, if val is too small, not apart
     trained  a half of val chooses taps, penalty and epoch, the other half calibrates; a val that is too small for halves does both
 
 They give the temperature and the scores that sets of classes are made from. Novelty needs no label; its bank is train and val, and of a
@@ -70,6 +71,13 @@ def of_tuned(seen: Probe, model: Model, rows: np.ndarray) -> Calibration:
         on=f"{len(positions):,} pictures of val" + ("" if apart else ", by which the epoch was chosen as well"),
         apart=apart,
     )
+
+
+def also_chosen_by(calibration: Calibration, seen: Probe) -> Calibration:
+    """What calibrated a frozen network that was then held against trained ones on the part of val that chooses."""
+    if seen.choice.method == "folds" or len(seen.calibrating):
+        return calibration
+    return replace(calibration, on=f"{calibration.on}, by which it was chosen as well", apart=False)
 
 
 def calibrated(model: Model, calibration: Calibration, bank: np.ndarray, *, seed: int) -> Model:
