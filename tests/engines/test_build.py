@@ -57,8 +57,8 @@ def test_swapped_colour_channels_fail_the_proof_and_pytorch_takes_over(
         def forward(self, pixels: torch.Tensor) -> torch.Tensor:
             return self.toy(pixels[:, channels])  # type: ignore[no-any-return]
 
-    sound = openvino.convert
-    monkeypatch.setattr(openvino, "convert", lambda module, size_px, path: sound(Swapped().eval(), size_px, path))
+    sound = openvino.converted
+    monkeypatch.setattr(openvino, "converted", lambda module, size_px: sound(Swapped().eval(), size_px))
     proven = resolve(toy_prefix, proof_pictures(pictures), folder=tmp_path)
     assert (proven.engine, proven.precision) == ("pytorch", "f32")
     assert len(proven.notes) == len(openvino.precisions())
@@ -71,7 +71,7 @@ def test_an_operation_that_cannot_be_converted_falls_back_and_says_so(
     def fail(*_: object) -> None:
         raise RuntimeError("no conversion rule for aten::something\nand a long story")
 
-    monkeypatch.setattr(openvino, "convert", fail)
+    monkeypatch.setattr(openvino, "converted", fail)
     proven = resolve(toy_prefix, proof_pictures(pictures), folder=tmp_path)
     assert proven.engine == "pytorch"
     assert "aten::something" in proven.notes[0]

@@ -27,7 +27,7 @@ def make_engine(request: pytest.FixtureRequest, toy_module: nn.Module, tmp_path:
     if precision not in openvino.precisions():
         pytest.skip("this processor has no bf16 arithmetic of its own")
     graph = tmp_path / "graph.xml"
-    openvino.convert(toy_module, 32, graph)
+    openvino.save(openvino.converted(toy_module, 32), graph, half=False)
     return lambda threads: openvino.OpenVinoEngine(graph, precision=precision, threads=threads)
 
 

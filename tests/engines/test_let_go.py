@@ -16,7 +16,7 @@ def test_no_thread_of_openvino_enters_python(toy_module: nn.Module, tmp_path: Pa
         raise AssertionError("a callback into Python")
 
     ov = openvino.import_openvino()
-    openvino.convert(toy_module, 32, tmp_path / "graph.xml")
+    openvino.save(openvino.converted(toy_module, 32), tmp_path / "graph.xml", half=False)
     monkeypatch.setattr(ov, "AsyncInferQueue", refuse)
     monkeypatch.setattr(ov.InferRequest, "set_callback", refuse)
     pictures = np.zeros((1, 3, 32, 32), np.uint8)
@@ -25,7 +25,7 @@ def test_no_thread_of_openvino_enters_python(toy_module: nn.Module, tmp_path: Pa
 
 
 def test_an_engine_can_be_left_in_the_middle_and_used_again(toy_module: nn.Module, tmp_path: Path) -> None:
-    openvino.convert(toy_module, 32, tmp_path / "graph.xml")
+    openvino.save(openvino.converted(toy_module, 32), tmp_path / "graph.xml", half=False)
     pictures = np.zeros((1, 3, 32, 32), np.uint8)
     engine = openvino.OpenVinoEngine(tmp_path / "graph.xml", precision="f32")
     running = engine.map((i, pictures) for i in range(20))

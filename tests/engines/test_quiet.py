@@ -28,7 +28,7 @@ class Whole(torch.nn.Module):
     def forward(self, pixels):
         return self.linear(pixels.float().flatten(1))
 
-openvino.convert(Whole().eval(), 2, Path(sys.argv[1]))
+openvino.save(openvino.converted(Whole().eval(), 2), Path(sys.argv[1]), half=False)
 engine = openvino.OpenVinoEngine(Path(sys.argv[1]), precision="f32")
 print(len(list(engine.map([(0, np.zeros((4, 3, 2, 2), np.uint8))]))))
 """

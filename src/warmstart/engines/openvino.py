@@ -59,19 +59,13 @@ def precisions() -> tuple[str, ...]:
     return ("bf16", "f32") if "BF16" in capabilities else ("f32",)
 
 
-def convert(module: "torch.nn.Module", size_px: int, path: Path) -> None:
-    """`save` what is `converted`, in a folder that is made. Raises what these raise."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # half would round the weights once more; the file is read from the local disk, so its size does not matter.
-    save(converted(module, size_px), path, half=False)
-
-
 def save(graph: Any, path: Path, *, half: bool) -> None:
     """Write a graph as path (.xml) and the .bin beside it. Raises MachineError where there is no room.
 
     OpenVINO (2026.4) says "iostream error" whatever the system said, and removes what it had written, so the room is looked at here.
     """
     try:
+        # ``half`` rounds the weights; a file that is read from the local disk need not be small.
         import_openvino().save_model(graph, path, compress_to_fp16=half)
     except RuntimeError as reason:
         if "iostream" not in str(reason):
@@ -102,7 +96,7 @@ def converted(module: "torch.nn.Module", size_px: int) -> Any:
 
 
 class OpenVinoEngine:
-    """A graph made by `convert`, compiled for this machine's CPU. See `protocol.Engine` for what `map` promises."""
+    """A graph made by `converted`, compiled for this machine's CPU. See `protocol.Engine` for what `map` promises."""
 
     name = "openvino"
     device = "cpu"

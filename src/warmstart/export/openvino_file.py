@@ -25,7 +25,7 @@ def write(graph: WholeModel, precision: str, size_px: int, calibration: Sequence
     ov = import_openvino()
     shape = [-1, 3, size_px, size_px] if graph.resize is None else [1, -1, -1, 3]
     with torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it traces: see `engines.openvino.convert`
+        warnings.simplefilter("ignore")  # it traces: see `engines.openvino.converted`
         model = ov.convert_model(graph, example_input=example(graph, size_px), input=[(shape, np.uint8)])
     model.inputs[0].get_tensor().set_names({INPUT})
     for output, name in zip(model.outputs, OUTPUTS, strict=True):
