@@ -101,6 +101,7 @@ def test_pages_cures_losses_and_kept_damage_are_said_once_each_with_count_and_th
         ],
         resize="crop",
         values=values,
+        keep_damaged=True,
     )
     assert kinds(found) == ["one-colour", "one-colour", "cured", "pages", "damaged"]
     hidden, dark, cured, pages, damaged = found
@@ -110,6 +111,13 @@ def test_pages_cures_losses_and_kept_damage_are_said_once_each_with_count_and_th
     assert (dark.paths, cured.paths, damaged.paths) == (("dark.tif",), ("glyph.png",), ("cut.jpg",))
     assert (pages.pictures, pages.paths) == (4, ("1.tif", "2.tif", "3.tif"))
     assert "10 are not" in pages.message
+
+
+def test_damaged_pictures_are_said_to_be_used_only_where_they_are() -> None:
+    of = [picture("cut.jpg", damage="the file ends early")]
+    assert notices(of, resize="crop", keep_damaged=False) == ()
+    assert "used all the same" in notices(of, resize="crop", keep_damaged=True)[0].message
+    assert "left out, unless" in notices(of, resize="crop", keep_damaged=None)[0].message
 
 
 def test_class_names_that_look_alike_are_named_in_pairs() -> None:

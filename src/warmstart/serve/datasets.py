@@ -195,7 +195,7 @@ class Datasets:
         """What its pictures lose on their way into a network by the usual centre crop, from a sample spread over them. JSON-ready."""
         listing = self.listing(dataset)
         pictures = [p for e in listing.examples[:: max(1, len(listing.examples) // LOOKED_AT)] if (p := self._look(e.path))]
-        found = notices(pictures, resize=Plan().resize, class_names=listing.class_names)
+        found = notices(pictures, resize=Plan().resize, class_names=listing.class_names, keep_damaged=None)
         return {
             "seen": seen_of(pictures, Plan().resize).to_dict(),
             "notices": [

@@ -52,6 +52,7 @@ class Dataset:
     kept_together: int = 0  # pictures that are near copies of another and share its split for that
     licence: str | None = None  # of the pictures, where it is known
     resize: str = "crop"  # how the network will see them
+    keep_damaged: bool = False  # whether it will see damaged ones
     losses: Mapping[bytes, str] = field(default_factory=dict)  # digest → why the network sees one colour, once rows are there
 
     def positions(self, *splits: Split) -> np.ndarray:
@@ -89,7 +90,14 @@ class Dataset:
 
     def notices(self) -> tuple[Notice, ...]:
         """What is lost on the way into the network, though nothing is left out for it."""
-        return notices(self.pictures, resize=self.resize, values=self.values, class_names=self.class_names, losses=self.losses)
+        return notices(
+            self.pictures,
+            resize=self.resize,
+            values=self.values,
+            class_names=self.class_names,
+            losses=self.losses,
+            keep_damaged=self.keep_damaged,
+        )
 
     def with_losses(self, losses: Mapping[int, str]) -> "Dataset":
         """With what extraction said of the network's input: position → a name of `data.one_colour.LOSSES`."""
@@ -149,6 +157,7 @@ def prepare(
         fixes=listing.fixes,
         licence=listing.licence,
         resize=plan.resize,
+        keep_damaged=plan.keep_damaged,
     )
     return _drop_empty_classes(dataset)
 

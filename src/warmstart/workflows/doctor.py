@@ -196,7 +196,14 @@ def _see(
     )
     usable = [pictures[i] for i in good]
     losses = {pictures[i].digest: loss for i, loss in extraction.losses.items()}
-    noticed = notices(usable, resize=plan.resize, values=values, class_names=class_names, losses=losses)
+    noticed = notices(
+        usable,
+        resize=plan.resize,
+        values=values,
+        class_names=class_names,
+        losses=losses,
+        keep_damaged=plan.keep_damaged,
+    )
     return seen, problems, seen_of(usable, plan.resize), noticed
 
 

@@ -136,6 +136,7 @@ def evaluate(
             [rows[i][1] for i in good],
             resize=preprocessing.resize,
             values=preprocessing.values,
+            keep_damaged=preprocessing.keep_damaged,
             losses={rows[i][1].digest: loss for i, loss in extraction.losses.items()},
         ),
         cache=Cache(hits=extraction.hits, misses=extraction.misses),

@@ -83,13 +83,15 @@ def notices(
     values: ValueRange = OWN,
     class_names: Sequence[str] = (),
     losses: Mapping[bytes, str] | None = None,
+    keep_damaged: bool | None = False,
 ) -> tuple[Notice, ...]:
     """What is to be said of these pictures, the worst first.
 
-    ``losses``: digest → a name of `data.one_colour.LOSSES`, where rows were computed.
+    ``losses``: digest → a name of `data.one_colour.LOSSES`, where rows were computed. ``keep_damaged``: whether damaged pictures are
+    used; if not, each is a problem and nothing is said of it here. None: that is not decided yet.
     """
     found = [*_cropped(pictures, resize), *_lost(pictures, values, losses or {}), *_cured(pictures), *_pages(pictures)]
-    return (*found, *_kept_damaged(pictures), *_alike(class_names))
+    return (*found, *_damaged(pictures, keep_damaged), *_alike(class_names))
 
 
 def _cropped(pictures: Sequence[Picture], resize: str) -> list[Notice]:
@@ -166,12 +168,12 @@ def _pages(pictures: Sequence[Picture]) -> list[Notice]:
     return [_notice("pages", message, of)]
 
 
-def _kept_damaged(pictures: Sequence[Picture]) -> list[Notice]:
-    """Without --keep-damaged these are problems and no longer among the pictures."""
+def _damaged(pictures: Sequence[Picture], keep: bool | None) -> list[Notice]:
     of = [picture for picture in pictures if picture.facts is not None and picture.facts.damage is not None]
-    return (
-        [_notice("damaged", f"{_named(of)} {'is' if len(of) == 1 else 'are'} damaged and used all the same", of)] if of else []
-    )
+    if not of or keep is False:
+        return []
+    used = "used all the same" if keep else "left out, unless they are to be kept (--keep-damaged)"
+    return [_notice("damaged", f"{_named(of)} {'is' if len(of) == 1 else 'are'} damaged and {used}", of)]
 
 
 def _alike(class_names: Sequence[str]) -> list[Notice]:
