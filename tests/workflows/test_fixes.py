@@ -190,3 +190,18 @@ def test_a_comparison_that_goes_on_takes_the_same_list(
     with pytest.raises(Reached):
         compare_module.resume(folder)
     assert met[0].examples == met[1].examples == listing.examples[1:]
+
+
+def test_a_list_that_was_edited_is_not_overwritten_without_force(listing: Listing, tmp_path: Path) -> None:
+    file, path = tmp_path / "fixes.csv", listing.examples[0].path
+    findings = [Finding(kind="outlier", paths=(path,), detail="far", suggestion="look", score=1.0)]
+    pictures = {path: (listing.examples[0].class_name, None)}
+    write_fix_list(file, findings, pictures)
+    write_fix_list(file, findings, pictures)  # unedited, so nothing is lost
+    edited = file.read_text("utf-8").replace(",keep,", ",drop,")
+    file.write_text(edited, "utf-8")
+    with pytest.raises(DataError, match=r"fixes\.csv' is there already .* edited.* --force"):
+        write_fix_list(file, findings, pictures)
+    assert file.read_text("utf-8") == edited
+    write_fix_list(file, findings, pictures, force=True)
+    assert file.read_text("utf-8") != edited
