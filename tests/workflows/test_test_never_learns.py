@@ -262,21 +262,20 @@ def test_looking_for_faults_in_the_data_changes_nothing_that_is_learnt(run: Call
 
 
 def test_a_comparison_takes_its_best_plan_without_test(data: Callable[[Relabel], str], tmp_path: Path) -> None:
-    plans = {"all": FROZEN, "early": replace(FROZEN, cut="stage2"), "last": replace(FROZEN, taps="pooled")}
+    plans = {"all": FROZEN, "early": replace(TUNED, training={"epochs": 1}), "last": replace(FROZEN, taps="pooled")}
     settings = TrainSettings(runs=tmp_path / "runs", report=False, findings=False, budget_s=3600)
     first = compare(data(as_it_is), plans, settings=settings)
     second = compare(data(turned(*TEST)), plans, settings=settings)
     losses = {c.name: c.record["scores"]["val"]["log_loss"] for c in first.contestants}
     assert first.best == second.best == min(losses, key=lambda name: losses[name])
     assert losses == {c.name: c.record["scores"]["val"]["log_loss"] for c in second.contestants}
-    assert first.transfer == second.transfer
     tests = [[c.record["scores"]["test"]["accuracy"] for c in made.contestants] for made in (first, second)]
     assert tests[0] != tests[1]
 
 
 def test_the_search_for_a_rate_reads_neither_val_nor_test(data: Callable[[Relabel], str], tmp_path: Path) -> None:
     curves = [
-        lr_find(data(relabel), replace(TUNED, training={}), TrainSettings(runs=tmp_path), steps=5).curve
+        lr_find(data(relabel), replace(TUNED, training={}), TrainSettings(runs=tmp_path), steps=10).curve
         for relabel in (as_it_is, turned(*TEST), turned(*VAL))
     ]
     assert curves[0] == curves[1] == curves[2]
