@@ -1,10 +1,10 @@
-# make setup · check · test · demo · docs. Everything goes to .venv in this checkout; a second run installs nothing.
+# make setup · check · test · demo · docs · mutants. Everything goes to .venv in this checkout; a second run installs nothing.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup check format test demo docs clean
+.PHONY: setup check format test demo docs mutants clean
 
 setup: $(STAMP)
 
@@ -32,6 +32,11 @@ demo: $(STAMP)
 
 docs: $(STAMP)
 	$(BIN)/python -m warmstart.cli.reference > docs/cli.md
+
+# Hours on two cores. Results are kept in runs/mutants: stopped, it goes on where it was; SLICE is how many minutes it may take.
+SLICE ?= 600
+mutants: $(STAMP)
+	nice $(BIN)/python benchmarks/mutants.py --minutes $(SLICE)
 
 clean:
 	rm -rf $(VENV) build dist src/*.egg-info

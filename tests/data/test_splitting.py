@@ -202,3 +202,14 @@ def test_conflicts_are_identical_bytes_under_different_labels_only():
 
 def test_nothing_to_split_gives_nothing():
     assert split([]) == ()
+
+
+def test_a_group_keeps_its_place_when_its_pictures_are_other_ones():
+    labels, groups = [i % 2 for i in range(40)], [f"scene {i}" for i in range(40)]
+    assert split(labels, groups=groups) == split(labels, groups=groups, names=[f"taken again {i}" for i in range(40)])
+    assert split(labels, groups=groups) != split(labels)
+
+
+def test_pictures_without_a_group_are_ranked_by_their_content():
+    labels = [i % 2 for i in range(40)]
+    assert split(labels) != split(labels, names=[f"other {i}" for i in range(40)])

@@ -138,3 +138,9 @@ def test_the_limit_falls_with_the_number_of_pictures_and_is_zero_where_nothing_i
     few, many = (error_when_calibrated(rng.beta(5, 1, n)) for n in (100, 10_000))
     assert many < few / 5
     assert error_when_calibrated(np.ones(50)) == 0
+
+
+def test_bins_stand_side_by_side_from_0_to_1():
+    bins = reliability_bins(np.array([[0.3, 0.7]]), np.array([1]), np.array([1]), bins=4)
+    assert [(b.low, b.high) for b in bins] == [(0, 0.25), (0.25, 0.5), (0.5, 0.75), (0.75, 1)]
+    assert [b.count for b in bins] == [0, 0, 1, 0]

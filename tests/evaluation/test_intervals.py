@@ -59,3 +59,10 @@ def test_no_pictures_have_no_interval():
         paired_bootstrap(none, none)
     with pytest.raises(ValueError, match="same pictures on both sides, got 2 and 3"):
         paired_bootstrap(np.ones(2, bool), np.ones(3, bool))
+
+
+def test_a_paired_interval_is_of_two_thousand_resamples_at_95_percent():
+    a, b = np.arange(60) % 3 > 0, np.arange(60) % 4 > 0
+    assert paired_bootstrap(a, b) == paired_bootstrap(a, b, level=0.95, resamples=2000, seed=0)
+    wider = paired_bootstrap(a, b, level=0.99)
+    assert wider[0] < paired_bootstrap(a, b)[0] < paired_bootstrap(a, b)[1] < wider[1]

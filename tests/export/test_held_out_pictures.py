@@ -1,5 +1,6 @@
 """The pictures that an export is proved on are found from any working folder."""
 
+import csv
 import json
 import shutil
 from pathlib import Path
@@ -7,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from drawn_shapes import draw_folder
-from warmstart.workflows.held_out import held_out_pictures
+from warmstart.data.hashing import digest_file
+from warmstart.workflows.held_out import calibration_pictures, held_out_pictures
 from warmstart.workflows.outcome import Run
 from warmstart.workflows.watch import Nobody
 
@@ -50,3 +52,32 @@ def test_a_record_that_names_no_folder_leaves_paths_as_they_are(
     assert held_out_pictures(tiny.model, str(relative), None, most=100, watcher=Nobody()).paths
     shutil.rmtree(tmp_path / "home" / "shapes")
     assert "are gone" in held_out_pictures(tiny.model, str(relative), None, most=100, watcher=Nobody()).why_none
+
+
+def test_pictures_of_unknown_classes_have_no_label_and_those_that_were_learnt_from_are_left_out(
+    tiny: Run, tmp_path: Path
+) -> None:
+    source = Path(tiny.record.data["source"])
+    draw_folder(tmp_path / "new", 2, first_seed=70, classes=("circle",))
+    (tmp_path / "new" / "circle").rename(tmp_path / "new" / "unheard-of")
+    shutil.copytree(source / "square", tmp_path / "new" / "square")
+    found = held_out_pictures(tiny.model, str(source), str(tmp_path / "new"), most=100, watcher=Nobody())
+    learnt = set(tiny.model.about["trained_on"])
+    assert not [path for path in found.paths if digest_file(path).hex() in learnt]
+    square = tiny.model.class_names.index("square")
+    assert [label for _, label in zip(found.paths, found.labels, strict=True)] == [
+        square if Path(path).parent.name == "square" else -1 for path in found.paths
+    ]
+    assert sum(label == -1 for label in found.labels) == 2
+
+
+def test_int8_is_calibrated_with_pictures_that_were_learnt_from_and_none_of_test(tiny: Run, tmp_path: Path) -> None:
+    with (tiny.folder / "predictions.csv").open(encoding="utf-8", newline="") as file:
+        test = {row["path"] for row in csv.DictReader(file)}
+    chosen = calibration_pictures(tiny.model, str(tiny.folder), None, most=1000, watcher=Nobody())
+    assert test
+    assert not test & set(chosen)
+    assert len(chosen) == tiny.record.data["splits"]["train"] + tiny.record.data["splits"]["val"]
+    named = calibration_pictures(tiny.model, str(tiny.folder), str(tiny.record.data["source"]), most=5, watcher=Nobody())
+    assert len(named) == 5
+    assert set(named) <= set(chosen)

@@ -61,3 +61,10 @@ def test_classes_with_a_single_picture_widen_the_interval_by_their_share() -> No
     assert low == pytest.approx(known_low * 40 / 41)
     assert high == pytest.approx(known_high * 40 / 41 + 1 / 41)
     assert accuracy_interval(np.zeros(3, bool), np.arange(3)) == (0.0, 1.0)  # nothing is known at all
+
+
+def test_a_lower_level_gives_a_narrower_interval() -> None:
+    y = np.repeat([0, 1], 20)
+    correct = np.arange(40) % 4 > 0
+    assert accuracy_interval(correct, y, level=0.5) == pytest.approx(wilson(30, 40, 0.5))
+    assert accuracy_interval(correct, y) == pytest.approx(wilson(30, 40, 0.95))

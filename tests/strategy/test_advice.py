@@ -233,3 +233,17 @@ def test_training_must_be_ahead_on_val_by_more_than_chance() -> None:
 
 def test_tiny_pictures_are_enlarged_less() -> None:
     assert [input_size(8, 224), input_size(95, 96), input_size(96, 224), input_size(400, 224)] == [128, 96, 224, 224]
+
+
+def test_advice_as_a_document_has_plans_gains_and_reasons_side_by_side() -> None:
+    found = advise(CELLS, Plan())
+    document = found.to_dict()
+    assert document.keys() == {"scenario", "plans", "gains", "reasons"}
+    assert document["gains"] == list(found.gains)
+    assert [Plan.from_dict(plan) for plan in document["plans"]] == list(found.plans)
+    assert document["reasons"] == [{"text": reason.text, "source": reason.source} for reason in found.reasons]
+    assert document["scenario"] == {
+        "size": found.scenario.band,
+        "similarity": found.scenario.similarity,
+        "textbook": found.scenario.textbook,
+    }

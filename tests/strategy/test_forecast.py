@@ -13,6 +13,7 @@ from warmstart.strategy.forecast import (
     Speed,
     Work,
     expected_epochs,
+    fits,
     forecast,
     side_by_side,
     within,
@@ -151,3 +152,20 @@ def test_forecast_and_truth_stand_side_by_side() -> None:
     rows = side_by_side(of(TRAINED).seconds, {"extract": 8.0, "train": 100.0, "total": 120.0, "evaluate": 1.0})
     assert [row.phase for row in rows] == ["extract", "train", "total"]
     assert rows[1].factor == pytest.approx(100 / of(TRAINED).seconds["train"])
+
+
+@pytest.mark.parametrize(("left_s", "enough"), [(69.9, False), (70.0, True), (120.0, True)])
+def test_a_plan_fits_where_there_is_time_for_half_of_its_epochs(left_s: float, enough: bool) -> None:
+    needed = Forecast(
+        seconds={"extract": 10, "fit": 5, "train": 100, "total": 120}, longest_s=120, test_s=3, memory_bytes=0, store_bytes=0
+    )
+    assert fits(needed, left_s) is enough
+
+
+def test_epochs_that_patience_may_save_are_counted_where_time_is_short() -> None:
+    """60 s of 100 are expected to be trained: begun where half of the 100 fit."""
+    needed = Forecast(
+        seconds={"extract": 20, "fit": 0, "train": 60, "total": 80}, longest_s=120, test_s=0, memory_bytes=0, store_bytes=0
+    )
+    assert fits(needed, 70.0)
+    assert not fits(needed, 69.0)

@@ -32,8 +32,8 @@ from warmstart.workflows.settings import TrainSettings
 from warmstart.workflows.train import train
 from warmstart.workflows.watch import Nobody
 
-FROZEN = Plan(image_size_px=64)
-TUNED = Plan(image_size_px=64, cut="stage6", taps="all", batch_size=8, training={"epochs": 1})
+FROZEN = Plan(backbone="timm:test_efficientnet", weights="random", image_size_px=64, precision="f32")  # small
+TUNED = replace(FROZEN, cut="stage2", taps="all", batch_size=8, training={"epochs": 1})
 WITH_THRESHOLD = replace(FROZEN, positive="square", threshold=0.8)
 PER_CLASS = 14
 
@@ -242,9 +242,7 @@ def test_probabilities_are_calibrated_on_logits_that_no_pictures_own_label_chose
     by_val: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where labels mean nothing, the luckiest of many candidates looks good on the very pictures that it was the luckiest on."""
-    folder = draw_folder(tmp_path / "coins", per_class=12)
-    rng = np.random.default_rng(3)
-    pictures = [(str(path), str(rng.choice(["heads", "tails"]))) for path in sorted(folder.rglob("*.*g"))]
+    paths = sorted(draw_folder(tmp_path / "coins", per_class=12).rglob("*.*g"))
     seen: list[Probe] = []
     real = frozen
     monkeypatch.setattr(
@@ -252,12 +250,17 @@ def test_probabilities_are_calibrated_on_logits_that_no_pictures_own_label_chose
     )
     monkeypatch.setattr(selection, "ENOUGH_VAL", 1 if by_val else 1000)
     plan = replace(FROZEN, fractions=(0.4, 0.5, 0.1))
-    made = train(pictures, plan, TrainSettings(runs=tmp_path / "runs", report=False, findings=False), watcher=Nobody())
-    (choice,) = [probe.choice for probe in seen]
+    for seed in range(20):  # until folds disagree about the best candidate, as they mostly do
+        rng = np.random.default_rng(seed)
+        pictures = [(str(path), str(rng.choice(["heads", "tails"]))) for path in paths]
+        made = train(pictures, plan, TrainSettings(runs=tmp_path / "runs", report=False, findings=False), watcher=Nobody())
+        choice = seen[-1].choice
+        if not np.array_equal(choice.apart_logits, choice.held_out_logits):
+            break
+    assert not np.array_equal(choice.apart_logits, choice.held_out_logits)
     assert choice.method == ("val" if by_val else "folds")
-    assert not np.array_equal(choice.apart_logits, choice.held_out_logits)  # folds disagree about the best candidate
     exp = np.exp(choice.apart_logits.astype(np.float64) / made.model.temperature)
-    y = seen[0].dataset.labels[choice.held_out]
+    y = seen[-1].dataset.labels[choice.held_out]
     expected = np.sort(of_label(conformity(exp / exp.sum(axis=1, keepdims=True)), y))
     assert load_file(made.folder / "model" / "model.safetensors")["trust.calibration"] == pytest.approx(expected, abs=1e-5)
 

@@ -32,9 +32,10 @@ from warmstart.workflows.outcome import Run
 from warmstart.workflows.settings import TrainSettings
 from warmstart.workflows.train import train
 
-FROZEN = Plan(image_size_px=64)
-TUNED = Plan(image_size_px=64, cut="stage6", taps="all", batch_size=8, training={"epochs": 2})
-ADVISED = Plan(image_size_px=64, cut="auto", batch_size=8)
+FROZEN = Plan(backbone="timm:test_efficientnet", weights="random", image_size_px=64, precision="f32")  # small
+TUNED = replace(FROZEN, cut="stage2", taps="all", batch_size=8, training={"epochs": 2})
+ADVISED = replace(FROZEN, cut="auto", batch_size=8)
+PRETRAINED = Plan(image_size_px=64)
 SPLITS = ("train",) * 12 + ("val",) * 4 + ("test",) * 4  # of each class
 SPOILT = (
     0,
@@ -141,7 +142,7 @@ def _one_plan_is_tried_and_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
         (advice, "FEWEST_TO_TRAIN", 1),
     ):
         monkeypatch.setattr(module, name, value)
-    options = (advice.Option(0.75, 1.0), advice.PROBE)
+    options = (advice.Option(0.25, 1.0), advice.PROBE)
     monkeypatch.setattr(advice, "SCENARIOS", tuple(replace(row, epochs=2, options=options) for row in advice.SCENARIOS))
 
 
@@ -186,6 +187,11 @@ def probabilities(run: Run) -> np.ndarray:
     return np.asarray(load_file(run.folder / "pictures.safetensors")["probabilities"])
 
 
+def true(run: Run) -> list[str]:
+    with (run.folder / "predictions.csv").open(encoding="utf-8", newline="") as file:
+        return [row["true"] for row in csv.DictReader(file)]
+
+
 def predicted(run: Run) -> list[tuple[str, str, str]]:
     with (run.folder / "predictions.csv").open(encoding="utf-8", newline="") as file:
         return [(row["path"], row["predicted"], row["probability"]) for row in csv.DictReader(file)]
@@ -199,9 +205,7 @@ def assert_same_bits(one: Mapping[str, np.ndarray], other: Mapping[str, np.ndarr
 
 
 def assert_learnt_nothing_from_test(first: Run, relabelled: Run) -> None:
-    assert first.scores.test is not None
-    assert relabelled.scores.test is not None
-    assert first.scores.test.accuracy != relabelled.scores.test.accuracy  # the labels were other ones
+    assert true(first) != true(relabelled)
     assert_same_bits(learnt(first), learnt(relabelled))
     for name, but in (("run.json", (OF_TIME, OF_TEST)), ("model/model.json", (OF_MODEL,)), ("plan.json", ("forecast",))):
         assert said(first.folder / name, *but) == said(relabelled.folder / name, *but)
@@ -251,28 +255,27 @@ def test_an_advised_run_learns_nothing_from_labels_of_test_and_says_that_val_cho
 
 
 def test_looking_for_faults_in_the_data_changes_nothing_that_is_learnt(run: Callable[..., Run]) -> None:
-    without, looked = run(FROZEN), run(FROZEN, findings=True)
+    without, looked = run(PRETRAINED), run(PRETRAINED, findings=True)
     assert (looked.folder / "doctor.json").is_file()
     assert_same_bits(learnt(without, but="nothing"), learnt(looked, but="nothing"))
     assert without.record.scores == looked.record.scores
 
 
 def test_a_comparison_takes_its_best_plan_without_test(data: Callable[[Relabel], str], tmp_path: Path) -> None:
-    plans = {"all": FROZEN, "early": replace(FROZEN, cut="stage2"), "last": replace(FROZEN, taps="pooled")}
+    plans = {"all": FROZEN, "early": replace(TUNED, training={"epochs": 1}), "last": replace(FROZEN, taps="pooled")}
     settings = TrainSettings(runs=tmp_path / "runs", report=False, findings=False, budget_s=3600)
     first = compare(data(as_it_is), plans, settings=settings)
     second = compare(data(turned(*TEST)), plans, settings=settings)
     losses = {c.name: c.record["scores"]["val"]["log_loss"] for c in first.contestants}
     assert first.best == second.best == min(losses, key=lambda name: losses[name])
     assert losses == {c.name: c.record["scores"]["val"]["log_loss"] for c in second.contestants}
-    assert first.transfer == second.transfer
     tests = [[c.record["scores"]["test"]["accuracy"] for c in made.contestants] for made in (first, second)]
     assert tests[0] != tests[1]
 
 
 def test_the_search_for_a_rate_reads_neither_val_nor_test(data: Callable[[Relabel], str], tmp_path: Path) -> None:
     curves = [
-        lr_find(data(relabel), replace(TUNED, training={}), TrainSettings(runs=tmp_path), steps=5).curve
+        lr_find(data(relabel), replace(TUNED, training={}), TrainSettings(runs=tmp_path), steps=10).curve
         for relabel in (as_it_is, turned(*TEST), turned(*VAL))
     ]
     assert curves[0] == curves[1] == curves[2]
@@ -319,9 +322,6 @@ def test_where_folds_choose_val_is_scored_by_a_head_that_never_saw_it(run: Calla
     assert first.record.choice == second.record.choice
     n = 3 * len(VAL)
     assert probabilities(first)[:n].tobytes() == probabilities(second)[:n].tobytes()
-    assert first.scores.val is not None
-    assert second.scores.val is not None
-    assert first.scores.val.accuracy != second.scores.val.accuracy
     # The temperature and the scores for sets come from folds of train.
     for name in ("trust.calibration", "trust.novelty.bank", "trust.novelty.reference"):
         assert learnt(first)[name].tobytes() == learnt(second)[name].tobytes()
