@@ -45,7 +45,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src"
 EQUIVALENT = Path(__file__).with_name("equivalent_mutants.toml")
 
-# What chooses, calibrates, scores, splits and forecasts. tests/test_mutants.py looks whether they are all there.
+# What chooses, calibrates, scores, splits and forecasts.
 MODULES = (
     "warmstart.data.splitting",
     "warmstart.evaluation.calibration",
