@@ -86,7 +86,8 @@ def _zip64(draw: random.Random, pictures: Sequence[bytes]) -> bytes:
 
 
 def _many(draw: random.Random, pictures: Sequence[bytes]) -> bytes:
-    return _archive([f"d/a/{i}.png" for i in range(draw.choice((30_000, 60_000)))], [b"x"])
+    """More than a server takes by default (100,000)."""
+    return _archive([f"d/a/{i}.png" for i in range(draw.choice((100_100, 150_000)))], [b"x"])
 
 
 def _bomb(draw: random.Random, pictures: Sequence[bytes]) -> bytes:

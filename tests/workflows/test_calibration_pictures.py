@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from warmstart.workflows import dataset as dataset_module
 from warmstart.workflows.dataset import Dataset, halves_of_val
 from warmstart.workflows.settings import TrainSettings
 from warmstart.workflows.train import Run, train
-from warmstart.workflows.trust import uncalibrated
+from warmstart.workflows.trust import Calibration, also_chosen_by, uncalibrated
 
 TUNED = Plan(cut="stage6", image_size_px=64, batch_size=8, training={"epochs": 1})
 
@@ -82,3 +84,14 @@ def test_probabilities_lead_back_to_those_before_temperature_scaling() -> None:
         return np.asarray(e / e.sum(axis=1, keepdims=True))
 
     assert uncalibrated(softmax(logits / 1.7), 1.7) == pytest.approx(softmax(logits))
+
+
+@pytest.mark.parametrize(("method", "calibrating", "apart"), [("val", 0, False), ("val", 3, True), ("folds", 0, True)])
+def test_a_frozen_network_that_val_kept_before_trained_ones_was_not_calibrated_by_pictures_that_chose_nothing(
+    method: str, calibrating: int, apart: bool
+) -> None:
+    seen = SimpleNamespace(choice=SimpleNamespace(method=method), calibrating=np.arange(calibrating))
+    before = Calibration(logits=np.zeros((6, 2)), labels=np.zeros(6, np.int64), on="6 pictures of val", apart=True)
+    after = also_chosen_by(before, cast(Any, seen))
+    assert after.apart is apart
+    assert ("by which it was chosen as well" in after.on) is not apart
