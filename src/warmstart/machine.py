@@ -72,15 +72,8 @@ def file_stamp(status: os.stat_result) -> tuple[int, ...]:
 
 
 def versions(*packages: str) -> dict[str, str]:
-    """The installed version of each package, without importing it; 'absent' for one that is not there."""
-    return {package: _version(package) for package in packages}
-
-
-def _version(package: str) -> str:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return "absent"
+    """`installed_version` of each package, none of which is imported."""
+    return {package: installed_version(package) for package in packages}
 
 
 def describe() -> dict[str, object]:
@@ -96,7 +89,7 @@ def describe() -> dict[str, object]:
 
 
 def installed_version(package: str) -> str:
-    """The version that pip has written down, or 'unknown': in a source tree that was never installed there is none."""
+    """The version that pip has written down, or 'unknown': of a package that is not there, or a source tree that was never installed."""
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
