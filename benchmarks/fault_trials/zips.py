@@ -59,7 +59,7 @@ def _archive(names: Sequence[str], pictures: Sequence[bytes], *, mode: int = 0o6
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for i, name in enumerate(names):
             entry = zipfile.ZipInfo(name)
-            entry.external_attr = mode << 16
+            entry.external_attr, entry.compress_type = mode << 16, zipfile.ZIP_DEFLATED
             archive.writestr(entry, pictures[i % len(pictures)])
     return buffer.getvalue()
 

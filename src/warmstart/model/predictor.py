@@ -181,16 +181,16 @@ class Model:
         return self.precision if here else "f32"
 
     def majority_label(self, labels: np.ndarray) -> int:
-        """The most frequent class of train; of ``labels`` for a model that was not trained here."""
+        """The most frequent class of train; of ``labels`` for a model that was not trained here, or whose classes were renamed."""
         name = self.about.get("majority_class")
-        return self.class_names.index(name) if name else int(np.bincount(labels).argmax())
+        return self.class_names.index(name) if name in self.class_names else int(np.bincount(labels).argmax())
 
     def save(self, folder: str | Path) -> None:
         """Write the model folder: `model.json` and `model.safetensors`."""
         description = {
             "class_names": list(self.class_names),
             "backbone": {"name": self.backbone, "weights_digest": self.weights_digest},
-            "preprocessing": self.preprocessing.to_dict() | {},
+            "preprocessing": self.preprocessing.to_dict(),
             "layout": [list(tap) for tap in self.layout],
             "taps": list(self.taps),
             "head": {"name": self.head_name, "settings": self.head.settings()},
