@@ -41,8 +41,12 @@ def draw_folder(folder: Path, per_class: int = 8, *, first_seed: int = 0, classe
 
 
 def set_back(folder: Path) -> None:
-    """As if written an hour ago: the index of files does not trust a file younger than its clock's step."""
+    """As if written an hour ago: the index of files does not trust a file that changed within its clock's step of being read.
+
+    Nobody can set back when a file was changed last, so a step of that clock is waited for.
+    """
     an_hour_ago = time.time() - 3600
     for path in folder.rglob("*"):
         if path.is_file() and not path.is_symlink():
             os.utime(path, (an_hour_ago, an_hour_ago))
+    time.sleep(0.05)

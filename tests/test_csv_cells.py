@@ -69,7 +69,7 @@ def test_a_fix_list_of_odd_names_reads_back_exactly(odd: Path, tmp_path: Path, m
             drop=(first,),
         )
         file = tmp_path / "fixes.csv"
-        assert write_fix_list(file, [finding], pictures) == len(pictures)
+        assert write_fix_list(file, [finding], pictures, force=True) == len(pictures)
         assert "\n=" not in file.read_text("utf-8")
         text = file.read_text("utf-8").replace(",keep,", ",relabel,")
         file.write_text(text, "utf-8")

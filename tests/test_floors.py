@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-REQUIREMENT = re.compile(r"^([a-z0-9_.-]+)(?:>=([0-9.]+))?$", re.IGNORECASE)
+REQUIREMENT = re.compile(r"^([a-z0-9_.-]+)(?:>=([0-9.]+)(?:,<[0-9.]+)?)?$", re.IGNORECASE)
 
 # The first release in which every published hole is mended that docs/dependencies.md names.
 MENDED = {

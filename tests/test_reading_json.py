@@ -83,7 +83,7 @@ def test_what_is_no_file_is_refused_at_once(tmp_path: Path) -> None:
             read_json(path)
     with pytest.raises(OSError, match="directory"):
         read_json(tmp_path)
-    with pytest.raises(UsageError, match=r"pipe is no JSON document: it is a device or a pipe"):
+    with pytest.raises(UsageError, match=r"is a pipe or device, expected a file"):
         read_plan(tmp_path / "pipe")
 
 

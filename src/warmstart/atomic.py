@@ -144,7 +144,10 @@ def replaced_folder(path: Path) -> Iterator[Path]:
 def recover(path: Path) -> None:
     """Bring back a folder that a killed writer had moved aside and not yet replaced. Whoever opens such a folder calls this first."""
     aside = path.with_name(f".{path.name}{_ASIDE}")
-    if not aside.is_dir():
+    try:
+        if not aside.is_dir():
+            return
+    except (OSError, ValueError):  # a name that no file can have
         return
     lock = _lock(aside, wait=False)
     if lock is None and sys.platform != "win32":  # its writer is at work
@@ -213,10 +216,10 @@ def _sweep(folder: Path) -> None:
 
 def _lock(path: Path, *, wait: bool) -> int | None:
     """An open lock on a file or folder; None where somebody has it (without ``wait``) or the file system has no locks."""
-    if sys.platform == "win32":
+    try:
+        import fcntl
+    except ImportError:  # Windows
         return None
-    import fcntl
-
     try:
         handle = os.open(path, os.O_RDONLY)
     except OSError:

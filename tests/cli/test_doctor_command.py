@@ -28,7 +28,9 @@ def test_one_document_with_every_kind_and_the_table_says_the_same(warmstart: Cal
     assert result.code == 0, result.err
     document = json.loads(result.out)
     assert document["counts"]["broken"] == document["counts"]["copy"] == 1
-    assert {"source", "images", "classes", "counts", "findings", "labels", "notes", "seconds"} == set(document)
+    assert {"source", "images", "classes", "counts", "findings", "labels", "notes", "notices", "seconds", "seen"} == set(
+        document
+    )
     table = warmstart("doctor", photos, "--image-size", 64)
     assert (table.code, f"{document['images']} readable images" in table.out) == (0, True)
     for word in ("Broken files", "torn.jpg", "Exact copies", "= circle/same.jpg", "class 'square' has 8"):

@@ -35,13 +35,13 @@ def facts_of(content: bytes) -> Facts:
 
 def check_intact(content: bytes, name: str | None = None) -> None:
     """Raises PictureError 'damaged' for bytes that decode although they are not whole."""
-    damage = damage_of(content)
+    damage = damage_of(content, name)
     if damage is not None:
         shown = repr(name) if name is not None else f"a picture of {len(content)} bytes"
         raise PictureError("damaged", damage_message(shown, damage))
 
 
-def damage_of(content: bytes) -> str | None:
+def damage_of(content: bytes, name: str | None = None) -> str | None:
     """What is wrong with bytes that decode all the same, as the end of a sentence; None where nothing was found.
 
     Raises PictureError for bytes that are so damaged that they do not decode.
@@ -49,7 +49,7 @@ def damage_of(content: bytes) -> str | None:
     format_name = sniff(content[:SNIFF_BYTES])
     damage = None if format_name is None else examine(content, format_name).damage
     if damage is not None:
-        decoded(content, shorter_side_px=_SIDE_PX)
+        decoded(content, shorter_side_px=_SIDE_PX, name=name)
     return damage
 
 

@@ -5,7 +5,6 @@ wrong with it and what was expected. K classes.
 """
 
 import math
-import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,9 +12,6 @@ from warmstart.data.views import DIHEDRAL, RESIZE_MODES
 from warmstart.records import Preprocessing, ValueRange, expected, fits
 
 LARGEST_SIZE_PX = 2048  # as in a plan
-# A letter of these kinds cannot be read, or changes how what stands beside it is read: control, a lone half of a pair, line and
-# paragraph separators. Format characters (Cf) are left: scripts need them.
-UNREADABLE = ("Cc", "Cs", "Zl", "Zp")
 
 
 def required(value: Any, name: str, hint: Any) -> Any:
@@ -28,7 +24,7 @@ def required(value: Any, name: str, hint: Any) -> Any:
 
 
 def read_class_names(values: Any) -> tuple[str, ...]:
-    """At least one, each a text of its own that can be read."""
+    """At least one, each a text of its own."""
     names = tuple(required(values, "class_names", tuple[str, ...]))
     if not names:
         raise ValueError("'class_names', which is empty")
@@ -37,8 +33,6 @@ def read_class_names(values: Any) -> tuple[str, ...]:
         if not name or name in seen:
             raise ValueError(f"'class_names', in which {name!r:.80} {'stands twice' if name else 'is a name'}")
         seen.add(name)
-        if any(unicodedata.category(letter) in UNREADABLE for letter in name):
-            raise ValueError(f"'class_names', in which {name!r:.80} holds a control character")
     return names
 
 

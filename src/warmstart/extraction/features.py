@@ -3,7 +3,7 @@
 import itertools
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,8 @@ class Extraction:
     rows: np.ndarray  # float16 or float32 (N, D), in the order of the pictures asked for; a broken picture's row is zero
     layout: tuple[tuple[str, int], ...]  # (tap, width) in column order
     broken: dict[int, Problem]  # position → why it has no row
-    losses: dict[int, str]  # position → why the network sees one colour where the picture holds more: see `data.one_colour`
+    # Position → why the network sees one colour where the picture holds more: see `data.one_colour`.
+    losses: dict[int, str] = field(default_factory=dict)
     hits: int
     misses: int
     seconds: float

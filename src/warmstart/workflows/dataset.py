@@ -15,7 +15,6 @@ import numpy as np
 from warmstart.data.depth import OWN, range_of
 from warmstart.data.splitting import assign_splits, connected, find_conflicts, find_leaks
 from warmstart.errors import DataError
-from warmstart.extraction.described import read_class_names
 from warmstart.extraction.scanning import scan
 from warmstart.records import SPLITS, Listing, Notice, Picture, Plan, Problem, Split, ValueRange
 from warmstart.store.cache import Store
@@ -111,12 +110,6 @@ def prepare(
 
     ``strata``: path → what to stratify by instead of the class. Raises DataError when fewer than two classes are left.
     """
-    try:
-        read_class_names(listing.class_names)
-    except ValueError as reason:  # before the work: a model with such a name could not be opened
-        raise DataError(
-            f"{listing.source}: the names of its classes cannot be those of a model: {reason}. Rename the folder or label"
-        ) from reason
     paths = [example.path for example in listing.examples]
     found = scan(paths, store, on_progress=watcher.progress)
     label_of = {name: i for i, name in enumerate(listing.class_names)}
