@@ -78,8 +78,8 @@ class _Command:
         if self.scenario == FROZEN:
             return ("train", self.data, "--cut", "pooled", *SMALL, "--runs", self.runs)
         if self.scenario == TUNED:
-            resumable = [run for run in self.runs.glob("*") if (run / "start.json").is_file() or (run / "plan.json").is_file()]
-            unfinished = [run for run in resumable if not (run / "run.json").is_file()]
+            begun = [run for run in self.runs.glob("*") if (run / "start.json").is_file()]
+            unfinished = [run for run in begun if not (run / "run.json").is_file()]
             if again and unfinished:
                 return ("train", "--resume", unfinished[0])
             return ("train", self.data, "--cut", "stage6", "--epochs", "4", *SMALL, "--runs", self.runs)
