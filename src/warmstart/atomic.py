@@ -281,8 +281,8 @@ def _status(path: Path) -> os.stat_result | None:
 
 def _as_before(fresh: Path, before: os.stat_result) -> None:
     """Permissions and, where this user may give it away, the owner."""
-    with contextlib.suppress(OSError):
-        if hasattr(os, "chown") and (before.st_uid, before.st_gid) != (os.getuid(), os.getgid()):
+    with contextlib.suppress(OSError, AttributeError):  # Windows has no owners
+        if (before.st_uid, before.st_gid) != (os.getuid(), os.getgid()):
             os.chown(fresh, before.st_uid, before.st_gid)
     with contextlib.suppress(OSError):
         fresh.chmod(stat.S_IMODE(before.st_mode))

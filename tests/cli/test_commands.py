@@ -19,6 +19,7 @@ from warmstart.cli.options import seconds
 from warmstart.cli.reference import reference
 from warmstart.cli.terminal import Terminal
 from warmstart.cli.training_tables import say_overrun
+from warmstart.csv_cells import text_of
 from warmstart.errors import UsageError
 from warmstart.records import Plan
 from warmstart.workflows import train as train_module
@@ -172,8 +173,8 @@ def test_nasty_names_are_shown_safely_and_kept_exactly(warmstart: Call, warm_cac
     run_dir = Path(document["run_dir"])
     with (run_dir / "predictions.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert {row["true"] for row in rows} == names
-    assert all(Path(row["path"]).is_file() for row in rows)
+    assert {text_of(row["true"]) for row in rows} == names
+    assert all(Path(text_of(row["path"])).is_file() for row in rows)
 
     shown = warmstart("predict", run_dir, data)
     assert (shown.code, "\x1b" in shown.out) == (0, False)
@@ -181,7 +182,7 @@ def test_nasty_names_are_shown_safely_and_kept_exactly(warmstart: Call, warm_cac
     assert r"two\nlines" in shown.out.replace(" ", "").replace("\n", "")
     assert len(json.loads(warmstart("predict", run_dir, data, "--json").out)["predictions"]) == 5 * len(names)
     on_stdout = warmstart("predict", run_dir, data, "--csv", "-").out
-    assert {row["class"] for row in csv.DictReader(io.StringIO(on_stdout, newline=""))} <= names
+    assert {text_of(row["class"]) for row in csv.DictReader(io.StringIO(on_stdout, newline=""))} <= names
     for arguments in (["evaluate", run_dir, data], ["inspect", data], ["train", data, "--image-size", 64]):
         shown = warmstart(*arguments)
         assert (shown.code, "\x1b" in shown.out + shown.err) == (0, False), shown.err
