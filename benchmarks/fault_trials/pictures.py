@@ -45,7 +45,7 @@ def trials(place: Place, scenario: str, numbers: Sequence[int]) -> Iterator[Outc
         for number in numbers:
             yield _decoded(place, number, _mutated(originals, place.random("pictures", number)))
         return
-    with Server(place, place.new("home-pictures"), "--models", f"shapes={place.model.parent}") as server:
+    with Server(place, place.new("home-pictures"), f"shapes={place.model.parent}") as server:
         for number in numbers:
             content = _mutated(originals, place.random("pictures", number))
             begin = time.perf_counter()
