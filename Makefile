@@ -1,10 +1,10 @@
-# make setup · check · test · demo · docs · mutants. Everything goes to .venv in this checkout; a second run installs nothing.
+# make setup · check · test · golden · demo · docs · mutants. Everything goes to .venv in this checkout; a second run installs nothing.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup check format test demo docs mutants clean
+.PHONY: setup check format test golden demo docs mutants clean
 
 setup: $(STAMP)
 
@@ -26,6 +26,10 @@ format: $(STAMP)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+
+# Every number as it was when it was recorded, on a machine of the same kind; RECORD=1 records.
+golden: $(STAMP)
+	RECORD=$(RECORD) $(BIN)/python -m pytest -m golden tests/golden
 
 demo: $(STAMP)
 	$(BIN)/warmstart demo
