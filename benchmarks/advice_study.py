@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from warmstart.records import Plan
-from warmstart.workflows.settings import TrainSettings
+from warmstart.session.settings import TrainSettings
 from warmstart.workflows.train import ADVISED
 
 TASKS = (

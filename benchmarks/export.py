@@ -14,10 +14,10 @@ from warmstart.errors import UsageError
 from warmstart.export.formats import FORMATS, PRECISIONS
 from warmstart.export.reference import eager_probabilities
 from warmstart.runtime.predictor import open_exported
+from warmstart.session.progress import Nobody
 from warmstart.workflows.export import Export, ExportSettings, export
 from warmstart.workflows.held_out import held_out_pictures
 from warmstart.workflows.predict import open_trained
-from warmstart.workflows.watch import Nobody
 
 ROUNDS = 5
 PICTURES_A_ROUND = 128

@@ -21,8 +21,8 @@ from rich.console import Console
 from rich.table import Table
 
 from warmstart.records import Plan
+from warmstart.session.settings import TrainSettings
 from warmstart.store.cache import Store
-from warmstart.workflows.settings import TrainSettings
 from warmstart.workflows.train import train
 
 

@@ -67,14 +67,14 @@ MODULES = (
     "warmstart.training.validation",
     "warmstart.workflows.advised",
     "warmstart.workflows.candidates",
-    "warmstart.workflows.dataset",
+    "warmstart.session.dataset",
     "warmstart.workflows.evaluate",
-    "warmstart.workflows.forecasting",
+    "warmstart.session.forecasting",
     "warmstart.workflows.held_out",
-    "warmstart.workflows.near_copies",
-    "warmstart.workflows.outcome",
-    "warmstart.workflows.probe",
-    "warmstart.workflows.trust",
+    "warmstart.session.near_copies",
+    "warmstart.session.outcome",
+    "warmstart.session.probe",
+    "warmstart.session.calibration",
 )
 TESTS = (  # that could notice: files and folders
     "data/test_splitting.py",
@@ -85,6 +85,7 @@ TESTS = (  # that could notice: files and folders
     "training",
     "model/test_trust.py",
     "export/test_held_out_pictures.py",
+    "session",
     "workflows",
 )
 LIBRARIES = (

@@ -33,13 +33,13 @@ from warmstart.evaluation.conformal import conformity, of_label, threshold
 from warmstart.evaluation.metrics import auroc
 from warmstart.model.features import FeatureExtractor
 from warmstart.records import Plan
-from warmstart.store.cache import Store
+from warmstart.session.calibration import describe, of_frozen
+from warmstart.session.probe import Probe, probe
+from warmstart.session.progress import Nobody
+from warmstart.session.session import Session
+from warmstart.session.settings import TrainSettings
 from warmstart.workflows.demo import solar_cells
-from warmstart.workflows.probe import Probe, probe
-from warmstart.workflows.settings import TrainSettings
 from warmstart.workflows.train import frozen
-from warmstart.workflows.trust import describe, of_frozen
-from warmstart.workflows.watch import Nobody
 
 COVERAGES = (0.80, 0.90, 0.95, 0.99)
 COMPONENTS = 128
@@ -217,8 +217,8 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=("coverage", "novelty"), default=("coverage", "novelty"))
     given = parser.parse_args()
     out = Console(width=140)
-    with Store(machine.store_folder()) as store, machine.calm_blas():
-        seen = probe(read_listing(str(given.data)), Plan(), TrainSettings(), store, Nobody())
+    with Session.opened(TrainSettings(), Nobody()) as session, machine.calm_blas():
+        seen = probe(read_listing(str(given.data)), Plan(), session)
     with machine.calm_blas():
         if "coverage" in given.only:
             coverage(seen, given.reshuffles, out)

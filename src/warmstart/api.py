@@ -7,6 +7,9 @@ from typing import Any
 
 from warmstart.cli.terminal import Terminal
 from warmstart.records import ADVISED, Plan
+from warmstart.session import outcome as _outcome
+from warmstart.session.progress import Nobody
+from warmstart.session.settings import TrainSettings
 from warmstart.workflows import compare as _compare
 from warmstart.workflows import doctor as _doctor
 from warmstart.workflows import evaluate as _evaluate
@@ -14,11 +17,8 @@ from warmstart.workflows import explain as _explain
 from warmstart.workflows import export as _export
 from warmstart.workflows import filters as _filters
 from warmstart.workflows import inspect as _inspect
-from warmstart.workflows import outcome as _outcome
 from warmstart.workflows import report as _report
 from warmstart.workflows import train as _train
-from warmstart.workflows.settings import TrainSettings
-from warmstart.workflows.watch import Nobody
 
 
 def train(

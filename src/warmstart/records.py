@@ -10,7 +10,7 @@ import math
 import os
 import re
 import stat
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import UnionType
@@ -53,6 +53,7 @@ class Example:
     class_name: str
     split: Split | None = None
     group: str | None = None
+    stratum: Hashable = None  # what splits are balanced by, where it is not the class
 
 
 @dataclass(frozen=True, kw_only=True)

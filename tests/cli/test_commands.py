@@ -22,8 +22,8 @@ from warmstart.cli.training_tables import say_overrun
 from warmstart.csv_cells import text_of
 from warmstart.errors import UsageError
 from warmstart.records import Plan
+from warmstart.session.outcome import Run
 from warmstart.workflows import train as train_module
-from warmstart.workflows.outcome import Run
 
 Call = Callable[..., Any]
 

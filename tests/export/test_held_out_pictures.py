@@ -9,9 +9,9 @@ import pytest
 
 from drawn_shapes import draw_folder
 from warmstart.data.hashing import digest_file
+from warmstart.session.outcome import Run
+from warmstart.session.progress import Nobody
 from warmstart.workflows.held_out import calibration_pictures, held_out_pictures
-from warmstart.workflows.outcome import Run
-from warmstart.workflows.watch import Nobody
 
 
 @pytest.fixture

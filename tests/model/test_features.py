@@ -17,7 +17,7 @@ from sklearn.svm import SVC
 from drawn_shapes import draw_shape
 from warmstart.errors import DataError, PictureError, UnknownNameError, UsageError
 from warmstart.model.features import FeatureExtractor
-from warmstart.workflows.outcome import Run
+from warmstart.session.outcome import Run
 
 
 @pytest.fixture

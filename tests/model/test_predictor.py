@@ -20,7 +20,7 @@ from warmstart.extraction.rendering import render
 from warmstart.model.predictor import Model
 from warmstart.records import Prediction, Preprocessing, Problem
 from warmstart.runtime.predictor import Exported
-from warmstart.workflows.outcome import Run
+from warmstart.session.outcome import Run
 from warmstart.workflows.predict import open_model, predict
 
 

@@ -12,8 +12,8 @@ from browser import Browser
 from drawn_shapes import draw_folder, draw_shape, set_back
 from photograph import photograph
 from warmstart.records import Plan
+from warmstart.session.progress import Nobody
 from warmstart.workflows.doctor import doctor, write
-from warmstart.workflows.watch import Nobody
 
 
 @pytest.fixture(scope="module")

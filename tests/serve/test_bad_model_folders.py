@@ -14,7 +14,7 @@ from warmstart.serve.registry import Models
 from warmstart.serve.settings import ServeSettings
 
 if TYPE_CHECKING:
-    from warmstart.workflows.outcome import Run
+    from warmstart.session.outcome import Run
 
 
 def tampered(folder: Path, **changes: Any) -> None:

@@ -14,7 +14,7 @@ from drawn_shapes import draw_shape
 from patience import PATIENCE_S
 from warmstart import machine
 from warmstart.serve.settings import Limits
-from warmstart.workflows.outcome import Run
+from warmstart.session.outcome import Run
 
 PREDICT = "/api/models/shapes/predict"
 

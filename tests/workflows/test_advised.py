@@ -12,13 +12,13 @@ from drawn_shapes import draw_folder
 from warmstart.errors import UsageError
 from warmstart.model.predictor import load
 from warmstart.records import Plan
+from warmstart.session.outcome import Run
+from warmstart.session.progress import Nobody
+from warmstart.session.run_folder import read_plan
+from warmstart.session.settings import TrainSettings
 from warmstart.workflows import advised as advised_module
 from warmstart.workflows import candidates
-from warmstart.workflows.outcome import Run
-from warmstart.workflows.run_folder import read_plan
-from warmstart.workflows.settings import TrainSettings
 from warmstart.workflows.train import resume, train
-from warmstart.workflows.watch import Nobody
 
 OPEN = Plan(image_size_px=64, cut="auto", batch_size=8)
 TENSORS = "model/model.safetensors"

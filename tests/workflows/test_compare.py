@@ -15,12 +15,12 @@ from drawn_shapes import draw_folder
 from report_text import page
 from warmstart.errors import InputError, UnknownNameError, UsageError
 from warmstart.records import Plan
+from warmstart.session.history import HistoryRow
+from warmstart.session.progress import Nobody
+from warmstart.session.settings import TrainSettings
 from warmstart.workflows import compare as module
 from warmstart.workflows.compare import Comparison, compare, resume
-from warmstart.workflows.history import HistoryRow
 from warmstart.workflows.report import report
-from warmstart.workflows.settings import TrainSettings
-from warmstart.workflows.watch import Nobody
 
 BASE = Plan(image_size_px=64, batch_size=8, training={"epochs": 2})
 NAMES = ("frozen", "stage6", "scratch@32")

@@ -11,9 +11,9 @@ from warmstart.extraction.rendering import render
 from warmstart.model.features import FeatureExtractor
 from warmstart.model.predictor import load
 from warmstart.records import Plan, ValueRange
+from warmstart.session.settings import TrainSettings
 from warmstart.workflows.evaluate import evaluate
 from warmstart.workflows.export import ExportSettings, export
-from warmstart.workflows.settings import TrainSettings
 from warmstart.workflows.train import train
 
 PLAN = Plan(image_size_px=64)

@@ -13,11 +13,11 @@ from PIL import Image
 from drawn_shapes import draw_folder, draw_shape, set_back
 from photograph import photograph
 from warmstart.records import Plan
+from warmstart.session.probe import Probe
+from warmstart.session.progress import Nobody, Watcher
+from warmstart.session.settings import TrainSettings
 from warmstart.workflows import run_findings
-from warmstart.workflows.probe import Probe
-from warmstart.workflows.settings import TrainSettings
 from warmstart.workflows.train import Run, train
-from warmstart.workflows.watch import Nobody, Watcher
 
 
 @pytest.fixture(scope="module")

@@ -23,14 +23,14 @@ from warmstart.evaluation.conformal import conformity, of_label
 from warmstart.heads import selection
 from warmstart.model.predictor import load
 from warmstart.records import Plan
+from warmstart.session.outcome import Run, frozen
+from warmstart.session.probe import Probe
+from warmstart.session.progress import Nobody
+from warmstart.session.settings import TrainSettings
 from warmstart.training.validation import ValScores
 from warmstart.workflows import dataset as dataset_module
 from warmstart.workflows.evaluate import evaluate
-from warmstart.workflows.outcome import Run, frozen
-from warmstart.workflows.probe import Probe
-from warmstart.workflows.settings import TrainSettings
 from warmstart.workflows.train import train
-from warmstart.workflows.watch import Nobody
 
 FROZEN = Plan(backbone="timm:test_efficientnet", weights="random", image_size_px=64, precision="f32")  # small
 TUNED = replace(FROZEN, cut="stage2", taps="all", batch_size=8, training={"epochs": 1})

@@ -21,15 +21,15 @@ from drawn_shapes import CLASSES, draw_folder
 from warmstart import machine
 from warmstart.heads import selection
 from warmstart.records import Plan
+from warmstart.session.dataset import Dataset
+from warmstart.session.outcome import Run
+from warmstart.session.settings import TrainSettings
 from warmstart.strategy import advice
 from warmstart.training.validation import ValScores
 from warmstart.workflows import candidates, forecasting, tune
 from warmstart.workflows import probe as probe_module
 from warmstart.workflows.compare import compare
-from warmstart.workflows.dataset import Dataset
 from warmstart.workflows.lr_find import lr_find
-from warmstart.workflows.outcome import Run
-from warmstart.workflows.settings import TrainSettings
 from warmstart.workflows.train import train
 
 FROZEN = Plan(backbone="timm:test_efficientnet", weights="random", image_size_px=64, precision="f32")  # small

@@ -10,7 +10,7 @@ B batch, C channels, H, W.
 """
 
 from collections.abc import Iterable, Sequence
-from copy import copy
+from copy import copy, deepcopy
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -134,6 +134,13 @@ def split(backbone: Backbone, cut: str) -> tuple[nn.Sequential, nn.Sequential]:
     at = next((stage.stop for stage in backbone.stages if stage.name == name), 0)
     behind = sequence((*backbone.links[at:], *backbone.dropout))
     return sequence(backbone.links[:at]), behind.append(backbone.classifier.module)
+
+
+def trainable_copy(backbone: Backbone, cut: str) -> Backbone:
+    """The same network to be changed right of ``cut``: tensors left of it are shared, for nothing changes them, all others are copies."""
+    prefix, _ = split(backbone, cut)
+    shared = {id(tensor): tensor for tensor in (*prefix.parameters(), *prefix.buffers())}
+    return deepcopy(backbone, shared)
 
 
 def sequence(links: Iterable[Link]) -> nn.Sequential:

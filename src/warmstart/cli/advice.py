@@ -42,8 +42,8 @@ def advise(
 
     Everything is measured on train pictures, at most 1,200 of them. What is computed is stored, and a run of the plan finds it.
     """
+    from warmstart.session.settings import TrainSettings
     from warmstart.workflows.advise import advise as advise_workflow
-    from warmstart.workflows.settings import TrainSettings
 
     plan = Plan(
         backbone=backbone,

@@ -39,9 +39,9 @@ def doctor(
 
     Works on what the backbone has said of each picture, which is stored, and touches no file of the data.
     """
+    from warmstart.session.settings import TrainSettings
     from warmstart.workflows.doctor import doctor as doctor_workflow
     from warmstart.workflows.doctor import write
-    from warmstart.workflows.settings import TrainSettings
 
     for option, file in (("--fix-list", fix_list), ("--page", page)):
         if file is not None:

@@ -12,7 +12,7 @@ from warmstart.cli.terminal import Terminal
 from warmstart.errors import UsageError
 from warmstart.machine import process_seconds
 from warmstart.records import ADVISED, Plan
-from warmstart.workflows.run_folder import read_plan
+from warmstart.session.run_folder import read_plan
 
 # What may stand beside --plan: where, how strictly and how long, but nothing of the recipe. And what --cut auto leaves to the advice.
 BESIDE_PLAN = {
@@ -93,7 +93,7 @@ def train(
     With --cut before 'pooled' and the linear head, the network right of the cut is trained as well; with another head, or
     --epochs 0, that head reads the frozen stage.
     """
-    from warmstart.workflows.settings import TrainSettings
+    from warmstart.session.settings import TrainSettings
     from warmstart.workflows.train import resume as resume_workflow
     from warmstart.workflows.train import train as train_workflow
 
@@ -192,9 +192,9 @@ def compare(
     as_json: o.Json = False,
 ) -> None:
     """Run several plans in the same time each and compare them: majority class, frozen, partly trained, full, from scratch."""
+    from warmstart.session.settings import TrainSettings
     from warmstart.workflows.compare import compare as compare_workflow
     from warmstart.workflows.compare import resume as resume_workflow
-    from warmstart.workflows.settings import TrainSettings
 
     _one_of(data, resume, "FOLDER")
     if resume is not None:
@@ -262,8 +262,8 @@ def lr_find(
     as_json: o.Json = False,
 ) -> None:
     """Find a learning rate: train a copy for a few steps under a growing rate, draw the curve, suggest one."""
+    from warmstart.session.settings import TrainSettings
     from warmstart.workflows.lr_find import lr_find as workflow
-    from warmstart.workflows.settings import TrainSettings
 
     plan = Plan(
         backbone=backbone,

@@ -1,24 +1,75 @@
 """A picture → the uint8 array that the network takes, in one view or several. S image side."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from PIL.Image import Resampling
 
 from warmstart.data.augmentation import render_view
-from warmstart.data.facts import check_intact
+from warmstart.data.decoding import DECODER_ID
+from warmstart.data.facts import check_intact, damage_message, row_identity
 from warmstart.data.files import read_bytes
 from warmstart.data.hashing import digest
 from warmstart.data.memory import in_memory, understood
 from warmstart.data.one_colour import Loss, loss_of
 from warmstart.data.views import needed_shorter_side_px, resize
 from warmstart.errors import PictureError
-from warmstart.records import Picture, Preprocessing
+from warmstart.records import Picture, Preprocessing, Problem
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+
+class Renderer(Protocol):
+    """What makes the network's input of an example: pictures today. Part of a recipe, so frozen and hashable."""
+
+    @property
+    def id(self) -> str:
+        """Changes whenever a pixel of any view would."""
+        ...
+
+    def identity(self, picture: Picture, preprocessing: Preprocessing) -> bytes:
+        """What an example's rows stand under, beside the view, 16 bytes: of its content, and of what turns that into pixels."""
+        ...
+
+    def obstacle(self, picture: Picture, preprocessing: Preprocessing) -> Problem | None:
+        """Why an example is not to be used although it can be rendered, by what is known of it without opening it."""
+        ...
+
+    def render(
+        self, picture: Picture, views: Sequence[str], preprocessing: Preprocessing
+    ) -> tuple[list[np.ndarray], Loss | None]:
+        """uint8 (3, S, S) for each view, and what all of them have lost. Raises PictureError."""
+        ...
+
+
+@dataclass(frozen=True)
+class PictureRenderer:
+    """Pictures: decoded, resized, in views."""
+
+    id: str = DECODER_ID
+
+    def identity(self, picture: Picture, preprocessing: Preprocessing) -> bytes:
+        """See `Renderer`."""
+        return row_identity(picture.digest, picture.facts, preprocessing.values)
+
+    def obstacle(self, picture: Picture, preprocessing: Preprocessing) -> Problem | None:
+        """Bytes that are damaged but decode, unless these are kept."""
+        if preprocessing.keep_damaged or picture.facts is None or picture.facts.damage is None:
+            return None
+        return Problem(path=picture.path, kind="damaged", message=damage_message(repr(picture.path), picture.facts.damage))
+
+    def render(
+        self, picture: Picture, views: Sequence[str], preprocessing: Preprocessing
+    ) -> tuple[list[np.ndarray], Loss | None]:
+        """See `Renderer`."""
+        return views_and_loss(picture, views, preprocessing)
+
+
+PICTURES = PictureRenderer()
 
 
 def render_views(picture: Picture, views: Sequence[str], preprocessing: Preprocessing) -> list[np.ndarray]:

@@ -39,6 +39,7 @@ from warmstart.extraction.ahead import chunks, map_ahead
 from warmstart.extraction.described import read_class_names, read_preprocessing, read_temperature, read_threshold
 from warmstart.extraction.features import columns
 from warmstart.extraction.prefixes import prefix_key
+from warmstart.extraction.recipe import Recipe
 from warmstart.extraction.rendering import render, rendered_or_why_not
 from warmstart.heads.catalog import head_spec
 from warmstart.heads.protocol import Head
@@ -212,6 +213,12 @@ class Model:
         size_px = self.preprocessing.size_px
         key = prefix_key(self.backbone, self.weights_digest, size_px)
         return Prefix(name=self.backbone, key=key, size_px=size_px, layout=self.layout, module=self._module)
+
+    def recipe(self) -> Recipe:
+        """What makes the rows that this model reads."""
+        return Recipe(
+            prefix=self.prefix(), preprocessing=self.preprocessing, engine=self.engine, precision=self.usable_precision()
+        )
 
     def network(self) -> "Backbone":
         """The backbone with this model's tensors, rebuilt in PyTorch: to be looked into, cut, or trained further."""

@@ -27,9 +27,9 @@ from warmstart.serve.database import Database
 from warmstart.serve.problems import ApiError, not_found
 from warmstart.serve.registry import slug
 from warmstart.serve.uploads import Unpacked
+from warmstart.session.what_is_lost import notices, seen_of
+from warmstart.session.what_is_lost import told as as_told
 from warmstart.store.index import Stamp, stamp_of
-from warmstart.workflows.what_is_lost import notices, seen_of
-from warmstart.workflows.what_is_lost import told as as_told
 
 FRESH_S = 20.0  # a folder of the machine may change; until then its listing counts
 PROBLEMS_SHOWN = 50

@@ -7,79 +7,73 @@ A candidate is taken only where it is better on val than the probe by more than 
 Ctrl-C ends training and keeps the best so far; after a kill `train.resume` goes on with the candidate that was interrupted.
 """
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from warmstart import machine
 from warmstart.records import Listing, Plan
-from warmstart.store.cache import Store
+from warmstart.session.clock import Clock
+from warmstart.session.dataset import prepare
+from warmstart.session.outcome import Run, finish, frozen, held_against_others, require_room_for
+from warmstart.session.probe import extracted, make_ready, probed
+from warmstart.session.run_folder import MODEL, keep_candidate, new_run_folder, resumable, under_way, write_plan, write_start
+from warmstart.session.session import Session
 from warmstart.strategy.advice import TRAIN_BUDGET_S
 from warmstart.strategy.forecast import Forecast, fits
 from warmstart.workflows.advise import Advised, advised, draw_evidence, of_all, plan_for_advice
-from warmstart.workflows.candidates import Clock, OnVal, Tried, earlier_seconds, on_val, ranked, try_each
-from warmstart.workflows.dataset import prepare
-from warmstart.workflows.outcome import Run, finish, frozen, held_against_others, reported, require_room_for
-from warmstart.workflows.probe import extracted, make_ready, probed
-from warmstart.workflows.run_folder import MODEL, keep_candidate, new_run_folder, resumable, under_way, write_plan, write_start
-from warmstart.workflows.settings import TrainSettings
-from warmstart.workflows.watch import Watcher
+from warmstart.workflows.candidates import OnVal, Tried, on_val, ranked, try_each
+from warmstart.workflows.reported import reported
 
 
 def train_advised(
     listing: Listing,
     plan: Plan,
-    settings: TrainSettings,
-    watcher: Watcher,
-    *,
-    begin: float,
-    strata: Mapping[str, Hashable] | None = None,
+    session: Session,
     folder: Path | None = None,
-    resume: bool = False,
 ) -> Run:
-    """Within ``settings.budget_s`` seconds from ``begin`` (by `time.perf_counter`); without one, within `TRAIN_BUDGET_S`.
+    """Within the session's budget; without one, within `TRAIN_BUDGET_S`.
 
-    ``plan`` says what is not the advice's to decide. ``resume``: ``folder`` holds an advised run that was interrupted. Raises what
-    `train` raises, and KeyboardInterrupt, once the run is written, where that ended its training.
+    ``plan`` says what is not the advice's to decide. ``folder``: of the run, if not a new one; of a session that resumes, the run that was
+    interrupted. Raises what `train` raises, and KeyboardInterrupt, once the run is written, where that ended its training.
     """
-    budget_s = settings.budget_s or TRAIN_BUDGET_S
-    with Store(machine.store_folder(), settings.store_bytes) as store:
-        dataset = prepare(listing, store, plan, watcher, strata=strata)
-        ready = make_ready(dataset, plan_for_advice(dataset, plan), settings, watcher, listing=listing, strata=strata)
-        require_room_for(ready.backbone, folder or settings.runs, models=2)  # the first one stays until a better one stands
-        seen = extracted(ready, settings, store, watcher)
-        probe = probed(ready, seen, may_be_trained=True)
-        trained = frozen(probe, watcher)
-        first = best = on_val(probe, trained) if len(probe.choosing) else None
-        folder = folder or new_run_folder(settings.runs, listing.source)
-        with under_way(folder):
-            write_start(folder, listing.source, plan, settings)
-            trained.model.save(folder / MODEL)
-        watcher.say(f"a first model is in {folder}{_accuracy(first)}")
+    budget_s = session.clock.budget_s or TRAIN_BUDGET_S
+    session = replace(session, clock=replace(session.clock, budget_s=budget_s))
+    settings, watcher = session.settings, session.watcher
+    dataset = prepare(listing, plan, session)
+    ready = make_ready(listing, dataset, plan_for_advice(dataset, plan), session)
+    require_room_for(ready.backbone, folder or settings.runs, models=2)  # the first one stays until a better one stands
+    seen = extracted(ready, session)
+    probe = probed(ready, seen, may_be_trained=True)
+    trained = frozen(probe, watcher)
+    first = best = on_val(probe, trained) if len(probe.choosing) else None
+    folder = folder or new_run_folder(settings.runs, listing.source)
+    with under_way(folder):
+        write_start(folder, listing.source, plan, settings)
+        trained.model.save(folder / MODEL)
+    watcher.say(f"a first model is in {folder}{_accuracy(first)}")
 
-        clock = Clock(begin=begin, earlier_s=earlier_seconds(folder) if resume else 0.0, budget_s=budget_s)
-        advice: Advised | None = None
-        expected: Forecast | None = None
-        tried: list[Tried] = []
-        stopped = False
-        try:
-            advice = advised(ready, of_all(seen, plan.seed), store, watcher, budget_s=budget_s, start_s=0.0)
-            draw_evidence(advice.evidence, listing.source, folder)
-            candidates = ranked(advice.advice, advice.forecasts, probe) if first else []
-            expected = _expected(candidates, clock)
-            write_plan(folder / "plan.json", probe.plan, expected)
-            if first and best:
-                for one, result in try_each(candidates, first, settings, store, watcher, folder, clock, resume=resume):
-                    tried.append(one)
-                    watcher.say(f"{one.cut}: {one.outcome}{_accuracy(result)}")
-                    if result and result.log_loss < best.log_loss:
-                        best = result
-                        with resumable(folder):
-                            best.trained.model.save(folder / MODEL)
-        except KeyboardInterrupt:
-            stopped = True
-            watcher.say("stopping; the best so far is tested and kept")
+    advice: Advised | None = None
+    expected: Forecast | None = None
+    tried: list[Tried] = []
+    stopped = False
+    try:
+        advice = advised(ready, of_all(seen, plan.seed), session, budget_s=budget_s, start_s=0.0)
+        draw_evidence(advice.evidence, listing.source, folder)
+        candidates = ranked(advice.advice, advice.forecasts, probe) if first else []
+        expected = _expected(candidates, session.clock)
+        write_plan(folder / "plan.json", probe.plan, expected)
+        if first and best:
+            for one, result in try_each(candidates, first, session, folder):
+                tried.append(one)
+                watcher.say(f"{one.cut}: {one.outcome}{_accuracy(result)}")
+                if result and result.log_loss < best.log_loss:
+                    best = result
+                    with resumable(folder):
+                        best.trained.model.save(folder / MODEL)
+    except KeyboardInterrupt:
+        stopped = True
+        watcher.say("stopping; the best so far is tested and kept")
     if best is not first and best:
         keep_candidate(folder, best.probe.plan.cut)
     elif any(one.by_val for one in tried):
@@ -88,12 +82,12 @@ def train_advised(
         run = finish(
             best.probe if best else probe,
             trained if best is first or best is None else best.trained,
+            session,
             folder,
-            begin,
             expected=expected,
             advice=_document(advice, first, tried) if advice else None,
         )
-    reported(run, probe, settings, watcher)
+    reported(run, probe, session)
     if stopped:
         raise KeyboardInterrupt
     return run
@@ -102,6 +96,8 @@ def train_advised(
 def _expected(candidates: Sequence[tuple[Plan, Forecast]], clock: Clock) -> Forecast | None:
     """Of this process: what it has taken, and all candidates that will fit, one after the other. None where there is none."""
     left = clock.left()
+    if left is None or clock.budget_s is None:
+        return None
     chosen: list[Forecast] = []
     for _, needed in candidates:
         if fits(needed, left):
@@ -109,7 +105,7 @@ def _expected(candidates: Sequence[tuple[Plan, Forecast]], clock: Clock) -> Fore
             left -= min(left, needed.seconds["total"])
     if not chosen:
         return None
-    spent = clock.budget_s - clock.left()
+    spent = clock.elapsed()
     seconds = {name: sum(needed.seconds[name] for needed in chosen) for name in ("extract", "train")}
     return replace(
         max(chosen, key=lambda needed: needed.memory_bytes),

@@ -17,23 +17,19 @@ from warmstart import machine
 from warmstart.backbones.catalog import find
 from warmstart.backbones.chain import Backbone
 from warmstart.backbones.imagenet import imagenet_class_names
-from warmstart.backbones.weights import load_backbone
-from warmstart.engines.build import Proven
 from warmstart.errors import BackboneError, UsageError
 from warmstart.evaluation.calibration import softmax
-from warmstart.extraction.features import Extraction, columns, extract
-from warmstart.extraction.prefixes import choose_engine, tapped_prefix
+from warmstart.extraction.features import Extraction, columns
+from warmstart.extraction.recipe import Recipe
 from warmstart.heads.protocol import Array
 from warmstart.inspection.competition import FIRST_PICTURES, MOST_PICTURES, Place, compete
 from warmstart.inspection.evidence import ranking
-from warmstart.records import Picture, Plan, Preprocessing
-from warmstart.store.cache import Store
+from warmstart.records import Picture, Plan
+from warmstart.session.dataset import Dataset
+from warmstart.session.probe import loaded, preprocessing_of, prove
+from warmstart.session.session import Session
 from warmstart.strategy.taps import tap_sets
 from warmstart.strategy.transferability import h_score, knn_accuracy, leep, logme, nce
-from warmstart.workflows.dataset import Dataset
-from warmstart.workflows.probe import preprocessing_of
-from warmstart.workflows.settings import TrainSettings
-from warmstart.workflows.watch import Watcher
 
 RANDOM = "@random"  # 'lite0@random': the same network with random weights, as a check that the ranking sees anything
 
@@ -77,8 +73,7 @@ class Competition:
 class _Entry:
     backbone: Backbone
     pretrained: bool
-    preprocessing: Preprocessing
-    proven: Proven
+    recipe: Recipe
 
 
 def check_names(names: Sequence[str]) -> None:
@@ -93,9 +88,7 @@ def competition(
     names: Sequence[str],
     dataset: Dataset,
     plan: Plan,
-    settings: TrainSettings,
-    store: Store,
-    watcher: Watcher,
+    session: Session,
     *,
     size_of: Callable[[int], int],
 ) -> Competition:
@@ -104,7 +97,7 @@ def competition(
     Raises BackboneError when none of those with pretrained weights can be loaded.
     """
     begin = time.perf_counter()
-    entries, absent = _entries(names, dataset, plan, settings, watcher, size_of)
+    entries, absent = _entries(names, dataset, plan, session, size_of)
     if not any(entry.pretrained for entry in entries.values()):
         raise BackboneError(
             f"none of the backbones {', '.join(names)} has weights on this machine: " + "; ".join(absent.values())
@@ -115,23 +108,13 @@ def competition(
     seen: dict[str, tuple[NDArray[np.int64], np.ndarray]] = {}
 
     def rows_of(name: str, positions: NDArray[np.int64]) -> Extraction:
-        entry = entries[name]
-        extraction = extract(
-            [dataset.pictures[i] for i in positions],
-            prefix=tapped_prefix(entry.backbone, entry.preprocessing.size_px),
-            engine=entry.proven.engine,
-            precision=entry.proven.precision,
-            preprocessing=entry.preprocessing,
-            store=store,
-            graphs=machine.graphs_folder(),
-            on_progress=watcher.progress,
-        )
+        extraction = session.reader(entries[name].recipe).rows([dataset.pictures[i] for i in positions])
         if extraction.misses:
             speeds[name].append((extraction.misses, extraction.seconds))
         return extraction
 
     def features(name: str, positions: NDArray[np.int64]) -> Array:
-        watcher.say(f"{name}: {len(positions)} pictures")
+        session.watcher.say(f"{name}: {len(positions)} pictures")
         extraction = rows_of(name, positions)
         seen.setdefault(name, (positions, extraction.rows))
         return columns(extraction.rows, extraction.layout, tap_sets(entries[name].backbone.tap_names)["all"])
@@ -166,8 +149,7 @@ def _entries(
     names: Sequence[str],
     dataset: Dataset,
     plan: Plan,
-    settings: TrainSettings,
-    watcher: Watcher,
+    session: Session,
     size_of: Callable[[int], int],
 ) -> tuple[dict[str, _Entry], dict[str, str]]:
     entries: dict[str, _Entry] = {}
@@ -178,28 +160,15 @@ def _entries(
         spec = find(bare)
         name = spec.name + at
         try:
-            backbone = load_backbone(
-                spec.name,
-                weights="random" if at else "default",
-                download=settings.download,
-                seed=plan.seed,
-                announce=watcher.say,
-            )
+            backbone = loaded(replace(plan, backbone=spec.name, weights="random" if at else "default"), session)
         except BackboneError as reason:
             absent[name] = str(reason)
             continue
         preprocessing = preprocessing_of(
             replace(plan, image_size_px=plan.image_size_px or size_of(spec.input_size_px), views="none"), dataset.values
         )
-        proven = choose_engine(
-            proof,
-            tapped_prefix(backbone, preprocessing.size_px),
-            preprocessing,
-            engine=plan.engine,
-            precision=plan.precision,
-            graphs=machine.graphs_folder(),
-        )
-        entries[name] = _Entry(backbone=backbone, pretrained=not at, preprocessing=preprocessing, proven=proven)
+        recipe, _ = prove(proof, backbone, preprocessing, plan, session)
+        entries[name] = _Entry(backbone=backbone, pretrained=not at, recipe=recipe)
     return entries, absent
 
 
@@ -213,7 +182,7 @@ def _candidate(
     positions, rows = seen
     y = dataset.labels[positions]
     spec = entry.backbone.spec
-    pooled = columns(rows, entry.backbone.tap_layout(entry.preprocessing.size_px), ["pooled"])
+    pooled = columns(rows, entry.recipe.prefix.layout, ["pooled"])
     scores = {
         "logme": logme(pooled, y),
         "h_score": h_score(pooled, y),
@@ -228,7 +197,7 @@ def _candidate(
     return Candidate(
         name=place.name,
         place=place,
-        size_px=entry.preprocessing.size_px,
+        size_px=entry.recipe.preprocessing.size_px,
         images_per_second=images / seconds if images else None,
         params_millions=spec.params_millions,
         licence=spec.licence,

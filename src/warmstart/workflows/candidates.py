@@ -3,6 +3,7 @@
 the one that is to gain most first → fits the time? → tune → losses on val → better by more than chance? → the best so far
 """
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -10,21 +11,18 @@ from pathlib import Path
 
 import numpy as np
 
-from warmstart.backbones.weights import load_backbone
 from warmstart.evaluation.calibration import fit_temperature, softmax
 from warmstart.evaluation.metrics import log_losses
 from warmstart.extraction.features import columns
 from warmstart.records import Plan
-from warmstart.store.cache import Store
+from warmstart.session.history import read_history
+from warmstart.session.outcome import Trained, tuned
+from warmstart.session.probe import Probe
+from warmstart.session.run_folder import candidate_folder
+from warmstart.session.session import Session
 from warmstart.strategy.advice import FEWEST_VAL, Advice, better_on_val, by_gain
 from warmstart.strategy.forecast import Forecast, fits
 from warmstart.training.tuned import split_taps
-from warmstart.workflows.history import read_history
-from warmstart.workflows.outcome import Trained, tuned
-from warmstart.workflows.probe import Probe
-from warmstart.workflows.run_folder import candidate_folder
-from warmstart.workflows.settings import TrainSettings
-from warmstart.workflows.watch import Watcher
 
 RIGHT_ON_ALL = 1.0  # accuracy of the probe on val from which val has nothing more to say
 
@@ -57,19 +55,6 @@ class OnVal:
         return float(self.losses.mean())
 
 
-@dataclass(frozen=True, kw_only=True)
-class Clock:
-    """How much time is left."""
-
-    begin: float  # by `time.perf_counter`
-    earlier_s: float  # that the run took before it was interrupted
-    budget_s: float
-
-    def left(self) -> float:
-        """Seconds; below 0 when it is over."""
-        return self.budget_s - self.earlier_s - (time.perf_counter() - self.begin)
-
-
 def on_val(probe: Probe, trained: Trained) -> OnVal:
     """Of a data set that has val pictures, on those that choose. Losses of two models on the same pictures can be paired.
 
@@ -98,31 +83,27 @@ def ranked(advice: Advice, forecasts: Sequence[Forecast], probe: Probe) -> list[
 def try_each(
     candidates: Sequence[tuple[Plan, Forecast]],
     first: OnVal,
-    settings: TrainSettings,
-    store: Store,
-    watcher: Watcher,
+    session: Session,
     folder: Path,
-    clock: Clock,
-    *,
-    resume: bool,
 ) -> Iterator[tuple[Tried, OnVal | None]]:
     """What became of each, and the model where there is one; the caller saves it while the next one waits.
 
-    ``folder`` is the run's; each candidate has its own in it for history and checkpoint. With ``resume`` one that has begun is gone on
-    with, from its checkpoint, whatever the time. Raises KeyboardInterrupt after one whose training it ended.
+    ``folder`` is the run's; each candidate has its own in it for history and checkpoint. In a session that resumes, one that has begun is
+    gone on with, from its checkpoint, whatever the time. Raises KeyboardInterrupt after one whose training it ended.
     """
     for plan, needed in candidates:
         home = candidate_folder(folder, plan.cut)
-        begun = resume and home.is_dir()
+        begun = session.resumes and home.is_dir()
         forecast_s = needed.seconds["total"]
-        obstacle = None if begun else _obstacle(plan, needed, first, clock.left())
+        left_s = math.inf if (left := session.clock.left()) is None else left
+        obstacle = None if begun else _obstacle(plan, needed, first, left_s)
         if obstacle:
             yield Tried(cut=plan.cut, forecast_s=forecast_s, outcome=obstacle, by_val=obstacle == _right_on_all(first)), None
             continue
-        watcher.say(f"training right of {plan.cut}; expected to take {min(forecast_s, clock.left()):.0f} s")
+        session.watcher.say(f"training right of {plan.cut}; expected to take {min(forecast_s, left_s):.0f} s")
         start = time.perf_counter()
         home.mkdir(parents=True, exist_ok=True)
-        result = _run(plan, needed, first, settings, store, watcher, home, clock, resume=begun)
+        result = _run(plan, needed, first, replace(session, resumes=begun), home)
         kept = better_on_val(result.losses, first.losses)
         tried = Tried(
             cut=plan.cut,
@@ -139,28 +120,15 @@ def try_each(
 
 
 def earlier_seconds(folder: Path) -> float:
-    """What an interrupted run had taken when the last of its candidates last looked at val."""
-    rows = [row for home in candidate_folder(folder, "*").parent.glob("*") for row in read_history(home)]
+    """What an interrupted run had taken when it, or the last of its candidates, last looked at val."""
+    homes = [folder, *candidate_folder(folder, "*").parent.glob("*")]
+    rows = [row for home in homes for row in read_history(home)]
     return max((row.elapsed_seconds for row in rows), default=0.0)
 
 
-def _run(
-    plan: Plan,
-    needed: Forecast,
-    first: OnVal,
-    settings: TrainSettings,
-    store: Store,
-    watcher: Watcher,
-    home: Path,
-    clock: Clock,
-    *,
-    resume: bool,
-) -> OnVal:
-    # Training changes the backbone's own modules, so each candidate gets one of its own.
-    backbone = load_backbone(plan.backbone, weights=plan.weights, download=settings.download, seed=plan.seed)
-    own = replace(first.probe, plan=plan, backbone=backbone)
-    budget_s = clock.budget_s - clock.earlier_s - needed.test_s
-    return on_val(own, tuned(own, store, watcher, home, begin=clock.begin, budget_s=budget_s, resume=resume))
+def _run(plan: Plan, needed: Forecast, first: OnVal, session: Session, home: Path) -> OnVal:
+    own = replace(first.probe, plan=plan)
+    return on_val(own, tuned(own, session.sparing(needed.test_s), home))
 
 
 def _obstacle(plan: Plan, needed: Forecast, first: OnVal, left_s: float) -> str | None:

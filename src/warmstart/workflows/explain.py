@@ -22,10 +22,10 @@ from warmstart.explain.subject import Pass, Subject, look
 from warmstart.extraction.rendering import render, upright
 from warmstart.model.predictor import Model
 from warmstart.records import Prediction, ValueRange
+from warmstart.session.progress import Nobody, Watcher
+from warmstart.session.run_folder import make_folder
 from warmstart.workflows.neighbours import Neighbours, neighbours
 from warmstart.workflows.predict import open_trained
-from warmstart.workflows.run_folder import make_folder
-from warmstart.workflows.watch import Nobody, Watcher
 
 METHODS = (occlusion.METHOD, grad_cam.METHOD)
 SHOWN_PX = 1024  # longer side of the picture that heat-maps are laid over

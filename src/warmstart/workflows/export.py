@@ -25,9 +25,9 @@ from warmstart.model.predictor import Model
 from warmstart.refusals import require_room
 from warmstart.runtime.document import Document
 from warmstart.runtime.predictor import Exported, prepared
+from warmstart.session.progress import Nobody, Watcher
 from warmstart.workflows.held_out import HeldOut, calibration_pictures, held_out_pictures
 from warmstart.workflows.predict import SOURCE_PREFIX, open_trained
-from warmstart.workflows.watch import Nobody, Watcher
 
 PARITY = "parity.json"
 PROOF_PICTURES = 1000  # at most; eager PyTorch sees 30 a second on two cores

@@ -7,9 +7,9 @@ from typing import Any
 from warmstart.backbones.weights import load_backbone
 from warmstart.explain.filters import Filters, first_filters
 from warmstart.model.predictor import load
+from warmstart.session.progress import Nobody, Watcher
+from warmstart.session.run_folder import make_folder
 from warmstart.workflows.predict import SOURCE_PREFIX
-from warmstart.workflows.run_folder import make_folder
-from warmstart.workflows.watch import Nobody, Watcher
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,8 +14,8 @@ from warmstart.data.listing import find_pictures, read_listing
 from warmstart.errors import DataError, PictureError
 from warmstart.model.predictor import Model
 from warmstart.records import read_json
+from warmstart.session.progress import Watcher
 from warmstart.workflows.neighbours import listing_of_run
-from warmstart.workflows.watch import Watcher
 
 
 @dataclass(frozen=True, kw_only=True)

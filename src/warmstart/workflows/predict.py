@@ -12,7 +12,7 @@ from warmstart.errors import DataError, ModelFileError
 from warmstart.evaluation.trust import Coverage
 from warmstart.records import Prediction, Problem
 from warmstart.runtime.document import exported_file
-from warmstart.workflows.watch import Nobody, Watcher
+from warmstart.session.progress import Nobody, Watcher
 
 if TYPE_CHECKING:
     from warmstart.model.predictor import Model

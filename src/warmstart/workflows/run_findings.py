@@ -29,13 +29,13 @@ from warmstart.inspection.neighbours import directions, nearest, standardised
 from warmstart.inspection.outliers import K
 from warmstart.records import Example
 from warmstart.report.run_files import FINDINGS
+from warmstart.session.near_copies import UNASKED_ALIKE
+from warmstart.session.probe import Probe
+from warmstart.session.progress import Watcher
 from warmstart.strategy.taps import tap_sets
 from warmstart.workflows import findings
 from warmstart.workflows.doctor import copies_of, judged_labels
 from warmstart.workflows.findings import Seen
-from warmstart.workflows.near_copies import UNASKED_ALIKE
-from warmstart.workflows.probe import Probe
-from warmstart.workflows.watch import Watcher
 
 # Multiplications, so that the same run says the same on every machine. 3,781 pictures in 10 classes take 4e10 and 6e7 of them, together
 # 2.2 s on two cores; each is twice that at most, and a run of so many pictures takes half a minute.
@@ -108,6 +108,7 @@ def _seen(probe: Probe) -> Seen:
         return lambda positions: columns(probe.rows[positions], layout, taps)
 
     first: dict[bytes, int] = {}
+    preprocessing = probe.recipe.preprocessing
     return Seen(
         examples=tuple(
             Example(path=picture.path, class_name=dataset.class_names[label], split=split)
@@ -117,7 +118,7 @@ def _seen(probe: Probe) -> Seen:
         labels=dataset.labels,
         original=np.array([first.setdefault(picture.digest, i) for i, picture in enumerate(dataset.pictures)], np.int64),
         features={name: reader(sets.get(name, everything)) for name in ("all", "middle", "pooled")},
-        needed_px=needed_shorter_side_px(probe.preprocessing.size_px, probe.preprocessing.resize),
+        needed_px=needed_shorter_side_px(preprocessing.size_px, preprocessing.resize),
     )
 
 

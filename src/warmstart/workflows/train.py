@@ -4,12 +4,10 @@ ready → forecast → rows of the frozen backbone → probe → [tune: the netw
 """
 
 import time
-from collections.abc import Hashable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from warmstart import machine
 from warmstart.backbones.catalog import find
 from warmstart.data.augmentation import view_names
 from warmstart.data.views import RESIZE_MODES, VIEW_POLICIES
@@ -18,17 +16,20 @@ from warmstart.errors import UnknownNameError, UsageError
 from warmstart.heads.catalog import head_spec
 from warmstart.heads.selection import CLASS_WEIGHTS
 from warmstart.records import ADVISED, Listing, Plan
-from warmstart.store.cache import Store
+from warmstart.session.clock import Clock
+from warmstart.session.dataset import prepare
+from warmstart.session.forecasting import foresee, in_words
+from warmstart.session.outcome import Run, Trained, finish, frozen, require_room_for, tuned
+from warmstart.session.probe import extracted, make_ready, probe, probed
+from warmstart.session.progress import Nobody, Watcher
+from warmstart.session.run_folder import new_run_folder, read_start, resumable, under_way, write_plan, write_start
+from warmstart.session.session import Session
+from warmstart.session.settings import TrainSettings
 from warmstart.training.settings import planned_settings
 from warmstart.workflows.advised import train_advised
-from warmstart.workflows.dataset import prepare
+from warmstart.workflows.candidates import earlier_seconds
 from warmstart.workflows.fixes import listed
-from warmstart.workflows.forecasting import foresee, in_words
-from warmstart.workflows.outcome import Run, Trained, finish, frozen, reported, require_room_for, tuned
-from warmstart.workflows.probe import extracted, make_ready, probe, probed
-from warmstart.workflows.run_folder import new_run_folder, read_start, resumable, under_way, write_plan, write_start
-from warmstart.workflows.settings import TrainSettings
-from warmstart.workflows.watch import Nobody, Watcher
+from warmstart.workflows.reported import reported
 
 RECIPE = ("taps", "head", "views", "unfreeze", "augment", "training")  # what advice decides beside the cut
 
@@ -39,41 +40,39 @@ def train(
     settings: TrainSettings | None = None,
     *,
     watcher: Watcher | None = None,
-    strata: Mapping[str, Hashable] | None = None,
     folder: Path | None = None,
     seconds_before: float = 0.0,
     stop_keeps: bool = True,
 ) -> Run:
     """Train a classifier on a folder, manifest, list of (path, label) or DataFrame.
 
-    strata: path → what to stratify splits by instead of the class. folder: the run folder, if not a new one in ``settings.runs``.
+    folder: the run folder, if not a new one in ``settings.runs``.
     seconds_before: time that the process had used before this call. stop_keeps: Ctrl-C ends training, the best epoch so far is tested and
     kept, and KeyboardInterrupt is raised then; otherwise, and a second time, the run is left as it is, for `resume`.
     Raises DataError, UsageError, BackboneError or StoreError, each saying what to do.
     """
     plan, settings, watcher = plan or Plan(), settings or TrainSettings(), watcher or Nobody()
-    begin = time.perf_counter() - seconds_before
+    clock = Clock(begin=time.perf_counter() - seconds_before, budget_s=settings.budget_s)
     check_plan(plan)
     listing = listed(data, settings)
-    if plan.cut == ADVISED:
-        return train_advised(listing, plan, settings, watcher, begin=begin, strata=strata, folder=folder)
-    with Store(machine.store_folder(), settings.store_bytes) as store:
-        dataset = prepare(listing, store, plan, watcher, strata=strata)
-        ready = make_ready(dataset, plan, settings, watcher, listing=listing, strata=strata)
-        expected = foresee(ready, store, begin=begin, budget_s=settings.budget_s)
+    with Session.opened(settings, watcher, clock=clock, stop_keeps=stop_keeps) as session:
+        if plan.cut == ADVISED:
+            return train_advised(listing, plan, session, folder)
+        ready = make_ready(listing, prepare(listing, plan, session), plan, session)
+        expected = foresee(ready, session)
         watcher.say(in_words(expected))
         require_room_for(ready.backbone, folder or settings.runs, checkpoints=1 if plan.trains_network else 0)
         folder = folder or new_run_folder(settings.runs, listing.source)
         with under_way(folder):
             write_plan(folder / "plan.json", plan, expected)
-            seen = probed(ready, extracted(ready, settings, store, watcher))
+            seen = probed(ready, extracted(ready, session))
             if plan.trains_network:
                 write_start(folder, listing.source, plan, settings)
-                trained = tuned(seen, store, watcher, folder, begin=begin, budget_s=settings.budget_s, stop_keeps=stop_keeps)
+                trained = tuned(seen, session, folder)
             else:
                 trained = frozen(seen, watcher)
-            run = finish(seen, trained, folder, begin, expected=expected)
-    return _raised_if_stopped(reported(run, seen, settings, watcher), trained)
+            run = finish(seen, trained, session, folder, expected=expected)
+    return _raised_if_stopped(reported(run, seen, session), trained)
 
 
 def resume(
@@ -81,30 +80,29 @@ def resume(
     *,
     data: Listing | None = None,
     watcher: Watcher | None = None,
-    strata: Mapping[str, Hashable] | None = None,
     download: bool = False,
     seconds_before: float = 0.0,
     stop_keeps: bool = True,
 ) -> Run:
     """Go on with a run whose training was interrupted, from its last checkpoint, to the weights it would have had.
 
-    data, strata: what the run was started with, where that was more than a folder or a manifest. Raises UsageError when data, plan
+    data: what the run was started with, where that was more than a folder or a manifest. Raises UsageError when data, plan
     or code are not what they were, InputError when there is nothing to resume.
     """
     watcher = watcher or Nobody()
     begin = time.perf_counter() - seconds_before
     source, plan, settings = read_start(folder)
     settings = replace(settings, download=download)
+    clock = Clock(begin=begin, budget_s=settings.budget_s, earlier_s=earlier_seconds(folder))
     listing = listed(data or source, settings)
-    if plan.cut == ADVISED:
-        return train_advised(listing, plan, settings, watcher, begin=begin, strata=strata, folder=folder, resume=True)
-    with Store(machine.store_folder(), settings.store_bytes) as store:
-        seen = probe(listing, plan, settings, store, watcher, strata=strata)
-        budget_s = settings.budget_s
+    with Session.opened(settings, watcher, clock=clock, resumes=True, stop_keeps=stop_keeps) as session:
+        if plan.cut == ADVISED:
+            return train_advised(listing, plan, session, folder)
+        seen = probe(listing, plan, session)
         with resumable(folder):
-            trained = tuned(seen, store, watcher, folder, begin=begin, budget_s=budget_s, resume=True, stop_keeps=stop_keeps)
-            run = finish(seen, trained, folder, begin)
-    return _raised_if_stopped(reported(run, seen, settings, watcher), trained)
+            trained = tuned(seen, session, folder)
+            run = finish(seen, trained, session, folder)
+    return _raised_if_stopped(reported(run, seen, session), trained)
 
 
 def _raised_if_stopped(run: Run, trained: Trained) -> Run:

@@ -6,7 +6,7 @@ listing → digests → splits → backbone → engine, proved     make_ready: n
 """
 
 import time
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,16 +17,16 @@ from warmstart.backbones.weights import load_backbone
 from warmstart.data.views import VIEW_POLICIES
 from warmstart.engines.build import Proven
 from warmstart.errors import DataError, UnknownNameError, UsageError
-from warmstart.extraction.features import Extraction, columns, extract
+from warmstart.extraction.features import Extraction, columns
 from warmstart.extraction.prefixes import choose_engine, tapped_prefix
+from warmstart.extraction.recipe import Recipe
 from warmstart.heads.selection import Choice, choose_head
 from warmstart.records import Listing, Picture, Plan, Preprocessing, Problem, ValueRange
-from warmstart.store.cache import Store
+from warmstart.session.dataset import Dataset, halves_of_val, prepare, without
+from warmstart.session.near_copies import near_copies_together
+from warmstart.session.session import Session
+from warmstart.session.settings import TrainSettings
 from warmstart.strategy.taps import candidate_taps
-from warmstart.workflows.dataset import Dataset, halves_of_val, prepare, without
-from warmstart.workflows.near_copies import near_copies_together
-from warmstart.workflows.settings import TrainSettings
-from warmstart.workflows.watch import Watcher
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,21 +34,11 @@ class Ready:
     """Everything up to the first picture that is computed."""
 
     plan: Plan  # cuts by their canonical names, the image size resolved
-    listing: Listing  # what the data set was made from, and
-    strata: Mapping[str, Hashable] | None  # by what it was split: near copies may ask for another split
+    listing: Listing  # what the data set was made from: near copies may ask for another split
     dataset: Dataset
     backbone: Backbone
-    proven: Proven  # the engine for the whole backbone
-
-    @property
-    def seen_plan(self) -> Plan:
-        """How the frozen backbone reads: a network that is trained learns from one view at a time, even if it predicts over several."""
-        return replace(self.plan, views="none") if self.plan.trains_network else self.plan
-
-    @property
-    def preprocessing(self) -> Preprocessing:
-        """What the frozen backbone is shown."""
-        return preprocessing_of(self.seen_plan, self.dataset.values)
+    recipe: Recipe  # of its taps
+    proven: Proven  # the engine for it
 
     @property
     def tap_sets(self) -> dict[str, tuple[str, ...]]:
@@ -77,7 +67,7 @@ class Probe:
     plan: Plan  # with every 'auto' resolved
     dataset: Dataset
     backbone: Backbone
-    preprocessing: Preprocessing
+    recipe: Recipe  # of ``rows``
     proven: Proven
     rows: np.ndarray  # float16 or float32 (N, D)
     layout: tuple[tuple[str, int], ...]
@@ -94,34 +84,15 @@ class Probe:
         return columns(self.rows[positions], self.layout, self.taps)
 
 
-def probe(
-    listing: Listing,
-    plan: Plan,
-    settings: TrainSettings,
-    store: Store,
-    watcher: Watcher,
-    *,
-    strata: Mapping[str, Hashable] | None = None,
-) -> Probe:
+def probe(listing: Listing, plan: Plan, session: Session) -> Probe:
     """All three steps. Raises what `train` raises."""
-    dataset = prepare(listing, store, plan, watcher, strata=strata)
-    ready = make_ready(dataset, plan, settings, watcher, listing=listing, strata=strata)
-    return probed(ready, extracted(ready, settings, store, watcher))
+    ready = make_ready(listing, prepare(listing, plan, session), plan, session)
+    return probed(ready, extracted(ready, session))
 
 
-def make_ready(
-    dataset: Dataset,
-    plan: Plan,
-    settings: TrainSettings,
-    watcher: Watcher,
-    *,
-    listing: Listing,
-    strata: Mapping[str, Hashable] | None,
-) -> Ready:
+def make_ready(listing: Listing, dataset: Dataset, plan: Plan, session: Session) -> Ready:
     """Load the backbone, resolve what the plan leaves to it, and let an engine prove itself."""
-    backbone = load_backbone(
-        plan.backbone, weights=plan.weights, download=settings.download, seed=plan.seed, announce=watcher.say
-    )
+    backbone = loaded(plan, session)
     plan = replace(
         plan,
         cut=backbone.resolve_cut(plan.cut),
@@ -130,23 +101,25 @@ def make_ready(
     )
     _tap_sets(plan, backbone)  # wrong names are told before any work
     _check_positive(plan, dataset)
-    proven = prove(dataset.pictures, backbone, plan, dataset.values)
-    return Ready(plan=plan, listing=listing, strata=strata, dataset=dataset, backbone=backbone, proven=proven)
+    recipe, proven = prove(dataset.pictures, backbone, preprocessing_of(plan, dataset.values), plan, session)
+    if plan.trains_network:  # it learns from one view at a time, even if it predicts over several
+        recipe = recipe.in_views(VIEW_POLICIES["none"])
+    return Ready(plan=plan, listing=listing, dataset=dataset, backbone=backbone, recipe=recipe, proven=proven)
 
 
-def extracted(ready: Ready, settings: TrainSettings, store: Store, watcher: Watcher) -> Extracted:
+def extracted(ready: Ready, session: Session) -> Extracted:
     """All taps of every picture, from the store where they are. Raises DataError for a problem under ``strict``, StoreError."""
     begin = time.perf_counter()
     dataset = ready.dataset
-    extraction = see(dataset.pictures, ready.backbone, ready.seen_plan, dataset.values, ready.proven, store, watcher)
-    together = near_copies_together(ready.listing, dataset, extraction, ready.plan, settings.group_duplicates, watcher)
+    extraction = rows_of(dataset.pictures, ready.recipe, ready.proven, session)
+    together = near_copies_together(ready.listing, dataset, extraction, session)
     if together is not None:
-        split_anew = prepare(together.listing, store, ready.plan, watcher, strata=ready.strata)
+        split_anew = prepare(together.listing, ready.plan, session)
         if [p.digest for p in split_anew.pictures] != [p.digest for p in dataset.pictures]:
             raise DataError(f"{dataset.source}: pictures were changed, added or removed while they were being read. Run again.")
         # The range of values stays: rows were computed by it.
         dataset = replace(split_anew, kept_together=together.pictures, values=dataset.values)
-    dataset, kept = readable(dataset.with_losses(extraction.losses), extraction.broken, settings)
+    dataset, kept = readable(dataset.with_losses(extraction.losses), extraction.broken, session.settings)
     return Extracted(dataset=dataset, rows=extraction.rows[kept], extraction=extraction, seconds=time.perf_counter() - begin)
 
 
@@ -184,7 +157,7 @@ def probed(ready: Ready, seen: Extracted, *, may_be_trained: bool = False) -> Pr
         plan=replace(plan, taps=",".join(taps), engine=proven.engine, precision=proven.precision),
         dataset=dataset,
         backbone=ready.backbone,
-        preprocessing=ready.preprocessing,
+        recipe=ready.recipe,
         proven=proven,
         rows=seen.rows,
         layout=seen.extraction.layout,
@@ -198,37 +171,29 @@ def probed(ready: Ready, seen: Extracted, *, may_be_trained: bool = False) -> Pr
     )
 
 
-def prove(pictures: Sequence[Picture], backbone: Backbone, plan: Plan, values: ValueRange) -> Proven:
-    """The fastest engine for the whole backbone that proves itself on some of these pictures."""
-    preprocessing = preprocessing_of(plan, values)
-    prefix = tapped_prefix(backbone, preprocessing.size_px)
-    graphs = machine.graphs_folder()
-    return choose_engine(pictures, prefix, preprocessing, engine=plan.engine, precision=plan.precision, graphs=graphs)
-
-
-def see(
-    pictures: Sequence[Picture],
-    backbone: Backbone,
-    plan: Plan,
-    values: ValueRange,
-    proven: Proven,
-    store: Store,
-    watcher: Watcher,
-) -> Extraction:
-    """All taps of these pictures, averaged over the plan's views."""
-    preprocessing = preprocessing_of(plan, values)
-    extraction = extract(
-        pictures,
-        prefix=tapped_prefix(backbone, preprocessing.size_px),
-        engine=proven.engine,
-        precision=proven.precision,
-        preprocessing=preprocessing,
-        store=store,
-        graphs=machine.graphs_folder(),
-        on_progress=watcher.progress,
+def loaded(plan: Plan, session: Session) -> Backbone:
+    """The backbone of the plan. Raises BackboneError, UnknownNameError."""
+    return load_backbone(
+        plan.backbone, weights=plan.weights, download=session.settings.download, seed=plan.seed, announce=session.watcher.say
     )
+
+
+def prove(
+    pictures: Sequence[Picture], backbone: Backbone, preprocessing: Preprocessing, plan: Plan, session: Session
+) -> tuple[Recipe, Proven]:
+    """The recipe of the whole backbone's taps by the fastest engine that proves itself on some of these pictures, and its proof."""
+    prefix = tapped_prefix(backbone, preprocessing.size_px)
+    proven = choose_engine(
+        pictures, prefix, preprocessing, engine=plan.engine, precision=plan.precision, graphs=session.workspace.graphs
+    )
+    return Recipe.of(prefix, preprocessing, proven), proven
+
+
+def rows_of(pictures: Sequence[Picture], recipe: Recipe, proven: Proven, session: Session) -> Extraction:
+    """All taps of these pictures, averaged over the recipe's views; what engine and store have to say of it is said."""
+    extraction = session.reader(recipe).rows(pictures)
     for note in (*proven.notes, *extraction.notes):
-        watcher.say(note)
+        session.watcher.say(note)
     return extraction
 
 

@@ -5,7 +5,7 @@ N pictures, K classes.
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,8 @@ from warmstart.data.splitting import assign_splits, connected, find_conflicts, f
 from warmstart.errors import DataError
 from warmstart.extraction.scanning import scan
 from warmstart.records import SPLITS, Listing, Notice, Picture, Plan, Problem, Split, ValueRange
-from warmstart.store.cache import Store
-from warmstart.workflows.watch import Watcher
-from warmstart.workflows.what_is_lost import Seen, notices, seen_of, told
+from warmstart.session.session import Session
+from warmstart.session.what_is_lost import Seen, notices, seen_of, told
 
 LEAST_HALF = (
     100  # pictures: fewer choose an epoch poorly, and a set for 0.95 from 100 covers 0.93 to 0.97 two times out of three
@@ -103,15 +102,10 @@ class Dataset:
         return replace(self, losses={self.pictures[i].digest: loss for i, loss in losses.items()})
 
 
-def prepare(
-    listing: Listing, store: Store, plan: Plan, watcher: Watcher, *, strata: Mapping[str, Hashable] | None = None
-) -> Dataset:
-    """Read digests, leave out what cannot be used, and assign splits.
-
-    ``strata``: path → what to stratify by instead of the class. Raises DataError when fewer than two classes are left.
-    """
+def prepare(listing: Listing, plan: Plan, session: Session) -> Dataset:
+    """Read digests, leave out what cannot be used, and assign splits. Raises DataError when fewer than two classes are left."""
     paths = [example.path for example in listing.examples]
-    found = scan(paths, store, on_progress=watcher.progress)
+    found = scan(paths, session.workspace.store, on_progress=session.watcher.progress)
     label_of = {name: i for i, name in enumerate(listing.class_names)}
     rows = [(e, p, label_of[e.class_name]) for e, p in zip(listing.examples, found.pictures, strict=True) if p is not None]
     class_of = {e.path: e.class_name for e in listing.examples}
@@ -129,7 +123,7 @@ def prepare(
         labels=[label for _, _, label in rows],
         groups=[e.group for e, _, _ in rows],
         given=[e.split for e, _, _ in rows],
-        strata=[strata[e.path] for e, _, _ in rows] if strata else None,
+        strata=[label if e.stratum is None else e.stratum for e, _, label in rows],
         seed=plan.seed,
         fractions=plan.fractions,
     )

@@ -12,11 +12,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from warmstart.backbones.chain import Backbone
+from warmstart.backbones.chain import Backbone, trainable_copy
 from warmstart.data.decoding import DECODER_ID
 from warmstart.errors import UsageError
 from warmstart.heads.linear import LinearHead
-from warmstart.store.cache import Store
+from warmstart.session.history import History, HistoryRow, read_history
+from warmstart.session.probe import Probe
+from warmstart.session.progress import Watcher
+from warmstart.session.run_folder import checkpoint_path
+from warmstart.session.session import Session
+from warmstart.session.training_inputs import HeadStart, TrainingInputs, training_inputs
 from warmstart.training.checkpoint import Checkpoint, Position, read_checkpoint, write_checkpoint
 from warmstart.training.events import Epoch, Event, Resumed, Step
 from warmstart.training.execution import Execution, default_execution
@@ -24,11 +29,6 @@ from warmstart.training.frozen import prefix_digest
 from warmstart.training.loop import fine_tune
 from warmstart.training.pace import seconds_per_epoch
 from warmstart.training.settings import TrainingSettings
-from warmstart.workflows.history import History, HistoryRow, read_history
-from warmstart.workflows.probe import Probe
-from warmstart.workflows.run_folder import checkpoint_path
-from warmstart.workflows.training_inputs import HeadStart, TrainingInputs, training_inputs
-from warmstart.workflows.watch import Watcher
 
 SPARE = 0.95  # of the time that is left is planned for; the rest is for a machine that has other work as well
 
@@ -54,7 +54,7 @@ class Phase:
 
 @dataclass(frozen=True, kw_only=True)
 class Tuned:
-    """What training made of a probe. The backbone is the probe's, changed right of the cut."""
+    """What training made of a probe. The backbone is a copy of the probe's, changed right of the cut."""
 
     backbone: Backbone
     phases: tuple[Phase, ...]
@@ -91,65 +91,34 @@ class Tuned:
         }
 
 
-@dataclass(frozen=True, kw_only=True)
-class Clock:
-    """When the run began, and how long it may train."""
-
-    begin: float  # by `time.perf_counter`
-    earlier_seconds: float = 0.0  # that the run took before it was interrupted
-    budget_s: float | None = None
-
-    def elapsed(self) -> float:
-        """Seconds since the run began."""
-        return self.earlier_seconds + time.perf_counter() - self.begin
-
-    def left(self) -> float | None:
-        """Seconds that are left to train in; None where nothing limits them."""
-        return None if self.budget_s is None else max(0.0, self.budget_s - self.elapsed())
-
-
-def tune(
-    probe: Probe,
-    store: Store,
-    watcher: Watcher,
-    folder: Path,
-    *,
-    begin: float,
-    budget_s: float | None = None,
-    resume: bool = False,
-    stop_keeps: bool = True,
-) -> Tuned:
+def tune(probe: Probe, session: Session, folder: Path) -> Tuned:
     """Train the network right of ``probe.plan.cut``; history.csv and checkpoints go to ``folder``.
 
-    ``begin``: when the run began, by `time.perf_counter`. ``budget_s``: seconds from then on within which training is to end,
-    by making fewer epochs than the plan says. ``stop_keeps``: Ctrl-C ends training with the best epoch so far, once val was looked at;
-    otherwise it is raised. Raises UsageError for settings that do not fit the data, DataError without val,
-    StoreError when activations do not fit.
+    A budget is kept by making fewer epochs than the plan says. Ctrl-C ends training with the best epoch so far, once val was looked at, if
+    the session keeps what was stopped; otherwise it is raised. Raises UsageError for settings that do not fit the data, DataError without
+    val, StoreError when activations do not fit.
     """
     cuts = _cuts(probe)
-    known = read_history(folder) if resume else ()
-    clock = Clock(begin=begin, earlier_seconds=known[-1].elapsed_seconds if known else 0.0, budget_s=budget_s)
-    start = _interrupted(folder, cuts) if resume else 0
+    probe = replace(probe, backbone=trainable_copy(probe.backbone, cuts[-1]))  # the guest's own stays as it is
+    known = read_history(folder) if session.resumes else ()
+    start = _interrupted(folder, cuts) if session.resumes else 0
     # A kill may have come before the first checkpoint: then training begins anew, and what was written of it is forgotten.
-    resume = resume and checkpoint_path(folder, cuts[start]).is_file()
+    resumes = session.resumes and checkpoint_path(folder, cuts[start]).is_file()
     phases: list[Phase] = []
     history = History(folder, [row for row in known if row.cut in cuts[:start]])
     for number, cut in enumerate(cuts[start:], start):
         learnt = phases[-1].learnt if phases else None
-        with training_inputs(probe, store, watcher, cut=cut, start=learnt) as inputs:
+        with training_inputs(probe, session, cut=cut, start=learnt) as inputs:
             phases.append(
                 _phase(
                     probe,
                     cut,
                     inputs,
-                    watcher,
+                    replace(session, resumes=resumes and number == start),
                     folder,
                     history,
-                    clock,
                     share=1 / (len(cuts) - number),
                     known=[row for row in known if row.cut == cut] if number == start else [],
-                    resume=resume and number == start,
-                    stop_keeps=stop_keeps,
                 )
             )
         if phases[-1].stopped:
@@ -178,15 +147,12 @@ def _phase(
     probe: Probe,
     cut: str,
     inputs: TrainingInputs,
-    watcher: Watcher,
+    session: Session,
     folder: Path,
     history: History,
-    clock: Clock,
     *,
     share: float,
     known: Sequence[HistoryRow],
-    resume: bool,
-    stop_keeps: bool,
 ) -> Phase:
     """Train at one cut, in ``share`` of the time that is left. ``known``: the history of this cut before the run was interrupted."""
     before = prefix_digest(probe.backbone, cut)
@@ -199,16 +165,16 @@ def _phase(
         "prefix": before,  # a file of weights is named in the plan, what is in it is not
         "decoder": DECODER_ID,
     }
-    checkpoint = read_checkpoint(path, identity) if resume else None
+    checkpoint = read_checkpoint(path, identity) if session.resumes else None
     for row in _up_to(checkpoint.position, known, cut) if checkpoint else ():
         history.write(row)
     # Fixed for a kind of device, not measured in each run: a measurement that once turns out otherwise would change the numbers.
     execution = _same_execution(checkpoint) if checkpoint else default_execution()
-    left = clock.left()
+    left = session.clock.left()
     if checkpoint:
         settings = checkpoint.training_settings()
     elif left is not None:
-        settings = _within(left * share, inputs, execution, watcher)
+        settings = _within(max(0.0, left) * share, inputs, execution, session.watcher)
     else:
         settings = inputs.settings
 
@@ -218,7 +184,7 @@ def _phase(
     start = time.perf_counter()
     events = fine_tune(inputs.module, inputs.batches, inputs.val, settings, execution=execution, resume=checkpoint, save=save)
     n = len(inputs.batches.labels)
-    end, pictures, stopped = _follow(events, watcher, history, clock, cut=cut, settings=settings, n=n, stop_keeps=stop_keeps)
+    end, pictures, stopped = _follow(events, session, history, cut=cut, settings=settings, n=n)
     train_seconds = time.perf_counter() - start
     after = prefix_digest(probe.backbone, cut)
     if after != before:  # a promise to the user, so it is looked at in every run
@@ -277,17 +243,10 @@ def _same_execution(checkpoint: Checkpoint) -> Execution:
 
 
 def _follow(
-    events: Generator[Event],
-    watcher: Watcher,
-    history: History,
-    clock: Clock,
-    *,
-    cut: str,
-    settings: TrainingSettings,
-    n: int,
-    stop_keeps: bool,
+    events: Generator[Event], session: Session, history: History, *, cut: str, settings: TrainingSettings, n: int
 ) -> tuple[str, int, bool]:
     """Write the history and tell the watcher. Returns why training ended, how many pictures went through, and whether Ctrl-C ended it."""
+    watcher = session.watcher
     end, done, pictures, step, rate = "every epoch was run", 0, 0, 0, 0.0
     epoch: Epoch | None = None
     stopped = False
@@ -302,7 +261,7 @@ def _follow(
                     watcher.progress("training", done, settings.epochs * n, note=f"loss {event.loss:.3f}{accuracy}")
                 case Epoch():
                     epoch = event
-                    row = HistoryRow.of(event, cut=cut, step=step, learning_rate=rate, elapsed_seconds=clock.elapsed())
+                    row = HistoryRow.of(event, cut=cut, step=step, learning_rate=rate, elapsed_seconds=session.clock.elapsed())
                     history.write(row)
                     watcher.epoch(row)
                     watcher.say(_line(row))
@@ -313,7 +272,7 @@ def _follow(
                 case _:
                     end = getattr(event, "reason", end)
     except KeyboardInterrupt:
-        if epoch is None or not stop_keeps:
+        if epoch is None or not session.stop_keeps:
             raise
         events.close()  # which puts the best weights back
         stopped, end = True, f"stopped on request after epoch {epoch.epoch}"

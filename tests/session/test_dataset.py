@@ -10,9 +10,9 @@ from drawn_shapes import CLASSES, draw_folder
 from warmstart.data.listing import read_listing
 from warmstart.errors import DataError
 from warmstart.records import Plan, Problem
+from warmstart.session.dataset import Dataset, prepare, without
 from warmstart.store.cache import Store
-from warmstart.workflows.dataset import Dataset, prepare, without
-from warmstart.workflows.watch import Nobody
+from workspaces import session_of
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def prepared(folder: Path, store: Store, **plan: object) -> Dataset:
-    return prepare(read_listing(str(folder)), store, Plan(**plan), Nobody())  # type: ignore[arg-type]
+    return prepare(read_listing(str(folder)), Plan(**plan), session_of(store))  # type: ignore[arg-type]
 
 
 def broken(dataset: Dataset, class_name: str, n: int | None = None) -> dict[int, Problem]:
@@ -86,7 +86,7 @@ def test_copies_and_groups_are_units_also_when_pictures_leave(tmp_path: Path, st
     rows = [f"{name},{name.parent},{'pair' if name.stem in ('4', '5') else ''}" for name in names]
     manifest = folder / "manifest.csv"
     manifest.write_text("\n".join(["path,label,group", *rows]), "utf-8")
-    dataset = prepare(read_listing(str(manifest)), store, Plan(), Nobody())
+    dataset = prepare(read_listing(str(manifest)), Plan(), session_of(store))
     for left in (dataset, without(dataset, broken(dataset, "square", 1))[0]):
         check(left)
         assert len(left.units) == len(left.pictures)
@@ -101,7 +101,7 @@ def test_copies_and_groups_are_units_also_when_pictures_leave(tmp_path: Path, st
 def test_a_class_that_stands_in_test_alone_is_said_to(tmp_path: Path, store: Store) -> None:
     draw_folder(tmp_path / "data" / "train", 6, classes=CLASSES[:2])
     draw_folder(tmp_path / "data" / "test", 3, first_seed=50)
-    dataset = prepare(read_listing(str(tmp_path / "data")), store, Plan(), Nobody())
+    dataset = prepare(read_listing(str(tmp_path / "data")), Plan(), session_of(store))
     left, _ = without(dataset, {})
     (problem,) = [p for p in left.problems if p.kind == "class-without-train"]
     assert "stripes: no picture in train, only in val or test" in problem.message

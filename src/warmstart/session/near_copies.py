@@ -18,11 +18,11 @@ from warmstart.inspection.glances import Glance, glances, pixels_of
 from warmstart.inspection.near_copies import CROWD, NEAREST_ALIKE, OTHERS, OTHERS_ALIKE, find_near_copies, groups
 from warmstart.inspection.neighbours import nearest, standardised
 from warmstart.inspection.registration import LARGEST_RESIDUAL, LEAST_DETAIL, SIDE_PX, WORTH_A_CLOSER_LOOK
-from warmstart.records import Listing, Plan
+from warmstart.records import Listing
+from warmstart.session.dataset import Dataset
+from warmstart.session.session import Session
 from warmstart.store.remembered import remembered
 from warmstart.strategy.taps import tap_sets
-from warmstart.workflows.dataset import Dataset
-from warmstart.workflows.watch import Watcher
 
 # Unasked, only pictures are compared that are very close: that finds copies saved anew or resized (at least 0.86 of those that
 # were planted among photographs) and most cropped ones, and decodes hardly any picture of data without copies.
@@ -45,13 +45,9 @@ class _Found:
     groups: tuple[tuple[str, ...], ...]
 
 
-def near_copies_together(
-    listing: Listing, dataset: Dataset, extraction: Extraction, plan: Plan, wanted: bool | None, watcher: Watcher
-) -> Together | None:
-    """None where nothing changes.
-
-    ``wanted`` None: only where the data brings neither splits nor groups, and some copies would be divided.
-    """
+def near_copies_together(listing: Listing, dataset: Dataset, extraction: Extraction, session: Session) -> Together | None:
+    """None where nothing changes. Unasked, only where the data brings neither splits nor groups, and some copies would be divided."""
+    wanted, watcher = session.settings.group_duplicates, session.watcher
     unasked = wanted is None
     if wanted is False or (unasked and _brings_its_own(listing)) or (unasked and len(dataset.pictures) > UNASKED_MOST):
         return None
@@ -96,7 +92,7 @@ def near_copies_together(
         "detail": LEAST_DETAIL,
         "versions": machine.versions("numpy", "scipy", "pillow"),
     }
-    found = remembered(machine.evidence_folder(), question, _Found, find, lasting=lambda: not out_of_reach)
+    found = remembered(session.workspace.evidence, question, _Found, find, lasting=lambda: not out_of_reach)
     copies = [[first[bytes.fromhex(digest)] for digest in group] for group in found.groups]
     divided = [group for group in copies if len({dataset.splits[i] for i in group}) > 1]
     if not copies or (unasked and not divided):

@@ -5,7 +5,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from warmstart.workflows.history import History, HistoryRow, read_history
+from warmstart.session.history import History, HistoryRow, read_history
 
 NUMBERS = st.floats(0, 1e4).map(lambda value: round(value, 2))
 

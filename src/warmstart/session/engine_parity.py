@@ -21,7 +21,7 @@ from warmstart.export.parity import compare
 from warmstart.export.reference import eager_taps
 from warmstart.model.predictor import Model
 from warmstart.records import Picture, json_digest
-from warmstart.workflows.dataset import Dataset
+from warmstart.session.dataset import Dataset
 
 FORMAT = 2  # raise it when what float32 PyTorch is asked changes. 1 was named after a digest that a model folder could claim
 SEAL_BYTES = 32
@@ -29,14 +29,17 @@ PICTURES = 32  # about a second of eager PyTorch
 PRECISION = {"f32": "fp32", "bf16": "bf16"}  # of an engine → of an export
 
 
-def engine_parity(model: Model, dataset: Dataset, rows: np.ndarray) -> dict[str, Any]:
-    """JSON-ready; empty where nothing is held out. ``rows`` (N, D): what the engine said of the data set's pictures."""
+def engine_parity(model: Model, dataset: Dataset, rows: np.ndarray, graphs: Path) -> dict[str, Any]:
+    """JSON-ready; empty where nothing is held out. ``rows`` (N, D): what the engine said of the data set's pictures.
+
+    ``graphs``: the folder of graphs, where what PyTorch says is kept.
+    """
     held_out = dataset.positions("test") if len(dataset.positions("test")) else dataset.positions("val")
     if not len(held_out):
         return {}
     sample = np.sort(np.random.default_rng(0).permutation(held_out)[:PICTURES])
     pictures = [dataset.pictures[i] for i in sample]
-    expected = _taps(model, pictures)
+    expected = _taps(model, pictures, graphs)
     good = np.flatnonzero(np.isfinite(expected).all(axis=1))
     if not len(good):
         return {}
@@ -52,7 +55,7 @@ def engine_parity(model: Model, dataset: Dataset, rows: np.ndarray) -> dict[str,
     ).to_dict()
 
 
-def _taps(model: Model, pictures: list[Picture]) -> np.ndarray:
+def _taps(model: Model, pictures: list[Picture], graphs: Path) -> np.ndarray:
     """float32 (P, D); NaN for a picture that cannot be read. Computed once for a network and pictures."""
     prefix = model.prefix()
     shape = (len(pictures), sum(width for _, width in prefix.layout))
@@ -68,7 +71,7 @@ def _taps(model: Model, pictures: list[Picture]) -> np.ndarray:
             "instructions": machine.vector_instructions(),
         }
     )
-    path: Path = machine.graphs_folder() / prefix.key[:16] / f"reference-{key[:16]}.taps"
+    path = graphs / prefix.key[:16] / f"reference-{key[:16]}.taps"
     stored = _read(path, key, shape)
     if stored is not None:
         return stored

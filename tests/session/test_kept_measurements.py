@@ -16,11 +16,13 @@ from warmstart.extraction import prefixes
 from warmstart.extraction.features import Extraction
 from warmstart.extraction.prefixes import choose_engine
 from warmstart.inspection.registration import SIDE_PX
-from warmstart.records import Listing, Picture, Plan, Preprocessing
+from warmstart.records import Listing, Picture, Preprocessing
+from warmstart.session.dataset import Dataset
+from warmstart.session.near_copies import near_copies_together
+from warmstart.session.progress import Nobody
+from warmstart.session.session import Session
+from warmstart.session.settings import TrainSettings
 from warmstart.workflows import engine_parity, near_copies
-from warmstart.workflows.dataset import Dataset
-from warmstart.workflows.near_copies import near_copies_together
-from warmstart.workflows.watch import Nobody
 
 LAYOUT = (("stem", 2), ("pooled", 3))
 PREFIX = Prefix(name="toy", key="5e" * 32, size_px=32, layout=LAYOUT, module=lambda: None)  # type: ignore[arg-type, return-value]
@@ -167,7 +169,8 @@ def test_near_copies_that_were_out_of_reach_are_looked_for_again(
     monkeypatch.setattr(near_copies, "_grouped", lambda listing, copies, dataset: listing)
 
     def copies() -> int:
-        found = near_copies_together(listing, dataset, extraction, Plan(), True, Nobody())
+        with Session.opened(TrainSettings(group_duplicates=True), Nobody()) as session:
+            found = near_copies_together(listing, dataset, extraction, session)
         return 0 if found is None else found.pictures
 
     assert copies() == 0

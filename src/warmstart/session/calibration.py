@@ -29,7 +29,7 @@ from warmstart.evaluation.novelty import UNLIKE, Novelty
 from warmstart.evaluation.trust import Trust
 from warmstart.extraction.features import columns
 from warmstart.model.predictor import Model
-from warmstart.workflows.probe import Probe
+from warmstart.session.probe import Probe
 
 COVERAGES = (0.80, 0.90, 0.95, 0.99)  # in the record; a model makes sets for any
 NOVELTY_TAPS = ("pooled",)

@@ -11,8 +11,8 @@ from warmstart.extraction.features import columns
 from warmstart.model.predictor import Model
 from warmstart.records import Plan, Split
 from warmstart.report.pictures import RunPictures
-from warmstart.workflows.probe import Probe
-from warmstart.workflows.trust import NOVELTY_TAPS
+from warmstart.session.calibration import NOVELTY_TAPS
+from warmstart.session.probe import Probe
 
 MAPPED = 1000  # pictures on the map: more are a smear to the eye, and each has a thumbnail in the report
 

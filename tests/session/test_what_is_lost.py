@@ -17,16 +17,17 @@ from warmstart.data.listing import read_listing
 from warmstart.data.one_colour import loss_of
 from warmstart.data.views import resize
 from warmstart.records import Depth, Facts, Notice, Picture, Plan, Problem, ValueRange
+from warmstart.session.dataset import prepare
+from warmstart.session.progress import Nobody
+from warmstart.session.run_folder import read_plan
+from warmstart.session.settings import TrainSettings
+from warmstart.session.what_is_lost import before_blame, notices, seen_of
 from warmstart.store.cache import Store
 from warmstart.workflows.advise import advise
-from warmstart.workflows.dataset import prepare
 from warmstart.workflows.doctor import doctor, write
 from warmstart.workflows.inspect import inspect
-from warmstart.workflows.run_folder import read_plan
-from warmstart.workflows.settings import TrainSettings
 from warmstart.workflows.train import train
-from warmstart.workflows.watch import Nobody
-from warmstart.workflows.what_is_lost import before_blame, notices, seen_of
+from workspaces import session_of
 
 SMALL = Plan(image_size_px=64)
 
@@ -214,7 +215,7 @@ def test_elongated_pictures_are_said_by_every_verb_and_the_cure_helps(tmp_path: 
     assert (f"sees {share}" in first["text"], "Before labels are doubted" in first["text"]) == (True, True)
 
     with Store(tmp_path / "store", 2**24) as store:
-        padded = prepare(read_listing(str(data)), store, replace(SMALL, resize="pad"), Nobody()).summary()
+        padded = prepare(read_listing(str(data)), replace(SMALL, resize="pad"), session_of(store)).summary()
     assert padded["notices"] == []
     assert padded["seen"]["worst_tenth"] == 1.0
 

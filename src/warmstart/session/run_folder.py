@@ -15,9 +15,9 @@ from warmstart.csv_cells import cell_of
 from warmstart.errors import DataError, InputError, MachineError, UsageError
 from warmstart.records import Plan, RunRecord, read_json, to_json
 from warmstart.refusals import require_file
+from warmstart.session.history import HISTORY
+from warmstart.session.settings import TrainSettings
 from warmstart.strategy.forecast import Forecast
-from warmstart.workflows.history import HISTORY
-from warmstart.workflows.settings import TrainSettings
 
 FORECAST = "forecast"  # the key of plan.json that is no part of the recipe
 CANDIDATES = "candidates"  # a folder an advised run has for each plan that it trained

@@ -18,6 +18,7 @@ from warmstart.backbones.chain import Backbone
 from warmstart.backbones.weights import feature_tensors
 from warmstart.errors import MachineError
 from warmstart.evaluation.metrics import score
+from warmstart.extraction.recipe import Recipe
 from warmstart.extraction.stored_rows import library_versions
 from warmstart.heads.protocol import Head
 from warmstart.heads.selection import refit
@@ -26,17 +27,16 @@ from warmstart.model.predictor import Model
 from warmstart.records import Cache, Plan, RunRecord, Scores, Split
 from warmstart.refusals import require_room
 from warmstart.report.pictures import write_pictures
-from warmstart.store.cache import Store
+from warmstart.session.calibration import Calibration, also_chosen_by, calibrated, of_frozen, of_tuned, tested
+from warmstart.session.calibration import describe as describe_trust
+from warmstart.session.dataset import Dataset, stop_if_any_is_gone
+from warmstart.session.embedding_map import count_parameters, see_pictures
+from warmstart.session.engine_parity import engine_parity
+from warmstart.session.probe import Probe, preprocessing_of, prove, rows_of
+from warmstart.session.progress import Watcher
+from warmstart.session.run_folder import MODEL, PredictionRow, write_run
+from warmstart.session.session import Session
 from warmstart.strategy.forecast import Forecast
-from warmstart.workflows.dataset import Dataset, stop_if_any_is_gone
-from warmstart.workflows.engine_parity import engine_parity
-from warmstart.workflows.portrait import count_parameters, see_pictures
-from warmstart.workflows.probe import Probe, preprocessing_of, prove, see
-from warmstart.workflows.run_folder import MODEL, PredictionRow, write_run
-from warmstart.workflows.settings import TrainSettings
-from warmstart.workflows.trust import Calibration, also_chosen_by, calibrated, of_frozen, of_tuned, tested
-from warmstart.workflows.trust import describe as describe_trust
-from warmstart.workflows.watch import Watcher
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +85,7 @@ def frozen(seen: Probe, watcher: Watcher) -> Trained:
     with machine.calm_blas():
         head = refit(seen.choice, seen.features(final), seen.dataset.labels[final], n_classes=len(seen.dataset.class_names))
         calibration = of_frozen(seen)
-        model = _assembled(seen, seen.backbone, head, precision=seen.plan.precision)
+        model = _assembled(seen, seen.backbone, head, seen.recipe)
         model = calibrated(model, calibration, seen.rows[final], seed=seen.plan.seed)
     return Trained(
         model=model,
@@ -106,35 +106,25 @@ def held_against_others(seen: Probe, trained: Trained) -> Trained:
     return replace(trained, chosen_on_val=True, calibration=also_chosen_by(trained.calibration, seen))
 
 
-def tuned(
-    seen: Probe,
-    store: Store,
-    watcher: Watcher,
-    folder: Path,
-    *,
-    begin: float,
-    budget_s: float | None,
-    resume: bool = False,
-    stop_keeps: bool = True,
-) -> Trained:
-    """The network trained right of the cut. It is tested as it will be used: through an engine, from the pictures on.
+def tuned(seen: Probe, session: Session, folder: Path) -> Trained:
+    """The network trained right of the cut. It is tested as it will be used: through an engine, from the pictures on."""
+    from warmstart.session.tune import tune
 
-    ``stop_keeps``: as for `tune`.
-    """
-    from warmstart.workflows.tune import tune
-
-    result = tune(seen, store, watcher, folder, begin=begin, budget_s=budget_s, resume=resume, stop_keeps=stop_keeps)
+    result = tune(seen, session, folder)
     held_out = seen.dataset.positions("val", "test")
     if result.stopped:
-        watcher.say("the best epoch so far is looked at; asked to stop once more, the run is left as it is, for --resume")
+        session.watcher.say(
+            "the best epoch so far is looked at; asked to stop once more, the run is left as it is, for --resume"
+        )
     see_begin = time.perf_counter()
     pictures = [seen.dataset.pictures[i] for i in held_out]
-    proven = prove(pictures, result.backbone, seen.plan, seen.dataset.values)
-    extraction = see(pictures, result.backbone, seen.plan, seen.dataset.values, proven, store, watcher)
+    preprocessing = preprocessing_of(seen.plan, seen.dataset.values)
+    recipe, proven = prove(pictures, result.backbone, preprocessing, seen.plan, session)
+    extraction = rows_of(pictures, recipe, proven, session)
     stop_if_any_is_gone(extraction.broken)
     rows = np.zeros((len(seen.dataset.pictures), extraction.rows.shape[1]), extraction.rows.dtype)
     rows[held_out] = extraction.rows
-    model = _assembled(seen, result.backbone, result.head, precision=proven.precision)
+    model = _assembled(seen, result.backbone, result.head, recipe)
     calibration = of_tuned(seen, model, rows)
     model = calibrated(model, calibration, rows[seen.dataset.positions("val")], seed=seen.plan.seed)
     see_seconds = time.perf_counter() - see_begin
@@ -159,16 +149,13 @@ def tuned(
 def finish(
     seen: Probe,
     trained: Trained,
+    session: Session,
     folder: Path,
-    begin: float,
     *,
     expected: Forecast | None = None,
     advice: Mapping[str, Any] | None = None,
 ) -> Run:
-    """Test, save the model, write the run folder.
-
-    begin: when the run began, by `time.perf_counter`. expected: what it was to take. advice: what led to the plan.
-    """
+    """Test, save the model, write the run folder. expected: what it was to take. advice: what led to the plan."""
     dataset, plan = seen.dataset, seen.plan
     evaluate_begin = time.perf_counter()
     scores, predictions, shares = _evaluate(trained, dataset)
@@ -181,12 +168,12 @@ def finish(
     evaluate_seconds = time.perf_counter() - evaluate_begin
     _save(model, folder / MODEL)  # the first, because it is what the work was for
     write_pictures(folder, pictures)
-    parity = engine_parity(model, dataset, trained.rows)
+    parity = engine_parity(model, dataset, trained.rows, session.workspace.graphs)
     record = RunRecord(
         data=dataset.summary(),
         plan=plan,
         scores=scores,
-        seconds={"total": time.perf_counter() - begin, **trained.seconds, "evaluate": evaluate_seconds},
+        seconds={"total": session.clock.here(), **trained.seconds, "evaluate": evaluate_seconds},
         images_per_second=trained.misses / trained.seconds["extract"] if trained.misses else None,
         cache=Cache(hits=trained.hits, misses=trained.misses),
         run_dir=str(folder),
@@ -230,30 +217,8 @@ def require_room_for(backbone: Backbone, folder: Path, *, models: int = 1, check
     require_room(folder, copies * model_bytes, "the run", file_bytes=model_bytes)
 
 
-def reported(run: Run, seen: Probe, settings: TrainSettings, watcher: Watcher) -> Run:
-    """The run, with what is wrong with its data and its report.html written beside the record.
-
-    Where the machine refuses these, it is said, and the run is what it is: `warmstart report` makes the page later.
-    """
-    try:
-        if settings.findings:
-            from warmstart.workflows.run_findings import examine
-
-            examine(seen, run.folder, watcher)
-        if settings.report:
-            from warmstart.workflows.report import report
-
-            made = report(run.folder, model=run.model, heat_maps=settings.heat_maps)
-            watcher.say(f"report: {made.path}")
-    except MachineError as reason:
-        watcher.say(
-            f"the report was not written: {reason} The model and its record are whole. Later: warmstart report {run.folder}"
-        )
-    return run
-
-
-def _assembled(seen: Probe, backbone: Backbone, head: Head, *, precision: str) -> Model:
-    """The model before it is calibrated."""
+def _assembled(seen: Probe, backbone: Backbone, head: Head, recipe: Recipe) -> Model:
+    """The model before it is calibrated, which reads its pictures by this recipe in the views of the plan."""
     return assemble(
         backbone,
         head=head,
@@ -261,8 +226,8 @@ def _assembled(seen: Probe, backbone: Backbone, head: Head, *, precision: str) -
         taps=seen.taps,
         temperature=1.0,
         preprocessing=preprocessing_of(seen.plan, seen.dataset.values),
-        engine=seen.proven.engine,
-        precision=precision,
+        engine=recipe.engine,
+        precision=recipe.precision,
         class_names=seen.dataset.class_names,
         positive=seen.plan.positive,
         threshold=seen.plan.threshold,

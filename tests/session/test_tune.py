@@ -15,17 +15,17 @@ from warmstart.backbones.weights import feature_tensors, load_backbone
 from warmstart.errors import InputError, UsageError
 from warmstart.model.predictor import load
 from warmstart.records import Plan
+from warmstart.session.history import HistoryRow
+from warmstart.session.outcome import Run
+from warmstart.session.progress import Nobody
+from warmstart.session.run_folder import read_plan
+from warmstart.session.settings import TrainSettings
 from warmstart.training.settings import TrainingSettings
 from warmstart.training.validation import ValScores
 from warmstart.workflows import tune
 from warmstart.workflows.evaluate import evaluate
-from warmstart.workflows.history import HistoryRow
 from warmstart.workflows.lr_find import lr_find
-from warmstart.workflows.outcome import Run
-from warmstart.workflows.run_folder import read_plan
-from warmstart.workflows.settings import TrainSettings
 from warmstart.workflows.train import resume, train
-from warmstart.workflows.watch import Nobody
 
 TUNED = Plan(image_size_px=64, cut="stage6", taps="all", batch_size=8, training={"epochs": 2})
 

@@ -14,26 +14,27 @@ import pytest
 from warmstart.errors import InputError, MachineError
 from warmstart.model.predictor import Model, load
 from warmstart.records import Plan
+from warmstart.session.history import HistoryRow
+from warmstart.session.progress import Nobody
+from warmstart.session.run_folder import RECORD, START, is_finished, read_start, sweep
+from warmstart.session.session import Session
+from warmstart.session.settings import TrainSettings
+from warmstart.session.tune import _up_to
 from warmstart.training.checkpoint import Position
 from warmstart.training.validation import ValScores
-from warmstart.workflows import outcome
-from warmstart.workflows.history import HistoryRow
-from warmstart.workflows.run_folder import RECORD, START, is_finished, read_start, sweep
-from warmstart.workflows.settings import TrainSettings
+from warmstart.workflows.reported import reported
 from warmstart.workflows.train import train
-from warmstart.workflows.tune import _up_to
-from warmstart.workflows.watch import Nobody
 
 if TYPE_CHECKING:
-    from warmstart.workflows.outcome import Run
+    from warmstart.session.outcome import Run
 
 # `write_run` and what comes before it, killed whenever it opens, renames or removes a file.
 KILLED_AT_EVERY_FILE = """
 import os, shutil, sys
 from pathlib import Path
 from warmstart.records import Plan
-from warmstart.workflows.run_folder import START, is_finished, read_start, write_run, write_start
-from warmstart.workflows.settings import TrainSettings
+from warmstart.session.run_folder import START, is_finished, read_start, write_run, write_start
+from warmstart.session.settings import TrainSettings
 
 class Record:
     plan = Plan(cut="stage5")
@@ -134,8 +135,8 @@ def test_a_report_that_finds_no_room_costs_no_run(trained: "Run", monkeypatch: p
             said.append(sentence)
 
     monkeypatch.setattr("warmstart.workflows.report.report", full)
-    settings = TrainSettings(findings=False)
-    assert outcome.reported(trained, None, settings, Listening()) is trained  # type: ignore[arg-type]
+    with Session.opened(TrainSettings(findings=False), Listening()) as session:
+        assert reported(trained, None, session) is trained  # type: ignore[arg-type]
     assert "the report was not written: no room" in said[0]
     assert f"warmstart report {trained.folder}" in said[0]
 

@@ -20,18 +20,17 @@ from warmstart.backbones.taps import Normalise
 from warmstart.data.augmentation import DRAWN_POLICIES, view_names
 from warmstart.errors import DataError, UsageError
 from warmstart.extraction.prefixes import choose_engine, cut_prefix
+from warmstart.extraction.recipe import Recipe
 from warmstart.extraction.rendering import render_views
-from warmstart.extraction.stored_rows import StoredRows
 from warmstart.heads.linear import LinearHead
 from warmstart.heads.protocol import Array
 from warmstart.heads.standardising import mean_and_scale
-from warmstart.store.cache import Store
+from warmstart.session.dataset import stop_if_any_is_gone
+from warmstart.session.probe import Probe, is_cold
+from warmstart.session.session import Session
 from warmstart.training.batches import Inputs, Read, TrainBatches, ValBatches
 from warmstart.training.settings import TrainingSettings, planned_settings
 from warmstart.training.tuned import TunedSuffix, cold_start, split_taps
-from warmstart.workflows.dataset import stop_if_any_is_gone
-from warmstart.workflows.probe import Probe, is_cold
-from warmstart.workflows.watch import Watcher
 
 FRESH_VIEWS = 1_000_000  # at `pixels` a view is made when it is wanted: as many as anybody can draw
 
@@ -60,7 +59,7 @@ class HeadStart:
 
 @contextmanager
 def training_inputs(
-    probe: Probe, store: Store, watcher: Watcher, *, cut: str | None = None, start: HeadStart | None = None
+    probe: Probe, session: Session, *, cut: str | None = None, start: HeadStart | None = None
 ) -> Iterator[TrainingInputs]:
     """Open while something reads from it. ``cut``, ``start``: where to cut and what to start from, if not as the probe says.
 
@@ -88,7 +87,7 @@ def training_inputs(
             "Cut earlier, read more with --taps all, or train only a head on that stage with --epochs 0."
         )
     begin = time.perf_counter()
-    with _reader(probe, cut, store, watcher) as (read, n_views, hits, misses):
+    with _reader(probe, cut, session) as (read, n_views, hits, misses):
         yield TrainingInputs(
             module=module,
             batches=TrainBatches(
@@ -120,7 +119,7 @@ def _probed(probe: Probe) -> HeadStart:
 
 
 @contextmanager
-def _reader(probe: Probe, cut: str, store: Store, watcher: Watcher) -> Iterator[tuple[Read, int, int, int]]:
+def _reader(probe: Probe, cut: str, session: Session) -> Iterator[tuple[Read, int, int, int]]:
     """(what reads inputs of pictures by position and view, number of views, hits, misses)."""
     plan, pictures = probe.plan, probe.dataset.pictures
     if cut == "pixels":
@@ -129,21 +128,14 @@ def _reader(probe: Probe, cut: str, store: Store, watcher: Watcher) -> Iterator[
             yield _pixel_reader(probe, names, threads), len(names) or FRESH_VIEWS, 0, 0
         return
     stored, _ = split_taps(probe.backbone, cut, probe.taps)
-    prefix = cut_prefix(probe.backbone, cut, stored, probe.preprocessing.size_px)
-    graphs = machine.graphs_folder()
-    proven = choose_engine(pictures, prefix, probe.preprocessing, engine=plan.engine, precision=plan.precision, graphs=graphs)
+    preprocessing = probe.recipe.preprocessing
+    prefix = cut_prefix(probe.backbone, cut, stored, preprocessing.size_px)
+    graphs = session.workspace.graphs
+    proven = choose_engine(pictures, prefix, preprocessing, engine=plan.engine, precision=plan.precision, graphs=graphs)
     names = view_names(plan.augment, plan.augment_views)
-    shape = probe.backbone.shapes(probe.preprocessing.size_px)[cut]
+    shape = probe.backbone.shapes(preprocessing.size_px)[cut]
     width = sum(width for tap, width in prefix.layout if tap != "activations")
-    with StoredRows(
-        store,
-        prefix,
-        engine=proven.engine,
-        precision=proven.precision,
-        preprocessing=probe.preprocessing,
-        graphs=graphs,
-        on_progress=watcher.progress,
-    ) as rows:
+    with session.reader(Recipe.of(prefix, preprocessing, proven)).opened() as rows:
         learnt = [pictures[i] for i in probe.dataset.positions("train")]
         checked = [pictures[i] for i in probe.choosing]
         filled = [rows.fill(learnt, names), rows.fill(checked, names[:1])]
@@ -159,7 +151,7 @@ def _reader(probe: Probe, cut: str, store: Store, watcher: Watcher) -> Iterator[
 
 def _pixel_reader(probe: Probe, names: tuple[str, ...], threads: ThreadPoolExecutor) -> Read:
     """Decodes, augments and normalises on the spot, in threads. Without ``names`` view v > 0 is rendition v of the policy."""
-    preprocessing, pictures, policy = probe.preprocessing, probe.dataset.pictures, probe.plan.augment
+    preprocessing, pictures, policy = probe.recipe.preprocessing, probe.dataset.pictures, probe.plan.augment
     normalise = Normalise(probe.backbone.spec.mean, probe.backbone.spec.std)
 
     def one(position: int, view: int) -> np.ndarray:
