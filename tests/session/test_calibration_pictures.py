@@ -10,10 +10,10 @@ import pytest
 
 from drawn_shapes import draw_folder
 from warmstart.records import Picture, Plan
+from warmstart.session import dataset as dataset_module
 from warmstart.session.calibration import Calibration, also_chosen_by, uncalibrated
 from warmstart.session.dataset import Dataset, halves_of_val
 from warmstart.session.settings import TrainSettings
-from warmstart.workflows import dataset as dataset_module
 from warmstart.workflows.train import Run, train
 
 TUNED = Plan(cut="stage6", image_size_px=64, batch_size=8, training={"epochs": 1})

@@ -17,12 +17,12 @@ from warmstart.extraction.features import Extraction
 from warmstart.extraction.prefixes import choose_engine
 from warmstart.inspection.registration import SIDE_PX
 from warmstart.records import Listing, Picture, Preprocessing
+from warmstart.session import engine_parity, near_copies
 from warmstart.session.dataset import Dataset
 from warmstart.session.near_copies import near_copies_together
 from warmstart.session.progress import Nobody
 from warmstart.session.session import Session
 from warmstart.session.settings import TrainSettings
-from warmstart.workflows import engine_parity, near_copies
 
 LAYOUT = (("stem", 2), ("pooled", 3))
 PREFIX = Prefix(name="toy", key="5e" * 32, size_px=32, layout=LAYOUT, module=lambda: None)  # type: ignore[arg-type, return-value]

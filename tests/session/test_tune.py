@@ -15,6 +15,7 @@ from warmstart.backbones.weights import feature_tensors, load_backbone
 from warmstart.errors import InputError, UsageError
 from warmstart.model.predictor import load
 from warmstart.records import Plan
+from warmstart.session import tune
 from warmstart.session.history import HistoryRow
 from warmstart.session.outcome import Run
 from warmstart.session.progress import Nobody
@@ -22,7 +23,6 @@ from warmstart.session.run_folder import read_plan
 from warmstart.session.settings import TrainSettings
 from warmstart.training.settings import TrainingSettings
 from warmstart.training.validation import ValScores
-from warmstart.workflows import tune
 from warmstart.workflows.evaluate import evaluate
 from warmstart.workflows.lr_find import lr_find
 from warmstart.workflows.train import resume, train

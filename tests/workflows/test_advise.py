@@ -17,12 +17,12 @@ from photograph import photograph
 from warmstart.cli import advice_tables
 from warmstart.errors import BackboneError, DataError, UnknownNameError, UsageError
 from warmstart.records import Picture, Plan, to_json
+from warmstart.session import dataset as dataset_module
 from warmstart.session.dataset import Dataset
 from warmstart.session.probe import Extracted
 from warmstart.session.run_folder import read_plan
 from warmstart.session.settings import TrainSettings
 from warmstart.workflows import advise as advise_module
-from warmstart.workflows import dataset as dataset_module
 from warmstart.workflows import train as train_module
 from warmstart.workflows.advise import Advised, advise
 from warmstart.workflows.train import train

@@ -23,12 +23,12 @@ from warmstart.evaluation.conformal import conformity, of_label
 from warmstart.heads import selection
 from warmstart.model.predictor import load
 from warmstart.records import Plan
+from warmstart.session import dataset as dataset_module
 from warmstart.session.outcome import Run, frozen
 from warmstart.session.probe import Probe
 from warmstart.session.progress import Nobody
 from warmstart.session.settings import TrainSettings
 from warmstart.training.validation import ValScores
-from warmstart.workflows import dataset as dataset_module
 from warmstart.workflows.evaluate import evaluate
 from warmstart.workflows.train import train
 

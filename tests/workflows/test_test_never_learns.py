@@ -21,13 +21,14 @@ from drawn_shapes import CLASSES, draw_folder
 from warmstart import machine
 from warmstart.heads import selection
 from warmstart.records import Plan
+from warmstart.session import forecasting, tune
+from warmstart.session import probe as probe_module
 from warmstart.session.dataset import Dataset
 from warmstart.session.outcome import Run
 from warmstart.session.settings import TrainSettings
 from warmstart.strategy import advice
 from warmstart.training.validation import ValScores
-from warmstart.workflows import candidates, forecasting, tune
-from warmstart.workflows import probe as probe_module
+from warmstart.workflows import candidates
 from warmstart.workflows.compare import compare
 from warmstart.workflows.lr_find import lr_find
 from warmstart.workflows.train import train

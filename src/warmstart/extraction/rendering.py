@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from PIL.Image import Resampling
 
-from warmstart.data.augmentation import render_view
-from warmstart.data.decoding import DECODER_ID
+from warmstart.data.augmentation import render_view, view_geometry
+from warmstart.data.decoding import DECODER_ID, decoded_size
 from warmstart.data.facts import check_intact, damage_message, row_identity
 from warmstart.data.files import read_bytes
+from warmstart.data.geometry import Geometry
 from warmstart.data.hashing import digest
 from warmstart.data.memory import in_memory, understood
 from warmstart.data.one_colour import Loss, loss_of
 from warmstart.data.views import needed_shorter_side_px, resize
-from warmstart.errors import PictureError
+from warmstart.errors import DataError, PictureError
 from warmstart.records import Picture, Preprocessing, Problem
 
 if TYPE_CHECKING:
@@ -102,14 +103,25 @@ def views_and_loss(
     return rendered, loss
 
 
+def geometry_of(picture: Picture, view: str, preprocessing: Preprocessing, size: tuple[int, int] | None = None) -> Geometry:
+    """Where a view lies on the upright picture, so that what is found in the one can be drawn into the other. No file is opened.
+
+    ``size``: (width, height) of a picture without facts. Raises UnknownNameError for a view that does not exist.
+    """
+    facts = picture.facts
+    if size is None:
+        if facts is None:
+            raise DataError(f"{picture.path}: its size is not known, so nothing can be drawn onto it; expected facts or a size")
+        size = facts.width, facts.height
+    side = needed_shorter_side_px(preprocessing.size_px, preprocessing.resize)
+    decoded = size if facts is None else decoded_size(size, facts.format, shorter_side_px=side)
+    found = view_geometry(decoded, view, digest=picture.digest, size_px=preprocessing.size_px, mode=preprocessing.resize)
+    return found.of_size(size)
+
+
 def render(source: Any, preprocessing: Preprocessing) -> np.ndarray:
     """uint8 (3, S, S): the plain view of anything that `data.memory.understood` takes. Raises PictureError."""
     return resize(whole(source, preprocessing), size_px=preprocessing.size_px, mode=preprocessing.resize)
-
-
-def rendered_or_why_not(source: Any, preprocessing: Preprocessing) -> np.ndarray | PictureError:
-    """As `render`, for one of many pictures: what is wrong with one is its own affair."""
-    return or_why_not(lambda: render(source, preprocessing))
 
 
 def or_why_not(prepare: Callable[[], np.ndarray]) -> np.ndarray | PictureError:

@@ -17,7 +17,6 @@ import numpy as np
 from warmstart import machine
 from warmstart.backbones.catalog import find
 from warmstart.backbones.identity import tensors_digest
-from warmstart.data.memory import each, name_of, one_or_many
 from warmstart.data.views import apply_view
 from warmstart.engines import openvino
 from warmstart.engines.build import Prefix, open_engine
@@ -26,25 +25,23 @@ from warmstart.engines.protocol import Engine
 from warmstart.errors import (
     BackboneError,
     ModelFileError,
-    PictureError,
     StoreError,
     UnknownNameError,
-    UsageError,
     WarmstartError,
 )
 from warmstart.evaluation.calibration import softmax
-from warmstart.evaluation.conformal import prediction_sets
+from warmstart.evaluation.class_answers import ClassAnswers
 from warmstart.evaluation.trust import Coverage, Trust
-from warmstart.extraction.ahead import chunks, map_ahead
 from warmstart.extraction.described import read_class_names, read_preprocessing, read_temperature, read_threshold
 from warmstart.extraction.features import columns
 from warmstart.extraction.prefixes import prefix_key
 from warmstart.extraction.recipe import Recipe
-from warmstart.extraction.rendering import render, rendered_or_why_not
+from warmstart.extraction.rendering import render
 from warmstart.heads.catalog import head_spec
 from warmstart.heads.protocol import Head
 from warmstart.model import files
 from warmstart.model.checking import check_description, check_tensors
+from warmstart.predicting import Batches, ModelFacts, Predictor
 from warmstart.records import Prediction, Preprocessing, Problem
 
 if TYPE_CHECKING:
@@ -54,6 +51,8 @@ if TYPE_CHECKING:
 
 
 _Answer = tuple[np.ndarray, float | None]  # probabilities (K,), novelty
+
+UNCALIBRATED = ": it was made before warmstart did that, or is the network of its source as it is. Train again for one that is."
 
 
 @dataclass(kw_only=True)
@@ -90,6 +89,19 @@ class Model:
             self._digest = (self.tensors, tensors_digest(self.tensors))
         return self._digest[1]
 
+    @property
+    def facts(self) -> ModelFacts:
+        """What it says of itself."""
+        return ModelFacts(
+            class_names=self.class_names,
+            size_px=self.preprocessing.size_px,
+            backbone=self.backbone,
+            head=self.head_name,
+            calibrated=self.trust is not None,
+            positive=self.positive,
+            about=self.about,
+        )
+
     def predict(self, sources: Any, *, coverage: float | None = None) -> "Prediction | list[Prediction]":
         """The prediction for one picture, or a list for several.
 
@@ -98,24 +110,11 @@ class Model:
         Raises PictureError for a picture that cannot be decoded; `predict_each` goes on instead. Raises UsageError for a coverage
         that is none, or that the model was not calibrated for.
         """
-        pictures, one = one_or_many(sources)
-        results = list(self.predict_each(pictures, coverage=coverage))
-        for result in results:
-            if isinstance(result, Problem):
-                raise PictureError(result.kind, result.message)
-        return results[0] if one else results  # type: ignore[return-value]
+        return self._predictor(coverage).predict(sources)
 
     def predict_each(self, sources: Iterable[Any], *, coverage: float | None = None) -> Iterator[Prediction | Problem]:
         """A prediction or a named problem for each source, in order. Decoding, engine and head overlap; memory stays bounded."""
-        limit = None if coverage is None else self.set_limit(coverage)
-        names: dict[int, str] = {}
-        for first, block in self._blocks(each(sources), names):
-            for offset, result in enumerate(block):
-                name = names.pop(first + offset)
-                if isinstance(result, PictureError):
-                    yield Problem(path=name, kind=result.kind, message=str(result))
-                else:
-                    yield self._prediction(name, result, limit)
+        yield from self._predictor(coverage).predict_each(sources)
 
     def prepare(self, source: Any) -> np.ndarray:
         """uint8 (3, S, S) for `predict_prepared`: a picture as `predict` takes it, decoded and resized. Raises PictureError."""
@@ -128,13 +127,7 @@ class Model:
 
         For a server, which decodes as pictures come and runs together what is waiting.
         """
-        limit = None if coverage is None else self.set_limit(coverage)
-        engine = self._open_engine()
-        size = self._pictures_per_batch(engine)
-        batches = ((first, self._in_views(pixels[first : first + size])) for first in range(0, len(pixels), size))
-        rows = dict(engine.map(batches))
-        answers = self._answers(np.concatenate([rows[first] for first in sorted(rows)])) if rows else []
-        return [self._prediction(name, answer, limit) for name, answer in zip(names, answers, strict=True)]
+        return self._predictor(coverage).predict_prepared(pixels, names)
 
     def probabilities(self, rows: np.ndarray) -> np.ndarray:
         """float64 (N, K) for prefix rows (N, D over all taps), as extraction gives them."""
@@ -148,11 +141,7 @@ class Model:
 
     def decide(self, probabilities: np.ndarray) -> np.ndarray:
         """Labels int64 (N,) for probabilities (N, K): the most probable class, or by threshold where one is set."""
-        if self.threshold is None or self.positive is None:
-            return np.asarray(probabilities.argmax(axis=1))
-        positive = self.class_names.index(self.positive)
-        labels: np.ndarray = np.where(probabilities[:, positive] >= self.threshold, positive, 1 - positive)
-        return labels
+        return self._says.decide(probabilities)
 
     def novelty(self, rows: np.ndarray) -> np.ndarray | None:
         """Percentiles (N,) for prefix rows (N, D over all taps), 0 … 100; None where the model holds nothing to tell by."""
@@ -162,19 +151,21 @@ class Model:
 
     def set_limit(self, coverage: float) -> float:
         """Up to which conformity a class is in the set, for `evaluation.conformal.prediction_sets`. Raises UsageError."""
-        return self._calibrated().limit(coverage)
+        return self._says.set_limit(coverage)
 
     def coverage(self, asked: float) -> Coverage:
         """How often sets for this coverage held the true class of test pictures. Raises UsageError."""
-        return self._calibrated().coverage(asked)
+        return self._says.coverage(asked)
 
-    def _calibrated(self) -> Trust:
-        if self.trust is None:
-            raise UsageError(
-                "this model was not calibrated for sets of classes: it was made before warmstart did that, or is the network of its "
-                "source as it is. Train again for one that is."
-            )
-        return self.trust
+    @property
+    def _says(self) -> ClassAnswers:
+        return ClassAnswers(
+            class_names=self.class_names,
+            positive=self.positive,
+            threshold=self.threshold,
+            trust=self.trust,
+            uncalibrated=UNCALIBRATED,
+        )
 
     def usable_precision(self) -> str:
         """`precision`; 'f32', slower and more exact, where the model was trained with bf16 and this processor has none."""
@@ -264,37 +255,23 @@ class Model:
             self._engine_of = needed
         return self._engine
 
-    def _blocks(self, sources: Iterable[Any], names: dict[int, str]) -> Iterator[tuple[int, list[_Answer | PictureError]]]:
-        """(index of the first source, answer or problem of each) per batch, in the order of the sources, which it names."""
+    def _predictor(self, coverage: float | None) -> Predictor[_Answer, Prediction]:
+        """Raises UsageError for a coverage that is none, or that the model was not calibrated for."""
+        says = self._says
+        limit = None if coverage is None else says.set_limit(coverage)
         engine = self._open_engine()
-        decoded: dict[int, list[np.ndarray | PictureError]] = {}
+        views = self.preprocessing.views
 
-        def decode_batch(task: list[tuple[int, Any]]) -> tuple[int, list[np.ndarray | PictureError]]:
-            names.update((i, name_of(source, i)) for i, source in task)
-            return task[0][0], [rendered_or_why_not(source, self.preprocessing) for _, source in task]
+        def run(batches: Batches) -> Iterator[tuple[int, list[_Answer]]]:
+            for token, rows in engine.map((token, self._in_views(pictures)) for token, pictures in batches):
+                yield token, self._answers(rows)
 
-        def batches() -> Iterator[tuple[int, np.ndarray]]:
-            for first, pictures in map_ahead(decode_batch, chunks(enumerate(sources), self._pictures_per_batch(engine))):
-                decoded[first] = pictures
-                good = [p for p in pictures if not isinstance(p, PictureError)]
-                order.append(first)
-                if good:
-                    yield first, self._in_views(good)
-                else:
-                    finished[first] = [p for p in pictures if isinstance(p, PictureError)]
-
-        order: list[int] = []
-        finished: dict[int, list[_Answer | PictureError]] = {}
-        for first, rows in engine.map(batches()):
-            answers = iter(self._answers(rows))
-            finished[first] = [p if isinstance(p, PictureError) else next(answers) for p in decoded.pop(first)]
-            while order and order[0] in finished:
-                yield order[0], finished.pop(order.pop(0))
-        for first in order:
-            yield first, finished.pop(first)
-
-    def _pictures_per_batch(self, engine: Engine) -> int:
-        return max(1, engine.batch_size // len(self.preprocessing.views))
+        return Predictor(
+            prepare=self.prepare,
+            run=run,
+            answer=lambda name, found: says.prediction(name, found[0], limit=limit, novelty=found[1]),
+            batch_size=max(1, engine.batch_size // len(views)),
+        )
 
     def _in_views(self, pictures: Sequence[np.ndarray]) -> np.ndarray:
         """uint8 (B × views, 3, S, S): every picture in every view, one picture after the other."""
@@ -310,23 +287,6 @@ class Model:
         novelty = self.novelty(rows)
         shares = self.probabilities(rows)
         return [(p, None if novelty is None else float(novelty[i])) for i, p in enumerate(shares)]
-
-    def _prediction(self, name: str, answer: _Answer, limit: float | None) -> Prediction:
-        probabilities, novelty = answer
-        label = int(self.decide(probabilities[None])[0])
-        return Prediction(
-            source=name,
-            class_name=self.class_names[label],
-            probability=float(probabilities[label]),
-            probabilities={c: float(p) for c, p in zip(self.class_names, probabilities, strict=True)},
-            novelty=novelty,
-            classes=None if limit is None else self._classes(probabilities, limit),
-        )
-
-    def _classes(self, probabilities: np.ndarray, limit: float) -> tuple[str, ...]:
-        """Those in the set, most probable first."""
-        (inside,) = prediction_sets(probabilities[None], limit)
-        return tuple(self.class_names[k] for k in np.argsort(-probabilities, kind="stable") if inside[k])
 
 
 def load(folder: str | Path) -> Model:

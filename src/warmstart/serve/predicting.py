@@ -80,10 +80,7 @@ async def predict(server: Server, request: Request, name: str, coverage: Coverag
     ]
     if not predictions:
         raise next(answer for answer in answers if isinstance(answer, PictureError))
-    measured = getattr(
-        batcher.model, "coverage", None
-    )  # how often such sets held the true class on test; an export may not tell
-    covered = measured(coverage).to_dict() if measured is not None and coverage is not None else None
+    covered = None if coverage is None else batcher.model.coverage(coverage).to_dict()
     return JSONResponse(
         {
             "model": name,
