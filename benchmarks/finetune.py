@@ -62,7 +62,7 @@ def peer(data: str, cut: str, images: int, *, tuned: bool) -> dict[str, Any]:
     from warmstart.backbones.freezing import replace_classifier
     from warmstart.backbones.weights import load_backbone
     from warmstart.data.listing import read_listing
-    from warmstart.records import Plan
+    from warmstart.plan import Plan
     from warmstart.store.cache import Store
     from warmstart.workflows.dataset import prepare
     from warmstart.workflows.watch import Nobody
@@ -188,7 +188,7 @@ def _prepared(data: str, cut: str, augment: str, batch_norm: str) -> "Iterator[t
     begin = time.perf_counter()
     from warmstart import machine
     from warmstart.data.listing import read_listing
-    from warmstart.records import Plan
+    from warmstart.plan import Plan
     from warmstart.store.cache import Store
     from warmstart.workflows.probe import probe
     from warmstart.workflows.settings import TrainSettings

@@ -25,7 +25,8 @@ from warmstart.extraction.features import columns, extract
 from warmstart.extraction.rendering import render, render_views
 from warmstart.extraction.scanning import scan
 from warmstart.extraction.stored_rows import VERSION_SAMPLE
-from warmstart.records import Picture, Plan, Preprocessing
+from warmstart.plan import Plan
+from warmstart.records import Picture, Preprocessing
 from warmstart.store.cache import Store
 from warmstart.workflows.settings import TrainSettings
 from warmstart.workflows.train import train
@@ -36,7 +37,7 @@ N = 360  # more than one commit
 TRAINER = """
 import json, os, signal, sys
 from pathlib import Path
-from warmstart.records import Plan
+from warmstart.plan import Plan
 from warmstart.workflows.settings import TrainSettings
 from warmstart.workflows.train import train
 class Watcher:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from warmstart.errors import MachineError, UnknownNameError, UsageError
-from warmstart.records import Plan
+from warmstart.plan import Plan
 from warmstart.workflows.run_folder import read_plan, under_way, write_plan
 from warmstart.workflows.train import check_plan
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from warmstart.cli.terminal import Terminal
-from warmstart.records import ADVISED, Plan
+from warmstart.plan import ADVISED, Plan
 from warmstart.workflows import compare as _compare
 from warmstart.workflows import doctor as _doctor
 from warmstart.workflows import evaluate as _evaluate

@@ -21,7 +21,7 @@ from warmstart.cli.terminal import Terminal
 from warmstart.cli.training_tables import say_overrun
 from warmstart.csv_cells import text_of
 from warmstart.errors import UsageError
-from warmstart.records import Plan
+from warmstart.plan import Plan
 from warmstart.workflows import train as train_module
 from warmstart.workflows.outcome import Run
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from warmstart.data.augmentation import view_names
-from warmstart.records import Plan
+from warmstart.plan import Plan
 from warmstart.strategy.advice import (
     DIFFERENT_EARLY_SHARE,
     DIFFERENT_SHIFT,

@@ -11,7 +11,7 @@ import pytest
 from drawn_shapes import draw_folder
 from warmstart.errors import UsageError
 from warmstart.model.predictor import load
-from warmstart.records import Plan
+from warmstart.plan import Plan
 from warmstart.workflows import advised as advised_module
 from warmstart.workflows import candidates
 from warmstart.workflows.outcome import Run

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from drawn_shapes import draw_folder
-from warmstart.records import Picture, Plan
+from warmstart.plan import Plan
+from warmstart.records import Picture
 from warmstart.workflows import dataset as dataset_module
 from warmstart.workflows.dataset import Dataset, halves_of_val
 from warmstart.workflows.settings import TrainSettings

@@ -16,7 +16,8 @@ from warmstart.extraction import prefixes
 from warmstart.extraction.features import Extraction
 from warmstart.extraction.prefixes import choose_engine
 from warmstart.inspection.registration import SIDE_PX
-from warmstart.records import Listing, Picture, Plan, Preprocessing
+from warmstart.plan import Plan
+from warmstart.records import Listing, Picture, Preprocessing
 from warmstart.workflows import engine_parity, near_copies
 from warmstart.workflows.dataset import Dataset
 from warmstart.workflows.near_copies import near_copies_together

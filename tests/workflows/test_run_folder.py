@@ -13,7 +13,7 @@ import pytest
 
 from warmstart.errors import InputError, MachineError
 from warmstart.model.predictor import Model, load
-from warmstart.records import Plan
+from warmstart.plan import Plan
 from warmstart.training.checkpoint import Position
 from warmstart.training.validation import ValScores
 from warmstart.workflows import outcome
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 KILLED_AT_EVERY_FILE = """
 import os, shutil, sys
 from pathlib import Path
-from warmstart.records import Plan
+from warmstart.plan import Plan
 from warmstart.workflows.run_folder import START, is_finished, read_start, write_run, write_start
 from warmstart.workflows.settings import TrainSettings
 

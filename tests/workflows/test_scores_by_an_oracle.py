@@ -22,7 +22,7 @@ from drawn_shapes import CLASSES, draw_folder
 from warmstart.evaluation.conformal import conformity, of_label
 from warmstart.heads import selection
 from warmstart.model.predictor import load
-from warmstart.records import Plan
+from warmstart.plan import Plan
 from warmstart.training.validation import ValScores
 from warmstart.workflows import dataset as dataset_module
 from warmstart.workflows.evaluate import evaluate

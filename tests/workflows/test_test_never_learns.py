@@ -20,7 +20,7 @@ from safetensors.numpy import load_file
 from drawn_shapes import CLASSES, draw_folder
 from warmstart import machine
 from warmstart.heads import selection
-from warmstart.records import Plan
+from warmstart.plan import Plan
 from warmstart.strategy import advice
 from warmstart.training.validation import ValScores
 from warmstart.workflows import candidates, forecasting, tune

@@ -17,7 +17,7 @@ from PIL import Image
 from drawn_shapes import CLASSES, draw_folder, draw_shape, set_back
 from warmstart.errors import DataError, StoreError, UnknownNameError, UsageError
 from warmstart.model.predictor import load
-from warmstart.records import Plan
+from warmstart.plan import Plan
 from warmstart.store.cache import Store
 from warmstart.store.key import row_key
 from warmstart.workflows.evaluate import evaluate

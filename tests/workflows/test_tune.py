@@ -14,9 +14,9 @@ from drawn_shapes import draw_folder
 from warmstart.backbones.weights import feature_tensors, load_backbone
 from warmstart.errors import InputError, UsageError
 from warmstart.model.predictor import load
-from warmstart.records import Plan
-from warmstart.training.settings import TrainingSettings
+from warmstart.plan import Plan
 from warmstart.training.validation import ValScores
+from warmstart.training_settings import TrainingSettings
 from warmstart.workflows import tune
 from warmstart.workflows.evaluate import evaluate
 from warmstart.workflows.history import HistoryRow

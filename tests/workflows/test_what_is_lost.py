@@ -16,7 +16,8 @@ from warmstart.cli import tables
 from warmstart.data.listing import read_listing
 from warmstart.data.one_colour import loss_of
 from warmstart.data.views import resize
-from warmstart.records import Depth, Facts, Notice, Picture, Plan, Problem, ValueRange
+from warmstart.plan import Plan
+from warmstart.records import Depth, Facts, Notice, Picture, Problem, ValueRange
 from warmstart.store.cache import Store
 from warmstart.workflows.advise import advise
 from warmstart.workflows.dataset import prepare

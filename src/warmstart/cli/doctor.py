@@ -10,7 +10,7 @@ from warmstart.cli import doctor_tables
 from warmstart.cli import options as o
 from warmstart.cli.tables import console
 from warmstart.cli.terminal import Terminal
-from warmstart.records import Plan
+from warmstart.plan import Plan
 
 
 def doctor(

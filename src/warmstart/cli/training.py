@@ -11,7 +11,7 @@ from warmstart.cli import tables, training_tables
 from warmstart.cli.terminal import Terminal
 from warmstart.errors import UsageError
 from warmstart.machine import process_seconds
-from warmstart.records import ADVISED, Plan
+from warmstart.plan import ADVISED, Plan
 from warmstart.workflows.run_folder import read_plan
 
 # What may stand beside --plan: where, how strictly and how long, but nothing of the recipe. And what --cut auto leaves to the advice.

@@ -8,7 +8,8 @@ from warmstart.data.augmentation import view_names
 from warmstart.data.views import RESIZE_MODES, VIEW_POLICIES
 from warmstart.errors import UnknownNameError
 from warmstart.heads.catalog import head_spec
-from warmstart.records import Plan, to_json
+from warmstart.plan import Plan
+from warmstart.records import to_json
 from warmstart.serve.problems import ApiError
 
 WEIGHTS = ("default", "random")  # a file of the server's disk is nobody's business

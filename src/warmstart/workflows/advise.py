@@ -27,7 +27,8 @@ from warmstart.extraction.features import extract
 from warmstart.extraction.prefixes import tapped_prefix
 from warmstart.inspection.evidence import MOST_PICTURES, Evidence, Seen, drawn, gather
 from warmstart.inspection.pictures import picture_signs
-from warmstart.records import Listing, Picture, Plan
+from warmstart.plan import Plan
+from warmstart.records import Listing, Picture
 from warmstart.store.cache import Store
 from warmstart.store.remembered import remembered
 from warmstart.strategy.advice import DEFAULT_BUDGET_S, OURS, Advice, Reason, input_size, recommended

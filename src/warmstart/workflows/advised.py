@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from warmstart import machine
-from warmstart.records import Listing, Plan
+from warmstart.plan import Plan
+from warmstart.records import Listing
 from warmstart.store.cache import Store
 from warmstart.strategy.advice import TRAIN_BUDGET_S
 from warmstart.strategy.forecast import Forecast, fits

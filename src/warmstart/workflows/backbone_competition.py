@@ -26,7 +26,8 @@ from warmstart.extraction.prefixes import choose_engine, tapped_prefix
 from warmstart.heads.protocol import Array
 from warmstart.inspection.competition import FIRST_PICTURES, MOST_PICTURES, Place, compete
 from warmstart.inspection.evidence import ranking
-from warmstart.records import Picture, Plan, Preprocessing
+from warmstart.plan import Plan
+from warmstart.records import Picture, Preprocessing
 from warmstart.store.cache import Store
 from warmstart.strategy.taps import tap_sets
 from warmstart.strategy.transferability import h_score, knn_accuracy, leep, logme, nce

@@ -14,7 +14,7 @@ from warmstart.backbones.weights import load_backbone
 from warmstart.evaluation.calibration import fit_temperature, softmax
 from warmstart.evaluation.metrics import log_losses
 from warmstart.extraction.features import columns
-from warmstart.records import Plan
+from warmstart.plan import Plan
 from warmstart.store.cache import Store
 from warmstart.strategy.advice import FEWEST_VAL, Advice, better_on_val, by_gain
 from warmstart.strategy.forecast import Forecast, fits

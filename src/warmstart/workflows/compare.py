@@ -22,7 +22,8 @@ from warmstart.csv_cells import text_of
 from warmstart.errors import InputError, UsageError
 from warmstart.evaluation.intervals import paired_bootstrap
 from warmstart.evaluation.learning_curves import CurvePoint, LearningCurve, Shape, compare_shapes, overfitting, shape
-from warmstart.records import SPLITS, Listing, Plan, read_json
+from warmstart.plan import Plan
+from warmstart.records import SPLITS, Listing, read_json
 from warmstart.report.run_files import FINDINGS
 from warmstart.store.cache import Store
 from warmstart.strategy.comparison import default_names, plans_by_name

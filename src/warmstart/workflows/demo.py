@@ -11,7 +11,8 @@ from typing import Any
 
 from warmstart.backbones.weights import load_backbone
 from warmstart.errors import DataError
-from warmstart.records import ADVISED, Example, Listing, Plan
+from warmstart.plan import ADVISED, Plan
+from warmstart.records import Example, Listing
 from warmstart.strategy.comparison import plans_by_name
 from warmstart.workflows.compare import Comparison, compare, resume
 from warmstart.workflows.outcome import Run

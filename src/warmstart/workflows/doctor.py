@@ -32,7 +32,8 @@ from warmstart.inspection.label_errors import FEWEST, LabelErrors, label_errors
 from warmstart.inspection.near_copies import NearCopies, find_near_copies
 from warmstart.inspection.neighbours import directions, nearest, standardised
 from warmstart.inspection.outliers import K
-from warmstart.records import Example, Listing, Notice, Plan, Problem
+from warmstart.plan import Plan
+from warmstart.records import Example, Listing, Notice, Problem
 from warmstart.store.cache import Store
 from warmstart.strategy.taps import tap_sets
 from warmstart.workflows import findings

@@ -7,7 +7,7 @@ from typing import Any
 from warmstart import machine
 from warmstart.atomic import write_json
 from warmstart.errors import UsageError
-from warmstart.records import Plan
+from warmstart.plan import Plan
 from warmstart.store.cache import Store
 from warmstart.training.execution import default_execution
 from warmstart.training.lr_find import LearningRateCurve, find_learning_rate

@@ -18,7 +18,8 @@ from warmstart.inspection.glances import Glance, glances, pixels_of
 from warmstart.inspection.near_copies import CROWD, NEAREST_ALIKE, OTHERS, OTHERS_ALIKE, find_near_copies, groups
 from warmstart.inspection.neighbours import nearest, standardised
 from warmstart.inspection.registration import LARGEST_RESIDUAL, LEAST_DETAIL, SIDE_PX, WORTH_A_CLOSER_LOOK
-from warmstart.records import Listing, Plan
+from warmstart.plan import Plan
+from warmstart.records import Listing
 from warmstart.store.remembered import remembered
 from warmstart.strategy.taps import tap_sets
 from warmstart.workflows.dataset import Dataset

@@ -20,7 +20,8 @@ from warmstart.errors import DataError, UnknownNameError, UsageError
 from warmstart.extraction.features import Extraction, columns, extract
 from warmstart.extraction.prefixes import choose_engine, tapped_prefix
 from warmstart.heads.selection import Choice, choose_head
-from warmstart.records import Listing, Picture, Plan, Preprocessing, Problem, ValueRange
+from warmstart.plan import Plan
+from warmstart.records import Listing, Picture, Preprocessing, Problem, ValueRange
 from warmstart.store.cache import Store
 from warmstart.strategy.taps import candidate_taps
 from warmstart.workflows.dataset import Dataset, halves_of_val, prepare, without

@@ -17,9 +17,10 @@ from warmstart.engines.build import ENGINES, PRECISIONS
 from warmstart.errors import UnknownNameError, UsageError
 from warmstart.heads.catalog import head_spec
 from warmstart.heads.selection import CLASS_WEIGHTS
-from warmstart.records import ADVISED, Listing, Plan
+from warmstart.plan import ADVISED, Plan
+from warmstart.records import Listing
 from warmstart.store.cache import Store
-from warmstart.training.settings import planned_settings
+from warmstart.training_settings import planned_settings
 from warmstart.workflows.advised import train_advised
 from warmstart.workflows.dataset import prepare
 from warmstart.workflows.fixes import listed

@@ -27,8 +27,8 @@ from warmstart.heads.protocol import Array
 from warmstart.heads.standardising import mean_and_scale
 from warmstart.store.cache import Store
 from warmstart.training.batches import Inputs, Read, TrainBatches, ValBatches
-from warmstart.training.settings import TrainingSettings, planned_settings
 from warmstart.training.tuned import TunedSuffix, cold_start, split_taps
+from warmstart.training_settings import TrainingSettings, planned_settings
 from warmstart.workflows.dataset import stop_if_any_is_gone
 from warmstart.workflows.probe import Probe, is_cold
 from warmstart.workflows.watch import Watcher

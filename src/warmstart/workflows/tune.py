@@ -23,7 +23,7 @@ from warmstart.training.execution import Execution, default_execution
 from warmstart.training.frozen import prefix_digest
 from warmstart.training.loop import fine_tune
 from warmstart.training.pace import seconds_per_epoch
-from warmstart.training.settings import TrainingSettings
+from warmstart.training_settings import TrainingSettings
 from warmstart.workflows.history import History, HistoryRow, read_history
 from warmstart.workflows.probe import Probe
 from warmstart.workflows.run_folder import checkpoint_path

@@ -8,8 +8,8 @@ from typing import Any, Literal, Self, get_type_hints
 
 from warmstart.errors import UnknownNameError, UsageError
 from warmstart.records import expected, fits
-from warmstart.training.schedule import ScheduleName
 
+ScheduleName = Literal["cosine", "one-cycle"]
 StatisticsPolicy = Literal["stored", "update"]  # mean and variance: those of the source, or those of the batches
 
 
