@@ -2,15 +2,23 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Self, get_type_hints
+from typing import Annotated, Any, Literal, Self
 
 from warmstart.errors import UnknownNameError, UsageError
+from warmstart.options import Option, Range, fields_of, from_document, settle, to_document
 from warmstart.records import expected, fits
+
+NOUN = "setting of training"
 
 ScheduleName = Literal["cosine", "one-cycle"]
 StatisticsPolicy = Literal["stored", "update"]  # mean and variance: those of the source, or those of the batches
+
+
+def _check_class_weights(weights: Sequence[float]) -> None:
+    if any(not 0 <= weight < math.inf for weight in weights):
+        raise UsageError(f"class weights {tuple(weights)} are not all 0 or more")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,80 +41,103 @@ class TrainingSettings:
     run above would have ended before it was better than the frozen head.
     """
 
-    epochs: int = 15
-    optimizer: Literal["adamw", "sgd"] = "adamw"
-    learning_rate: float = 1e-3  # times depth_decay for the last stage, times its square for the one before …
-    head_share: float = 0.1  # of the learning rate, for the head
-    head_penalty: float | None = None  # penalty/2 · ‖W‖² beside the mean loss; None: that of the frozen head it starts from
-    depth_decay: float = 0.7  # each stage further left learns at this share of its right neighbour's rate
-    momentum: float = 0.9  # for 'sgd'
-    weight_decay: float = 0.01  # not on norms and biases
-    schedule: ScheduleName = "cosine"
-    warmup: float = 0.1  # share of all steps, for 'cosine'
-    batch_norm: StatisticsPolicy = "stored"
-    head_norm: StatisticsPolicy = "update"  # of the features before the head; see `feature_norm`
-    clip_norm: float | None = 1.0  # largest norm of the gradient; None: whatever it is
-    accumulate: int = 1  # batches per step
-    label_smoothing: float = 0.0
-    class_weights: tuple[float, ...] | None = None
-    mixup_alpha: float = 0.0  # 0: no mixup
-    average_decay: float | None = None  # of the moving average of weights; None: no average
-    choose_by: Literal["loss", "accuracy"] = "loss"
-    patience: int | None = None  # epochs without a better one on val before it stops; None: never early
-    time_limit_s: float | None = None
-    seed: int = 0
+    epochs: Annotated[
+        int,
+        Option(
+            "Epochs of training right of an earlier cut; 0: only a head on that stage.",
+            range=Range(least=1),
+            flag="--epochs",
+            verbs=("train", "compare"),
+        ),
+    ] = 15
+    optimizer: Annotated[Literal["adamw", "sgd"], Option("Adam with decoupled weight decay, or plain steps with momentum.")] = (
+        "adamw"
+    )
+    learning_rate: Annotated[
+        float,
+        Option(
+            "Each stage further left gets less of it, and so does the head.",
+            range=Range(above=0),
+            flag="--learning-rate",
+            verbs=("train", "compare"),
+        ),
+    ] = 1e-3
+    head_share: Annotated[
+        float, Option("Of the learning rate, for the head.", word="the head's share of the learning rate", range=Range(above=0))
+    ] = 0.1
+    head_penalty: Annotated[
+        float | None,
+        Option(
+            "penalty/2 · ‖W‖² on the head's weights, beside the mean loss; null: what the frozen head was fitted with.",
+            word="penalty on the head",
+            range=Range(least=0),
+        ),
+    ] = None
+    depth_decay: Annotated[
+        float,
+        Option(
+            "Each stage further left learns at this share of its right neighbour's rate, the last stage at this share of the whole.",
+            range=Range(above=0, most=1),
+        ),
+    ] = 0.7
+    momentum: Annotated[float, Option("For sgd.", range=Range(least=0, below=1))] = 0.9
+    weight_decay: Annotated[float, Option("Not on norms and biases.", range=Range(least=0))] = 0.01
+    schedule: Annotated[ScheduleName, Option("How the rate falls: half a cosine, or up and down again in one cycle.")] = (
+        "cosine"
+    )
+    warmup: Annotated[float, Option("Share of all steps, for cosine.", word="warm-up", range=Range(least=0, below=1))] = 0.1
+    batch_norm: Annotated[
+        StatisticsPolicy, Option("Whether the network's statistics stay those of the source or follow the batches.")
+    ] = "stored"
+    head_norm: Annotated[
+        StatisticsPolicy,
+        Option("The norm of the features before the head: update, or stored, which stays as the frozen head had it."),
+    ] = "update"
+    clip_norm: Annotated[
+        float | None,
+        Option(
+            "Largest norm of the gradient; null: whatever it is.",
+            word="largest gradient norm",
+            range=Range(above=0, finite=False),
+        ),
+    ] = 1.0
+    accumulate: Annotated[int, Option("Batches per step.", word="batches per step", range=Range(least=1))] = 1
+    label_smoothing: Annotated[
+        float, Option("How much of each label is spread over all classes.", range=Range(least=0, below=1))
+    ] = 0.0
+    class_weights: Annotated[
+        tuple[float, ...] | None,
+        Option(
+            "What a picture of each class counts, in the order of the classes; null: all the same.", check=_check_class_weights
+        ),
+    ] = None
+    mixup_alpha: Annotated[float, Option("mixup at the cut (Zhang et al. 2018); 0: none.", range=Range(least=0))] = 0.0
+    average_decay: Annotated[
+        float | None, Option("Of the moving average of weights; null: no average.", range=Range(above=0, below=1))
+    ] = None
+    choose_by: Annotated[
+        Literal["loss", "accuracy"], Option("Best epoch by calibrated log-loss on val, or by accuracy.", word="choice by")
+    ] = "loss"
+    patience: Annotated[
+        int | None, Option("Epochs without a better one on val before training stops; null: never early.", range=Range(least=1))
+    ] = None
+    time_limit_s: Annotated[
+        float | None,
+        Option("Seconds of training; null: no limit.", word="time limit", unit="s", range=Range(above=0, finite=False)),
+    ] = None
+    seed: Annotated[int, Option("Of batches and views; if not given, the plan's.", range=Range(least=0))] = 0
 
     def __post_init__(self) -> None:
-        problems = [message for wrong, message in self._checks() if wrong]
-        if problems:
-            raise UsageError("; ".join(problems))
+        settle(self, NOUN)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
-        weights = None if self.class_weights is None else list(self.class_weights)
-        return dataclasses.asdict(self) | {"class_weights": weights}
+        return to_document(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """The inverse of `to_dict`."""
-        weights = values.get("class_weights")
-        return cls(**{**values, "class_weights": None if weights is None else tuple(weights)})
-
-    def _checks(self) -> list[tuple[bool, str]]:
-        weights = self.class_weights or ()
-        return [
-            (self.epochs < 1, f"epochs {self.epochs} is less than 1"),
-            (self.optimizer not in ("adamw", "sgd"), f"optimizer {self.optimizer!r} is neither 'adamw' nor 'sgd'"),
-            (not 0 < self.learning_rate < math.inf, f"learning rate {self.learning_rate} is not above 0"),
-            (not 0 < self.depth_decay <= 1, f"depth decay {self.depth_decay} is outside 0 (exclusive) … 1"),
-            (not 0 <= self.momentum < 1, f"momentum {self.momentum} is outside 0 … 1 (exclusive)"),
-            (not 0 <= self.weight_decay < math.inf, f"weight decay {self.weight_decay} is below 0 or not finite"),
-            (self.schedule not in ("cosine", "one-cycle"), f"schedule {self.schedule!r} is neither 'cosine' nor 'one-cycle'"),
-            (not 0 <= self.warmup < 1, f"warm-up {self.warmup} is outside 0 … 1 (exclusive)"),
-            (self.batch_norm not in ("stored", "update"), f"batch norm {self.batch_norm!r} is neither 'stored' nor 'update'"),
-            (self.head_norm not in ("stored", "update"), f"head norm {self.head_norm!r} is neither 'stored' nor 'update'"),
-            (not 0 < self.head_share < math.inf, f"the head's share of the learning rate {self.head_share} is not above 0"),
-            (
-                self.head_penalty is not None and not 0 <= self.head_penalty < math.inf,
-                f"penalty on the head {self.head_penalty} is below 0 or not finite",
-            ),
-            (self.clip_norm is not None and not self.clip_norm > 0, f"largest gradient norm {self.clip_norm} is not above 0"),
-            (self.accumulate < 1, f"{self.accumulate} batches per step is less than 1"),
-            (not 0 <= self.label_smoothing < 1, f"label smoothing {self.label_smoothing} is outside 0 … 1 (exclusive)"),
-            (any(not 0 <= w < math.inf for w in weights), f"class weights {weights} are not all 0 or more"),
-            (not 0 <= self.mixup_alpha < math.inf, f"mixup alpha {self.mixup_alpha} is below 0 or not finite"),
-            (
-                self.average_decay is not None and not 0 < self.average_decay < 1,
-                f"average decay {self.average_decay} is outside 0 … 1 (exclusive)",
-            ),
-            (
-                self.choose_by not in ("loss", "accuracy"),
-                f"choice by {self.choose_by!r} is neither by 'loss' nor by 'accuracy'",
-            ),
-            (self.patience is not None and self.patience < 1, f"patience {self.patience} is less than 1 epoch"),
-            (self.time_limit_s is not None and not self.time_limit_s > 0, f"time limit {self.time_limit_s} s is not above 0"),
-            (self.seed < 0, f"seed {self.seed} is below 0"),
-        ]
+        return from_document(cls, values, NOUN)
 
 
 def cold_settings(**changes: Any) -> TrainingSettings:
@@ -125,17 +156,15 @@ def planned_settings(given: Mapping[str, Any], *, cold: bool, seed: int) -> Trai
 
     Raises UnknownNameError for a name that is no setting, UsageError for a value of another kind or out of its range.
     """
-    hints = get_type_hints(TrainingSettings)
+    known = fields_of(TrainingSettings)
     for name, value in given.items():
-        if name not in hints:
-            raise UnknownNameError("setting of training", name, hints, hint="What each does: docs/training.md")
-        if not fits(value, hints[name]):
-            raise UsageError(f"plan key 'training': {name!r} is {value!r}; expected {expected(hints[name])}")
+        if name not in known:
+            raise UnknownNameError(NOUN, name, known, hint="What each does: docs/training.md")
+        if not fits(value, known[name].hint):
+            raise UsageError(f"plan key 'training': {name!r} is {value!r}; expected {expected(known[name].hint)}")
     if given.get("epochs", 0) < 0:
         raise UsageError(f"plan key 'training': 'epochs' is {given['epochs']}; expected a whole number, 0 or more")
     changes = {"seed": seed, **given}
     if not changes.get("epochs", 1):
         del changes["epochs"]
-    if changes.get("class_weights") is not None:
-        changes["class_weights"] = tuple(changes["class_weights"])
     return cold_settings(**changes) if cold else TrainingSettings(**changes)

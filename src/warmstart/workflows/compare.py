@@ -34,8 +34,8 @@ from warmstart.workflows.looks import LIMIT_S
 from warmstart.workflows.report import report
 from warmstart.workflows.run_folder import checkpoint_path, is_finished, new_run_folder
 from warmstart.workflows.settings import TrainSettings
-from warmstart.workflows.train import check_plan, train
 from warmstart.workflows.train import resume as resume_run
+from warmstart.workflows.train import train
 from warmstart.workflows.watch import Nobody, Watcher
 
 START, RESULT = "start.json", "compare.json"
@@ -101,7 +101,7 @@ def compare(
     for name, each in plans.items():
         if not re.fullmatch(r"[\w.+@-]+", name) or name.startswith("."):
             raise UsageError(f"plan name {name!r} is no name for a folder; use letters, digits and any of . + @ - _")
-        check_plan(each)
+        each.require_runnable()
     _check_splits(listing, plans, settings, watcher, strata)
     folder = new_run_folder(settings.runs, f"{listing.source}-compare")
     start = {

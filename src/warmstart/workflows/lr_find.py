@@ -15,7 +15,6 @@ from warmstart.workflows.fixes import listed
 from warmstart.workflows.probe import probe
 from warmstart.workflows.run_folder import new_run_folder
 from warmstart.workflows.settings import TrainSettings
-from warmstart.workflows.train import check_plan
 from warmstart.workflows.training_inputs import training_inputs
 from warmstart.workflows.watch import Nobody, Watcher
 
@@ -48,7 +47,7 @@ def lr_find(
     from warmstart.report.curves import draw_learning_rates
 
     settings, watcher = settings or TrainSettings(), watcher or Nobody()
-    check_plan(plan)
+    plan.require_runnable()
     if not plan.trains_network:
         raise UsageError(
             f"at --cut {plan.cut} nothing of the network is trained, so there is no rate to find; choose an earlier one"
