@@ -27,7 +27,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from warmstart.records import Plan
+from warmstart.plan import Plan
 from warmstart.session.settings import TrainSettings
 from warmstart.workflows.train import ADVISED
 

@@ -61,7 +61,7 @@ def peer(data: str, cut: str, images: int, *, tuned: bool) -> dict[str, Any]:
     from warmstart.backbones.freezing import replace_classifier
     from warmstart.backbones.weights import load_backbone
     from warmstart.data.listing import read_listing
-    from warmstart.records import Plan
+    from warmstart.plan import Plan
     from warmstart.session.dataset import prepare
     from warmstart.session.progress import Nobody
     from warmstart.session.session import Session
@@ -187,7 +187,7 @@ def _prepared(data: str, cut: str, augment: str, batch_norm: str) -> "Iterator[t
     """(what training works on, seconds that it took to get there): the stations of `warmstart train` before its first step."""
     begin = time.perf_counter()
     from warmstart.data.listing import read_listing
-    from warmstart.records import Plan
+    from warmstart.plan import Plan
     from warmstart.session.probe import probe
     from warmstart.session.progress import Nobody
     from warmstart.session.session import Session

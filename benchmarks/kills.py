@@ -20,7 +20,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from warmstart.records import Plan
+from warmstart.plan import Plan
 from warmstart.session.settings import TrainSettings
 from warmstart.store.cache import Store
 from warmstart.workflows.train import train

@@ -32,7 +32,7 @@ from warmstart.evaluation.calibration import softmax
 from warmstart.evaluation.conformal import conformity, of_label, threshold
 from warmstart.evaluation.metrics import auroc
 from warmstart.model.features import FeatureExtractor
-from warmstart.records import Plan
+from warmstart.plan import Plan
 from warmstart.session.calibration import describe, of_frozen
 from warmstart.session.probe import Probe, probe
 from warmstart.session.progress import Nobody

@@ -15,7 +15,7 @@ from hypothesis import settings as hypothesis_settings
 
 from browser import Browser, find_browser
 from drawn_shapes import draw_folder
-from warmstart.records import Plan
+from warmstart.plan import Plan
 
 if TYPE_CHECKING:
     from warmstart.session.outcome import Run

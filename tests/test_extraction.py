@@ -27,7 +27,8 @@ from warmstart.extraction.recipe import Recipe
 from warmstart.extraction.rendering import render, render_views
 from warmstart.extraction.scanning import scan
 from warmstart.extraction.stored_rows import VERSION_SAMPLE
-from warmstart.records import Picture, Plan, Preprocessing
+from warmstart.plan import Plan
+from warmstart.records import Picture, Preprocessing
 from warmstart.session.settings import TrainSettings
 from warmstart.store.cache import Store
 from warmstart.workflows.train import train
@@ -39,8 +40,10 @@ N = 360  # more than one commit
 TRAINER = """
 import json, os, signal, sys
 from pathlib import Path
-from warmstart.records import Plan
+from warmstart.plan import Plan
 from warmstart.session.settings import TrainSettings
+from warmstart.plan import Plan
+from warmstart.workflows.settings import TrainSettings
 from warmstart.workflows.train import train
 class Watcher:
     def progress(self, phase, done, total, *, note=""):

@@ -9,9 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from warmstart.errors import MachineError, UnknownNameError, UsageError
-from warmstart.records import Plan
+from warmstart.plan import Plan
 from warmstart.session.run_folder import read_plan, under_way, write_plan
-from warmstart.workflows.train import check_plan
 
 
 @given(
@@ -83,19 +82,19 @@ def test_a_setting_of_training_that_cannot_be_is_refused_whatever_the_cut(
     training: dict[str, object], words: str, cut: str
 ) -> None:
     with pytest.raises(UsageError, match=words):
-        check_plan(Plan.from_dict({"cut": cut, "training": training}))
+        Plan.from_dict({"cut": cut, "training": training})
 
 
 def test_settings_of_training_that_can_be_are_taken_whatever_the_cut() -> None:
     training = {"epochs": 0, "learning_rate": 1, "optimizer": "sgd", "patience": None, "class_weights": [1, 2.5]}
     for cut in ("pooled", "stage6"):
-        check_plan(Plan.from_dict({"cut": cut, "training": training}))
+        Plan.from_dict({"cut": cut, "training": training}).require_runnable()
 
 
 @pytest.mark.parametrize("plan", [Plan(), Plan(cut="stage5", head="svm"), Plan(cut="stage5", training={"epochs": 0})])
 def test_gradual_unfreezing_where_nothing_is_trained_is_refused(plan: Plan) -> None:
     with pytest.raises(UsageError, match=r"--unfreeze stage6 .* nothing of it is trained"):
-        check_plan(replace(plan, unfreeze=("stage6",)))
+        replace(plan, unfreeze=("stage6",)).require_runnable()
 
 
 def test_a_plan_is_read_from_its_file_or_from_a_run_folder(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from warmstart.cli.terminal import Terminal
-from warmstart.records import ADVISED, Plan
+from warmstart.plan import ADVISED, Plan
 from warmstart.session import outcome as _outcome
 from warmstart.session.progress import Nobody
 from warmstart.session.settings import TrainSettings

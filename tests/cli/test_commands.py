@@ -15,13 +15,13 @@ from rich.console import Console
 
 from drawn_shapes import CLASSES, draw_folder, draw_shape
 from warmstart.cli.main import app
-from warmstart.cli.options import seconds
 from warmstart.cli.reference import reference
 from warmstart.cli.terminal import Terminal
 from warmstart.cli.training_tables import say_overrun
 from warmstart.csv_cells import text_of
 from warmstart.errors import UsageError
-from warmstart.records import Plan
+from warmstart.options import read_seconds as seconds
+from warmstart.plan import Plan
 from warmstart.session.outcome import Run
 from warmstart.workflows import train as train_module
 

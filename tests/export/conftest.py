@@ -8,7 +8,7 @@ import pytest
 import torch
 from export_examples import Exporting
 
-from warmstart.records import Plan
+from warmstart.plan import Plan
 from warmstart.session.outcome import Run
 from warmstart.session.settings import TrainSettings
 from warmstart.workflows.export import Export, ExportSettings, export

@@ -16,7 +16,8 @@ from warmstart.errors import DataError
 from warmstart.extraction import scanning
 from warmstart.extraction.rendering import render
 from warmstart.extraction.scanning import scan
-from warmstart.records import Plan, Preprocessing
+from warmstart.plan import Plan
+from warmstart.records import Preprocessing
 from warmstart.session.settings import TrainSettings
 from warmstart.store.cache import Store
 from warmstart.store.index import stamp_of

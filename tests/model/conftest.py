@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from warmstart.records import Plan
+from warmstart.plan import Plan
 from warmstart.session.settings import TrainSettings
 from warmstart.workflows.train import train
 

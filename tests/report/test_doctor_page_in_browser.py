@@ -11,7 +11,7 @@ from PIL import Image
 from browser import Browser
 from drawn_shapes import draw_folder, draw_shape, set_back
 from photograph import photograph
-from warmstart.records import Plan
+from warmstart.plan import Plan
 from warmstart.session.progress import Nobody
 from warmstart.workflows.doctor import doctor, write
 

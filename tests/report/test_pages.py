@@ -15,7 +15,7 @@ from PIL import Image
 
 from report_text import page
 from warmstart.errors import InputError
-from warmstart.records import Plan
+from warmstart.plan import Plan
 from warmstart.report import page as page_module
 from warmstart.report.pictures import NAMES, NUMBERS, read_pictures, write_pictures
 from warmstart.session.settings import TrainSettings

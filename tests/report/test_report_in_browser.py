@@ -12,7 +12,8 @@ import pytest
 from browser import Browser
 from drawn_shapes import draw_folder
 from warmstart.data.listing import read_listing
-from warmstart.records import Listing, Plan
+from warmstart.plan import Plan
+from warmstart.records import Listing
 from warmstart.session.run_folder import new_run_folder
 from warmstart.session.settings import TrainSettings
 from warmstart.workflows.report import report

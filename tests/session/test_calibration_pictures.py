@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from drawn_shapes import draw_folder
-from warmstart.records import Picture, Plan
+from warmstart.plan import Plan
+from warmstart.records import Picture
 from warmstart.session import dataset as dataset_module
 from warmstart.session.calibration import Calibration, also_chosen_by, uncalibrated
 from warmstart.session.dataset import Dataset, halves_of_val

@@ -9,7 +9,8 @@ import pytest
 from drawn_shapes import CLASSES, draw_folder
 from warmstart.data.listing import read_listing
 from warmstart.errors import DataError
-from warmstart.records import Plan, Problem
+from warmstart.plan import Plan
+from warmstart.records import Problem
 from warmstart.session.dataset import Dataset, prepare, without
 from warmstart.store.cache import Store
 from workspaces import session_of

@@ -13,7 +13,7 @@ import pytest
 
 from warmstart.errors import InputError, MachineError
 from warmstart.model.predictor import Model, load
-from warmstart.records import Plan
+from warmstart.plan import Plan
 from warmstart.session.history import HistoryRow
 from warmstart.session.progress import Nobody
 from warmstart.session.run_folder import RECORD, START, is_finished, read_start, sweep
@@ -32,9 +32,12 @@ if TYPE_CHECKING:
 KILLED_AT_EVERY_FILE = """
 import os, shutil, sys
 from pathlib import Path
-from warmstart.records import Plan
+from warmstart.plan import Plan
 from warmstart.session.run_folder import START, is_finished, read_start, write_run, write_start
 from warmstart.session.settings import TrainSettings
+from warmstart.plan import Plan
+from warmstart.workflows.run_folder import START, is_finished, read_start, write_run, write_start
+from warmstart.workflows.settings import TrainSettings
 
 class Record:
     plan = Plan(cut="stage5")

@@ -14,15 +14,15 @@ from drawn_shapes import draw_folder
 from warmstart.backbones.weights import feature_tensors, load_backbone
 from warmstart.errors import InputError, UsageError
 from warmstart.model.predictor import load
-from warmstart.records import Plan
+from warmstart.plan import Plan
 from warmstart.session import tune
 from warmstart.session.history import HistoryRow
 from warmstart.session.outcome import Run
 from warmstart.session.progress import Nobody
 from warmstart.session.run_folder import read_plan
 from warmstart.session.settings import TrainSettings
-from warmstart.training.settings import TrainingSettings
 from warmstart.training.validation import ValScores
+from warmstart.training_settings import TrainingSettings
 from warmstart.workflows.evaluate import evaluate
 from warmstart.workflows.lr_find import lr_find
 from warmstart.workflows.train import resume, train

@@ -16,7 +16,8 @@ from warmstart.cli import tables
 from warmstart.data.listing import read_listing
 from warmstart.data.one_colour import loss_of
 from warmstart.data.views import resize
-from warmstart.records import Depth, Facts, Notice, Picture, Plan, Problem, ValueRange
+from warmstart.plan import Plan
+from warmstart.records import Depth, Facts, Notice, Picture, Problem, ValueRange
 from warmstart.session.dataset import prepare
 from warmstart.session.progress import Nobody
 from warmstart.session.run_folder import read_plan

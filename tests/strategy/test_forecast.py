@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from warmstart.records import Plan
+from warmstart.plan import Plan
 from warmstart.strategy.forecast import (
     COLD_EPOCHS,
     EPOCHS,
@@ -19,7 +19,7 @@ from warmstart.strategy.forecast import (
     within,
 )
 from warmstart.training import feature_norm
-from warmstart.training.settings import TrainingSettings, cold_settings
+from warmstart.training_settings import TrainingSettings, cold_settings
 
 SPEED = Speed(
     decode=100,

@@ -6,7 +6,7 @@ import torch
 from warmstart.backbones.chain import split
 from warmstart.training.frozen import prefix_digest
 from warmstart.training.loop import fine_tune
-from warmstart.training.settings import TrainingSettings
+from warmstart.training_settings import TrainingSettings
 
 HARD = TrainingSettings(epochs=4, learning_rate=2e-3, depth_decay=1.0, batch_norm="update")  # 20 steps
 

@@ -27,9 +27,9 @@ from warmstart.model.predictor import load
 from warmstart.records import Preprocessing
 from warmstart.training.batches import Inputs, TrainBatches, ValBatches
 from warmstart.training.loop import fine_tune
-from warmstart.training.settings import TrainingSettings
 from warmstart.training.tuned import TunedSuffix, split_taps
 from warmstart.training.validation import ValScores
+from warmstart.training_settings import TrainingSettings
 
 SIDE, CLASSES, PICTURES = 32, 3, 12
 CUT = {"resnet50": "stage2", "vgg16": "stage3"}  # in the middle

@@ -13,9 +13,9 @@ from warmstart.training.execution import Execution
 from warmstart.training.loop import fine_tune
 from warmstart.training.loss import balanced_class_weights
 from warmstart.training.optimisation import WeightAverage, make_optimizer, parameter_groups, set_learning_rate
-from warmstart.training.settings import TrainingSettings, cold_settings
 from warmstart.training.tuned import set_training
 from warmstart.training.update import update
+from warmstart.training_settings import TrainingSettings, cold_settings
 
 # A step is the gradient times the rate, everywhere: nothing that is done for pretrained weights' sake.
 PLAIN = TrainingSettings(

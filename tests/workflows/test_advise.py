@@ -16,7 +16,8 @@ from drawn_shapes import draw_folder, set_back
 from photograph import photograph
 from warmstart.cli import advice_tables
 from warmstart.errors import BackboneError, DataError, UnknownNameError, UsageError
-from warmstart.records import Picture, Plan, to_json
+from warmstart.plan import Plan
+from warmstart.records import Picture, to_json
 from warmstart.session import dataset as dataset_module
 from warmstart.session.dataset import Dataset
 from warmstart.session.probe import Extracted

@@ -11,7 +11,7 @@ import pytest
 from drawn_shapes import draw_folder
 from warmstart.errors import UsageError
 from warmstart.model.predictor import load
-from warmstart.records import Plan
+from warmstart.plan import Plan
 from warmstart.session.outcome import Run
 from warmstart.session.progress import Nobody
 from warmstart.session.run_folder import read_plan

@@ -14,7 +14,7 @@ import pytest
 from drawn_shapes import draw_folder
 from report_text import page
 from warmstart.errors import InputError, UnknownNameError, UsageError
-from warmstart.records import Plan
+from warmstart.plan import Plan
 from warmstart.session.history import HistoryRow
 from warmstart.session.progress import Nobody
 from warmstart.session.settings import TrainSettings

@@ -10,7 +10,8 @@ from drawn_shapes import CLASSES, draw_shape, set_back
 from warmstart.extraction.rendering import render
 from warmstart.model.features import FeatureExtractor
 from warmstart.model.predictor import load
-from warmstart.records import Plan, ValueRange
+from warmstart.plan import Plan
+from warmstart.records import ValueRange
 from warmstart.session.settings import TrainSettings
 from warmstart.workflows.evaluate import evaluate
 from warmstart.workflows.export import ExportSettings, export

@@ -11,7 +11,8 @@ from drawn_shapes import draw_folder
 from warmstart.data.listing import read_listing
 from warmstart.errors import DataError, UsageError
 from warmstart.inspection.findings import Finding
-from warmstart.records import Listing, Plan
+from warmstart.plan import Plan
+from warmstart.records import Listing
 from warmstart.session.settings import TrainSettings
 from warmstart.workflows import advise as advise_module
 from warmstart.workflows import compare as compare_module

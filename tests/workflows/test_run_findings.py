@@ -12,7 +12,7 @@ from PIL import Image
 
 from drawn_shapes import draw_folder, draw_shape, set_back
 from photograph import photograph
-from warmstart.records import Plan
+from warmstart.plan import Plan
 from warmstart.session.probe import Probe
 from warmstart.session.progress import Nobody, Watcher
 from warmstart.session.settings import TrainSettings

@@ -22,7 +22,7 @@ from drawn_shapes import CLASSES, draw_folder
 from warmstart.evaluation.conformal import conformity, of_label
 from warmstart.heads import selection
 from warmstart.model.predictor import load
-from warmstart.records import Plan
+from warmstart.plan import Plan
 from warmstart.session import dataset as dataset_module
 from warmstart.session.outcome import Run, frozen
 from warmstart.session.probe import Probe

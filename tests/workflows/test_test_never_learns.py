@@ -20,7 +20,7 @@ from safetensors.numpy import load_file
 from drawn_shapes import CLASSES, draw_folder
 from warmstart import machine
 from warmstart.heads import selection
-from warmstart.records import Plan
+from warmstart.plan import Plan
 from warmstart.session import forecasting, tune
 from warmstart.session import probe as probe_module
 from warmstart.session.dataset import Dataset

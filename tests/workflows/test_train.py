@@ -17,7 +17,7 @@ from PIL import Image
 from drawn_shapes import CLASSES, draw_folder, draw_shape, set_back
 from warmstart.errors import DataError, StoreError, UnknownNameError, UsageError
 from warmstart.model.predictor import load
-from warmstart.records import Plan
+from warmstart.plan import Plan
 from warmstart.session.outcome import Run
 from warmstart.session.settings import TrainSettings
 from warmstart.store.cache import Store

@@ -14,7 +14,7 @@ from warmstart.strategy.advice import LARGE_IMAGES, SCENARIOS, by_gain
 
 if TYPE_CHECKING:
     from warmstart.inspection.evidence import Evidence
-    from warmstart.records import Plan
+    from warmstart.plan import Plan
     from warmstart.workflows.advise import Advised
     from warmstart.workflows.backbone_competition import Competition
 

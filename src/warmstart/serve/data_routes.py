@@ -11,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 
 from warmstart.data.decoding import DECODER_ID
 from warmstart.machine import file_stamp
-from warmstart.records import Plan
+from warmstart.plan import Plan
 from warmstart.report.thumbnails import jpeg
 from warmstart.serve.body import kind_of, read_bytes, read_form, read_to_file
 from warmstart.serve.datasets import StoredDataset, relative

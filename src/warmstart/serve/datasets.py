@@ -21,7 +21,8 @@ from warmstart.data.files import read_bytes
 from warmstart.data.listing import read_listing
 from warmstart.errors import DataError, PictureError
 from warmstart.extraction.scanning import look_at
-from warmstart.records import Example, Listing, Picture, Plan
+from warmstart.plan import Plan
+from warmstart.records import Example, Listing, Picture
 from warmstart.serve import fixes
 from warmstart.serve.database import Database
 from warmstart.serve.problems import ApiError, not_found

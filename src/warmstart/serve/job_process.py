@@ -22,7 +22,8 @@ from warmstart import machine
 from warmstart.atomic import replaced, write_json
 from warmstart.data.listing import read_listing
 from warmstart.errors import InputError, UsageError, WarmstartError
-from warmstart.records import Listing, Plan
+from warmstart.plan import Plan
+from warmstart.records import Listing
 from warmstart.serve.datasets import with_additions
 from warmstart.serve.fixes import applied
 from warmstart.serve.job_events import EventWriter

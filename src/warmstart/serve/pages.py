@@ -20,7 +20,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 
 from warmstart.errors import DataError, WarmstartError
 from warmstart.inspection.findings import KINDS
-from warmstart.records import ADVISED, Listing, Plan
+from warmstart.plan import ADVISED, Plan
+from warmstart.records import Listing
 from warmstart.report.sentences import verdict
 from warmstart.serve.body import read_bytes
 from warmstart.serve.data_routes import told

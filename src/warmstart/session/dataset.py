@@ -16,7 +16,8 @@ from warmstart.data.depth import OWN, range_of
 from warmstart.data.splitting import assign_splits, connected, find_conflicts, find_leaks
 from warmstart.errors import DataError
 from warmstart.extraction.scanning import scan
-from warmstart.records import SPLITS, Listing, Notice, Picture, Plan, Problem, Split, ValueRange
+from warmstart.plan import Plan
+from warmstart.records import SPLITS, Listing, Notice, Picture, Problem, Split, ValueRange
 from warmstart.session.session import Session
 from warmstart.session.what_is_lost import Seen, notices, seen_of, told
 

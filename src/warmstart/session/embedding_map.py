@@ -9,7 +9,8 @@ from warmstart.backbones.chain import Backbone
 from warmstart.evaluation.projection import project
 from warmstart.extraction.features import columns
 from warmstart.model.predictor import Model
-from warmstart.records import Plan, Split
+from warmstart.plan import Plan
+from warmstart.records import Split
 from warmstart.report.pictures import RunPictures
 from warmstart.session.calibration import NOVELTY_TAPS
 from warmstart.session.probe import Probe

@@ -24,7 +24,8 @@ from warmstart.heads.protocol import Head
 from warmstart.heads.selection import refit
 from warmstart.model.build import assemble
 from warmstart.model.predictor import Model
-from warmstart.records import Cache, Plan, RunRecord, Scores, Split
+from warmstart.plan import Plan
+from warmstart.records import Cache, RunRecord, Scores, Split
 from warmstart.refusals import require_room
 from warmstart.report.pictures import write_pictures
 from warmstart.session.calibration import Calibration, also_chosen_by, calibrated, of_frozen, of_tuned, tested

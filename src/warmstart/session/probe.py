@@ -21,7 +21,8 @@ from warmstart.extraction.features import Extraction, columns
 from warmstart.extraction.prefixes import choose_engine, tapped_prefix
 from warmstart.extraction.recipe import Recipe
 from warmstart.heads.selection import Choice, choose_head
-from warmstart.records import Listing, Picture, Plan, Preprocessing, Problem, ValueRange
+from warmstart.plan import Plan
+from warmstart.records import Listing, Picture, Preprocessing, Problem, ValueRange
 from warmstart.session.dataset import Dataset, halves_of_val, prepare, without
 from warmstart.session.near_copies import near_copies_together
 from warmstart.session.session import Session

@@ -3,59 +3,105 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 from warmstart.errors import UsageError
+from warmstart.options import GIGABYTES, SECONDS, Option, settle, tagged, thawed
 
 MOST_BUDGET_S = 365 * 86_400.0  # more than that is a slip, such as milliseconds
+
+KEPT = "kept"  # tag of what an interrupted run must be gone on with
+EVERY = ("train", "compare", "lr-find", "advise", "doctor")  # commands that read data and load a backbone
+
+
+def _check_budget(seconds: float) -> None:
+    if not 0 < seconds <= MOST_BUDGET_S:
+        raise UsageError(
+            f"a budget of {seconds:g} s is no time to train in; give more than 0 s and at most 365 days, such as 10m"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainSettings:
     """Where things are, what is allowed, how strict to be."""
 
-    exclude: tuple[str, ...] = ()  # patterns of class folders or paths to leave out
-    runs: Path = Path("runs")  # a run folder <time>-<name> is made in here
-    strict: bool = False  # a picture that cannot be used is an error
-    download: bool = False  # weights may be fetched from their hub
-    store_bytes: int | None = None  # size budget of the store; None: its default
-    fixes: Path | None = None  # a list of fixes, applied before anything else; see workflows.fixes
-    group_duplicates: bool | None = None  # near copies share a split; None: where splits are not given and would divide some
-    report: bool = True  # write report.html when the run is done
-    heat_maps: bool = True  # of a few test pictures, in the report
-    findings: bool = True  # doctor.json, for the report: what is wrong with the data, as far as the run's rows tell
-    budget_s: float | None = None  # wall-clock in which training is to end; the plan's epochs are cut down to what fits
+    budget_s: Annotated[
+        float | None,
+        Option(
+            "Wall-clock in which training is to end (90s, 10m, 1h): fewer epochs if need be. With --cut auto 2m if not given.",
+            flag="--budget",
+            metavar="TIME",
+            form=SECONDS,
+            check=_check_budget,
+            verbs=("train", "compare", "advise"),
+            tags=(KEPT,),
+        ),
+    ] = None
+    exclude: Annotated[
+        tuple[str, ...],
+        Option("Leave out class folders or paths; repeatable.", metavar="PATTERN", verbs=EVERY, tags=(KEPT,)),
+    ] = ()
+    runs: Annotated[Path, Option("Folder in which the run folder is made.", verbs=("train", "compare", "lr-find"))] = Path(
+        "runs"
+    )
+    strict: Annotated[bool, Option("A picture that cannot be used is an error.", verbs=("train", "compare"), tags=(KEPT,))] = (
+        False
+    )
+    download: Annotated[bool, Option("Allow fetching weights from their hub; size and licence are shown.", verbs=EVERY)] = False
+    store_bytes: Annotated[
+        int | None,
+        Option(
+            "Size budget of the store; default: a share of the free disk.",
+            flag="--cache-gb",
+            metavar="GB",
+            form=GIGABYTES,
+        ),
+    ] = None
+    fixes: Annotated[
+        Path | None,
+        Option(
+            "A list of fixes (doctor --fix-list) to apply first: keep, drop or relabel. No file is touched.",
+            metavar="CSV",
+            verbs=("train", "compare", "lr-find", "advise"),
+            tags=(KEPT,),
+        ),
+    ] = None  # see workflows.fixes
+    group_duplicates: Annotated[
+        bool | None,
+        Option(
+            "Near copies of a picture stay on one side of the split. Default: where the data brings no split and some would not.",
+            verbs=("train", "compare", "lr-find", "advise"),
+            tags=(KEPT,),
+        ),
+    ] = None
+    report: Annotated[bool, Option("Write report.html when the run is done.", verbs=())] = True
+    heat_maps: Annotated[
+        bool,
+        Option(
+            "Show in the report where the model looked, on a few test pictures: some 2 s.",
+            verbs=("train", "compare"),
+            tags=(KEPT,),
+        ),
+    ] = True
+    findings: Annotated[
+        bool,
+        Option(
+            "Look for copies, doubtful labels and outliers when the run is done, for the report: at most some 10 s.",
+            verbs=("train", "compare"),
+            tags=(KEPT,),
+        ),
+    ] = True
 
     def __post_init__(self) -> None:
-        if self.budget_s is not None and not 0 < self.budget_s <= MOST_BUDGET_S:
-            raise UsageError(
-                f"a budget of {self.budget_s:g} s is no time to train in; give more than 0 s and at most 365 days, such as 10m"
-            )
+        settle(self, "setting")
 
     def kept(self) -> dict[str, Any]:
         """JSON-ready: what an interrupted run must be gone on with."""
-        return {
-            "exclude": list(self.exclude),
-            "strict": self.strict,
-            "budget_s": self.budget_s,
-            "fixes": None if self.fixes is None else str(self.fixes.resolve()),
-            "group_duplicates": self.group_duplicates,
-            "heat_maps": self.heat_maps,
-            "findings": self.findings,
-        }
+        kept = {field.name: thawed(getattr(self, field.name)) for field in tagged(type(self), KEPT)}
+        return kept | {"fixes": None if self.fixes is None else str(self.fixes.resolve())}
 
     @classmethod
     def from_kept(cls, document: Mapping[str, Any], *, runs: Path, download: bool = False) -> Self:
         """The inverse of `kept`; other keys of the document are none of its business."""
-        fixes = document.get("fixes")
-        return cls(
-            exclude=tuple(document["exclude"]),
-            strict=document["strict"],
-            budget_s=document["budget_s"],
-            fixes=None if fixes is None else Path(fixes),
-            group_duplicates=document.get("group_duplicates"),
-            heat_maps=document.get("heat_maps", True),
-            findings=document.get("findings", True),
-            runs=runs,
-            download=download,
-        )
+        values = {field.name: document[field.name] for field in tagged(cls, KEPT) if field.name in document}
+        return cls(**values, runs=runs, download=download)

@@ -29,8 +29,8 @@ from warmstart.session.dataset import stop_if_any_is_gone
 from warmstart.session.probe import Probe, is_cold
 from warmstart.session.session import Session
 from warmstart.training.batches import Inputs, Read, TrainBatches, ValBatches
-from warmstart.training.settings import TrainingSettings, planned_settings
 from warmstart.training.tuned import TunedSuffix, cold_start, split_taps
+from warmstart.training_settings import TrainingSettings, planned_settings
 
 FRESH_VIEWS = 1_000_000  # at `pixels` a view is made when it is wanted: as many as anybody can draw
 

@@ -28,7 +28,7 @@ from warmstart.training.execution import Execution, default_execution
 from warmstart.training.frozen import prefix_digest
 from warmstart.training.loop import fine_tune
 from warmstart.training.pace import seconds_per_epoch
-from warmstart.training.settings import TrainingSettings
+from warmstart.training_settings import TrainingSettings
 
 SPARE = 0.95  # of the time that is left is planned for; the rest is for a machine that has other work as well
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from warmstart.errors import UnknownNameError, UsageError
-from warmstart.records import Plan
+from warmstart.plan import Plan
 
 _NAME = re.compile(r"(?P<what>[\w.]+)(\+(?P<augment>\w+))?(@(?P<size_px>\d+))?")
 

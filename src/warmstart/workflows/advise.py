@@ -26,7 +26,8 @@ from warmstart.errors import DataError, UsageError
 from warmstart.extraction.reader import Reader
 from warmstart.inspection.evidence import MOST_PICTURES, Evidence, Seen, drawn, gather
 from warmstart.inspection.pictures import picture_signs
-from warmstart.records import Listing, Picture, Plan
+from warmstart.plan import Plan
+from warmstart.records import Listing, Picture
 from warmstart.session.dataset import Dataset, prepare, stop_if_any_is_gone
 from warmstart.session.forecasting import counted_work, measured_speed
 from warmstart.session.probe import Extracted, Ready, extracted, make_ready, readable, rows_of

@@ -12,7 +12,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from warmstart.records import Listing, Plan
+from warmstart.plan import Plan
+from warmstart.records import Listing
 from warmstart.session.clock import Clock
 from warmstart.session.dataset import prepare
 from warmstart.session.outcome import Run, finish, frozen, held_against_others, require_room_for

@@ -24,7 +24,8 @@ from warmstart.extraction.recipe import Recipe
 from warmstart.heads.protocol import Array
 from warmstart.inspection.competition import FIRST_PICTURES, MOST_PICTURES, Place, compete
 from warmstart.inspection.evidence import ranking
-from warmstart.records import Picture, Plan
+from warmstart.plan import Plan
+from warmstart.records import Picture
 from warmstart.session.dataset import Dataset
 from warmstart.session.probe import loaded, preprocessing_of, prove
 from warmstart.session.session import Session

@@ -14,7 +14,7 @@ import numpy as np
 from warmstart.evaluation.calibration import fit_temperature, softmax
 from warmstart.evaluation.metrics import log_losses
 from warmstart.extraction.features import columns
-from warmstart.records import Plan
+from warmstart.plan import Plan
 from warmstart.session.history import read_history
 from warmstart.session.outcome import Trained, tuned
 from warmstart.session.probe import Probe

@@ -21,7 +21,8 @@ from warmstart.csv_cells import text_of
 from warmstart.errors import InputError, UsageError
 from warmstart.evaluation.intervals import paired_bootstrap
 from warmstart.evaluation.learning_curves import CurvePoint, LearningCurve, Shape, compare_shapes, overfitting, shape
-from warmstart.records import SPLITS, Listing, Plan, read_json
+from warmstart.plan import Plan
+from warmstart.records import SPLITS, Listing, read_json
 from warmstart.report.run_files import FINDINGS
 from warmstart.session.dataset import prepare
 from warmstart.session.history import read_history
@@ -33,8 +34,8 @@ from warmstart.strategy.comparison import default_names, plans_by_name
 from warmstart.workflows.fixes import listed
 from warmstart.workflows.looks import LIMIT_S
 from warmstart.workflows.report import report
-from warmstart.workflows.train import check_plan, train
 from warmstart.workflows.train import resume as resume_run
+from warmstart.workflows.train import train
 
 START, RESULT = "start.json", "compare.json"
 
@@ -98,7 +99,7 @@ def compare(
     for name, each in plans.items():
         if not re.fullmatch(r"[\w.+@-]+", name) or name.startswith("."):
             raise UsageError(f"plan name {name!r} is no name for a folder; use letters, digits and any of . + @ - _")
-        check_plan(each)
+        each.require_runnable()
     _check_splits(listing, plans, settings, watcher)
     folder = new_run_folder(settings.runs, f"{listing.source}-compare")
     start = {

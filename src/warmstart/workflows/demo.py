@@ -11,7 +11,8 @@ from typing import Any
 
 from warmstart.backbones.weights import load_backbone
 from warmstart.errors import DataError
-from warmstart.records import ADVISED, Example, Listing, Plan
+from warmstart.plan import ADVISED, Plan
+from warmstart.records import Example, Listing
 from warmstart.session.outcome import Run
 from warmstart.session.progress import Watcher
 from warmstart.session.settings import TrainSettings

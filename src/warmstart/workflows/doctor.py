@@ -31,7 +31,8 @@ from warmstart.inspection.label_errors import FEWEST, LabelErrors, label_errors
 from warmstart.inspection.near_copies import NearCopies, find_near_copies
 from warmstart.inspection.neighbours import directions, nearest, standardised
 from warmstart.inspection.outliers import K
-from warmstart.records import Example, Listing, Notice, Plan, Problem
+from warmstart.plan import Plan
+from warmstart.records import Example, Listing, Notice, Problem
 from warmstart.session.probe import loaded, preprocessing_of, prove, rows_of
 from warmstart.session.progress import Nobody, Watcher
 from warmstart.session.session import Session

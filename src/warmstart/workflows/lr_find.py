@@ -6,7 +6,7 @@ from typing import Any
 
 from warmstart.atomic import write_json
 from warmstart.errors import UsageError
-from warmstart.records import Plan
+from warmstart.plan import Plan
 from warmstart.session.probe import probe
 from warmstart.session.progress import Nobody, Watcher
 from warmstart.session.run_folder import new_run_folder
@@ -16,7 +16,6 @@ from warmstart.session.training_inputs import training_inputs
 from warmstart.training.execution import default_execution
 from warmstart.training.lr_find import LearningRateCurve, find_learning_rate
 from warmstart.workflows.fixes import listed
-from warmstart.workflows.train import check_plan
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +46,7 @@ def lr_find(
     from warmstart.report.curves import draw_learning_rates
 
     settings, watcher = settings or TrainSettings(), watcher or Nobody()
-    check_plan(plan)
+    plan.require_runnable()
     if not plan.trains_network:
         raise UsageError(
             f"at --cut {plan.cut} nothing of the network is trained, so there is no rate to find; choose an earlier one"

@@ -8,14 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from warmstart.backbones.catalog import find
-from warmstart.data.augmentation import view_names
-from warmstart.data.views import RESIZE_MODES, VIEW_POLICIES
-from warmstart.engines.build import ENGINES, PRECISIONS
-from warmstart.errors import UnknownNameError, UsageError
-from warmstart.heads.catalog import head_spec
-from warmstart.heads.selection import CLASS_WEIGHTS
-from warmstart.records import ADVISED, Listing, Plan
+from warmstart.plan import ADVISED, Plan
+from warmstart.records import Listing
 from warmstart.session.clock import Clock
 from warmstart.session.dataset import prepare
 from warmstart.session.forecasting import foresee, in_words
@@ -25,13 +19,10 @@ from warmstart.session.progress import Nobody, Watcher
 from warmstart.session.run_folder import new_run_folder, read_start, resumable, under_way, write_plan, write_start
 from warmstart.session.session import Session
 from warmstart.session.settings import TrainSettings
-from warmstart.training.settings import planned_settings
 from warmstart.workflows.advised import train_advised
 from warmstart.workflows.candidates import earlier_seconds
 from warmstart.workflows.fixes import listed
 from warmstart.workflows.reported import reported
-
-RECIPE = ("taps", "head", "views", "unfreeze", "augment", "training")  # what advice decides beside the cut
 
 
 def train(
@@ -53,7 +44,7 @@ def train(
     """
     plan, settings, watcher = plan or Plan(), settings or TrainSettings(), watcher or Nobody()
     clock = Clock(begin=time.perf_counter() - seconds_before, budget_s=settings.budget_s)
-    check_plan(plan)
+    plan.require_runnable()
     listing = listed(data, settings)
     with Session.opened(settings, watcher, clock=clock, stop_keeps=stop_keeps) as session:
         if plan.cut == ADVISED:
@@ -109,49 +100,3 @@ def _raised_if_stopped(run: Run, trained: Trained) -> Run:
     if trained.stopped:
         raise KeyboardInterrupt
     return run
-
-
-def check_plan(plan: Plan) -> None:
-    """Names that can be checked before anything is read. Raises UnknownNameError or UsageError."""
-    head_spec(plan.head)
-    for what, name, known in (
-        ("views", plan.views, VIEW_POLICIES),
-        ("resize", plan.resize, RESIZE_MODES),
-        ("engine", plan.engine, ENGINES),
-        ("precision", plan.precision, PRECISIONS),
-        ("class weight", plan.class_weight, CLASS_WEIGHTS),
-    ):
-        if name not in known:
-            raise UnknownNameError(what, name, known)
-    find(plan.backbone)
-    if plan.cut == ADVISED:
-        _check_left_open(plan)
-    if plan.threshold is not None and plan.positive is None:
-        raise UsageError("--threshold is a probability of one class: name it with --positive CLASS")
-    if plan.cut == "pixels" and not plan.trains_network:
-        raise UsageError(
-            "at --cut pixels there are no features for a head: the network itself is trained there, with --head linear"
-        )
-    if plan.augment != "none" and not plan.trains_network:
-        raise UsageError(
-            "--augment makes views to train the network on, and with this cut and head nothing of it is trained. "
-            "Choose an earlier --cut, or average features over --views."
-        )
-    if plan.unfreeze and not plan.trains_network:
-        raise UsageError(
-            f"--unfreeze {','.join(plan.unfreeze)} trains the network in steps, and with this cut and head nothing of it is trained. "
-            "Choose an earlier --cut with --head linear, or leave --unfreeze out."
-        )
-    view_names(plan.augment, plan.augment_views)
-    # Also where nothing is trained: a misspelt name is a slip anywhere.
-    planned_settings(plan.training, cold=False, seed=plan.seed)
-
-
-def _check_left_open(plan: Plan) -> None:
-    """With cut 'auto' the recipe is the advice's. Raises UsageError when a part of it was given."""
-    usual = Plan()
-    given = [name for name in RECIPE if getattr(plan, name) != getattr(usual, name)]
-    if given:
-        raise UsageError(
-            f"cut 'auto' leaves the recipe to what is measured, and {', '.join(given)} was given: name a cut as well, such as pooled"
-        )
