@@ -43,7 +43,7 @@ from pathlib import Path
 from warmstart.plan import Plan
 from warmstart.session.settings import TrainSettings
 from warmstart.plan import Plan
-from warmstart.workflows.settings import TrainSettings
+from warmstart.session.settings import TrainSettings
 from warmstart.workflows.train import train
 class Watcher:
     def progress(self, phase, done, total, *, note=""):

@@ -15,6 +15,7 @@ from warmstart.engines.build import Prefix, ProofPictures
 from warmstart.extraction import prefixes
 from warmstart.extraction.features import Extraction
 from warmstart.extraction.prefixes import choose_engine
+from warmstart.extraction.rendering import PICTURES, Renderer
 from warmstart.inspection.registration import SIDE_PX
 from warmstart.records import Listing, Picture, Preprocessing
 from warmstart.session import engine_parity, near_copies
@@ -48,20 +49,18 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[ProofPictures]:
     return found
 
 
-def choose(pictures: list[Picture], seen: Preprocessing = SEEN) -> None:
-    choose_engine(pictures, PREFIX, seen, engine="auto", precision="auto", graphs=Path("nowhere"))
+def choose(pictures: list[Picture], seen: Preprocessing = SEEN, renderer: Renderer = PICTURES) -> None:
+    nowhere = Path("nowhere")
+    choose_engine(pictures, PREFIX, seen, engine="auto", precision="auto", graphs=nowhere, renderer=renderer)
 
 
-def test_a_proof_is_named_after_what_makes_its_pixels(
-    pictures: list[Picture], asked: list[ProofPictures], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_proof_is_named_after_what_makes_its_pixels(pictures: list[Picture], asked: list[ProofPictures]) -> None:
     choose(pictures)
     choose(pictures[::-1])
     choose(pictures[1:])
     choose(pictures, replace(SEEN, resize="pad"))
     choose(pictures, replace(SEEN, size_px=64))
-    monkeypatch.setattr(prefixes, "DECODER_ID", "another")
-    choose(pictures)
+    choose(pictures, renderer=replace(PICTURES, id="another"))
     assert asked[0].key == asked[1].key
     assert len({proof.key for proof in asked}) == 5
 

@@ -36,8 +36,8 @@ from warmstart.plan import Plan
 from warmstart.session.run_folder import START, is_finished, read_start, write_run, write_start
 from warmstart.session.settings import TrainSettings
 from warmstart.plan import Plan
-from warmstart.workflows.run_folder import START, is_finished, read_start, write_run, write_start
-from warmstart.workflows.settings import TrainSettings
+from warmstart.session.run_folder import START, is_finished, read_start, write_run, write_start
+from warmstart.session.settings import TrainSettings
 
 class Record:
     plan = Plan(cut="stage5")

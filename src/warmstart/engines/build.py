@@ -145,11 +145,6 @@ def open_engine(prefix: Prefix, engine: str, precision: str, *, folder: Path | N
     return pytorch.PyTorchEngine(prefix.module(), precision=precision, device=pytorch.best_device())
 
 
-def has_graph(prefix_key: str, folder: Path) -> bool:
-    """Whether `open_engine` can open OpenVINO without building the module."""
-    return _is_whole(_graph_folder(prefix_key, folder), prefix_key)
-
-
 def _reference(prefix: Prefix, pixels: np.ndarray) -> np.ndarray:
     """PyTorch float32 on the CPU in its plainest form: what every engine is compared with."""
     import torch

@@ -68,20 +68,6 @@ class Forecast:
         return asdict(self)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Comparison:
-    """One phase after the run."""
-
-    phase: str
-    forecast_s: float
-    measured_s: float
-
-    @property
-    def factor(self) -> float:
-        """Measured over forecast; 1 is a perfect forecast."""
-        return self.measured_s / max(self.forecast_s, 1e-9)
-
-
 def forecast(plan: Plan, speed: Speed, work: Work) -> Forecast:
     """Of a plan at the size that ``speed`` was measured at."""
     whole = 1 / speed.decode + 1 / speed.engine
@@ -136,15 +122,6 @@ def within(expected: Forecast, budget_s: float) -> Forecast:
 def expected_epochs(epochs: int, patience: int | None) -> float:
     """All; with a patience it ends that long after its best epoch, which nobody knows beforehand: halfway between soonest and latest."""
     return epochs if patience is None else (min(patience, epochs) + epochs) / 2
-
-
-def side_by_side(before: Mapping[str, float], after: Mapping[str, float]) -> tuple[Comparison, ...]:
-    """Forecast and truth, phase by phase, of a forecast's and a run record's ``seconds``; phases that only one of them has are left out."""
-    return tuple(
-        Comparison(phase=phase, forecast_s=before[phase], measured_s=after[phase])
-        for phase in ("extract", "fit", "train", "total")
-        if phase in before and phase in after
-    )
 
 
 def fits(needed: Forecast, left_s: float) -> bool:

@@ -1,6 +1,6 @@
 """Which of several backbones to take: measured on the user's train pictures, with price and pedigree beside it.
 
-    names → weights here? → rows of ever more train pictures → probes (successive halving) → places, speeds, fast scores
+    names → weights here? → rows of ever more train pictures → probes (successive halving) → places, speeds
 
 The static baseline, "take the one that is best on ImageNet, or the largest", stands beside: it was found hard to beat (arXiv 2510.06448).
 """
@@ -16,28 +16,26 @@ from numpy.typing import NDArray
 from warmstart import machine
 from warmstart.backbones.catalog import find
 from warmstart.backbones.chain import Backbone
-from warmstart.backbones.imagenet import imagenet_class_names
 from warmstart.errors import BackboneError, UsageError
-from warmstart.evaluation.calibration import softmax
 from warmstart.extraction.features import Extraction, columns
 from warmstart.extraction.recipe import Recipe
 from warmstart.heads.protocol import Array
 from warmstart.inspection.competition import FIRST_PICTURES, MOST_PICTURES, Place, compete
 from warmstart.inspection.evidence import ranking
+from warmstart.inspection.knn_accuracy import knn_accuracy
 from warmstart.plan import Plan
 from warmstart.records import Picture
 from warmstart.session.dataset import Dataset
 from warmstart.session.probe import loaded, preprocessing_of, prove
 from warmstart.session.session import Session
 from warmstart.strategy.taps import tap_sets
-from warmstart.strategy.transferability import h_score, knn_accuracy, leep, logme, nce
 
 RANDOM = "@random"  # 'lite0@random': the same network with random weights, as a check that the ranking sees anything
 
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """One backbone: its place, its price, and the fast scores on the pictures of the first round."""
+    """One backbone: its place, its price, and its neighbours among the pictures of the first round."""
 
     name: str
     place: Place
@@ -45,7 +43,7 @@ class Candidate:
     images_per_second: float | None  # through the engine here, decoding included; None where all rows came from the store
     params_millions: float
     licence: str | None
-    scores: dict[str, float]  # logme, h_score, knn on pooled features; leep, nce where its classifier is the source's
+    scores: dict[str, float]  # knn: share of pictures whose nearest others name their class, by the pooled features
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,19 +179,8 @@ def _candidate(
     dataset: Dataset,
 ) -> Candidate:
     positions, rows = seen
-    y = dataset.labels[positions]
     spec = entry.backbone.spec
     pooled = columns(rows, entry.recipe.prefix.layout, ["pooled"])
-    scores = {
-        "logme": logme(pooled, y),
-        "h_score": h_score(pooled, y),
-        "knn": knn_accuracy(pooled, y, units=dataset.units[positions]),
-    }
-    classifier = entry.backbone.classifier.module
-    if entry.pretrained and classifier.out_features == len(imagenet_class_names()):
-        logits = pooled @ classifier.weight.detach().cpu().numpy().T + classifier.bias.detach().cpu().numpy()
-        probabilities = softmax(logits)
-        scores |= {"leep": leep(probabilities, y), "nce": nce(probabilities.argmax(axis=1).astype(np.int64), y)}
     images, seconds = sum(n for n, _ in speeds), sum(s for _, s in speeds)
     return Candidate(
         name=place.name,
@@ -202,5 +189,5 @@ def _candidate(
         images_per_second=images / seconds if images else None,
         params_millions=spec.params_millions,
         licence=spec.licence,
-        scores=scores,
+        scores={"knn": knn_accuracy(pooled, dataset.labels[positions], units=dataset.units[positions])},
     )
