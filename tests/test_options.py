@@ -4,6 +4,7 @@ import ast
 import inspect
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -16,7 +17,7 @@ from typer.testing import CliRunner
 import warmstart as ws
 from warmstart.backbones.cut_names import declared_cuts
 from warmstart.cli import options as o
-from warmstart.cli.option_groups import Given, Group, command
+from warmstart.cli.option_groups import Given, Group, Groups, command
 from warmstart.cli.reference import plan_page, with_training_table
 from warmstart.errors import UnknownNameError, UsageError, WarmstartError
 from warmstart.heads.catalog import HEADS
@@ -157,6 +158,43 @@ def test_what_a_field_does_not_take_is_refused_with_what_it_takes(
 ) -> None:
     with pytest.raises(error, match=words.replace("…", ".")):
         Knots(**values)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Splices:
+    """Another task's, which has a flag in common with the first."""
+
+    strands: Annotated[int, Option("How many strands are spliced.", range=Range(least=2))] = 5
+    taper: Annotated[bool, Option("Thinner to the end.")] = False
+
+    def __post_init__(self) -> None:
+        settle(self, "splice key")
+
+
+def test_options_of_several_tasks_are_flags_of_one_command_each_with_its_own_defaults() -> None:
+    made: list[Any] = []
+
+    def tie(*, recipe: Annotated[Given[Plan], Group("train")], tasks: Annotated[Mapping[str, Given[Any]], TASKS]) -> None:
+        made.append((recipe.make().cut, {name: (given.make(), dict(given.typed)) for name, given in tasks.items()}))
+
+    app = typer.Typer(rich_markup_mode=None)
+    app.command()(command(tie))
+    for arguments in ([], ["--strands", "4", "--taper", "--cut", "stage5"]):
+        result = CliRunner().invoke(app, arguments, catch_exceptions=False)
+        assert result.exit_code == 0, result.output
+    assert made == [
+        ("pooled", {"knots": (Knots(), {}), "splices": (Splices(), {})}),
+        (
+            "stage5",
+            {
+                "knots": (Knots(strands=4), {"strands": ("--strands",)}),
+                "splices": (Splices(strands=4, taper=True), {"strands": ("--strands",), "taper": ("--taper",)}),
+            },
+        ),
+    ]
+
+
+TASKS = Groups("train", lambda: {"knots": Knots, "splices": Splices})
 
 
 def test_two_groups_with_one_name_are_refused_when_the_command_is_made() -> None:
