@@ -197,6 +197,31 @@ def test_options_of_several_tasks_are_flags_of_one_command_each_with_its_own_def
 TASKS = Groups("train", lambda: {"knots": Knots, "splices": Splices})
 
 
+def test_a_range_never_holds_nan_and_infinity_only_where_it_is_said() -> None:
+    for infinite in (Range(finite=False), Range(least=0, finite=False)):
+        assert (infinite.holds(math.nan), infinite.holds(math.inf)) == (False, True)
+    assert not Range().holds(math.nan)
+    assert not Range(least=0).holds(math.inf)
+    ranges = [
+        Range(above=0, most=1),
+        Range(least=0, below=1),
+        Range(above=0, below=1),
+        Range(least=1),
+        Range(above=0),
+        Range(most=3),
+        Range(below=3),
+    ]
+    assert [str(one) for one in ranges] == [
+        "0 (exclusive) … 1",
+        "0 … 1 (exclusive)",
+        "0 … 1 (exclusive)",
+        "1 or more",
+        "above 0",
+        "3 or less",
+        "below 3",
+    ]
+
+
 def test_two_groups_with_one_name_are_refused_when_the_command_is_made() -> None:
     with pytest.raises(WarmstartError, match="has two options called colours, order"):
         ran("train", Knots, type("More", (Knots,), {}))
