@@ -12,9 +12,10 @@ field → its check when an object is made (`settle`), its entry of a JSON docum
 """
 
 import dataclasses
+import json
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -102,8 +103,7 @@ class Option:
     @property
     def text(self) -> str:
         """The help, with the choices in it."""
-        *most, last = self.choices or ("",)
-        return self.help.replace("{choices}", f"{', '.join(most)} or {last}" if most else last)
+        return self.help.replace("{choices}", _listed(self.choices))
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +234,7 @@ def explained(options: type, name: str, noun: str) -> str:
 def taken(field: Field) -> str:
     """Which values a field takes, in words."""
     if field.choices:
-        words = " or ".join(repr(choice) for choice in field.choices)
+        words = _listed([repr(choice) for choice in field.choices])
     else:
         words = expected(field.kind) + (f", {field.option.range}" if field.option.range else "")
         words += f" {field.option.unit}" if field.option.unit else ""
@@ -243,7 +243,13 @@ def taken(field: Field) -> str:
 
 def shown(value: Any) -> str:
     """A value as it stands in a JSON document."""
-    return "null" if value is None else repr(thawed(value)) if not isinstance(value, bool) else str(value).lower()
+    return json.dumps(thawed(value), ensure_ascii=False)
+
+
+def _listed(words: Sequence[str]) -> str:
+    """'a, b or c'."""
+    *most, last = words or ("",)
+    return f"{', '.join(most)} or {last}" if most else last
 
 
 class FrozenMapping(Mapping[str, Any]):

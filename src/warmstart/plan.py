@@ -89,7 +89,9 @@ class Plan:
             tags=(BY_ADVICE,),
         ),
     ] = "auto"
-    head: Annotated[str, Option("{choices}.", choices=tuple(HEADS), tags=(BY_ADVICE,))] = "linear"
+    head: Annotated[str, Option("What is fitted on the features: {choices}.", choices=tuple(HEADS), tags=(BY_ADVICE,))] = (
+        "linear"
+    )
     image_size_px: Annotated[
         int | None,
         Option(
@@ -112,8 +114,8 @@ class Plan:
             tags=(BY_ADVICE,),
         ),
     ] = "none"
-    engine: Annotated[str, Option("{choices}.", choices=ENGINES)] = "auto"
-    precision: Annotated[str, Option("{choices}.", choices=PRECISIONS)] = "auto"
+    engine: Annotated[str, Option("What runs the frozen part: {choices}.", choices=ENGINES)] = "auto"
+    precision: Annotated[str, Option("Of its numbers: {choices}.", choices=PRECISIONS)] = "auto"
     class_weight: Annotated[
         str,
         Option("{choices}: with balanced, rare classes count as much as frequent ones.", choices=CLASS_WEIGHTS, verbs=_TRAINS),

@@ -157,7 +157,14 @@ def expected(hint: Any) -> str:
         return " or ".join(expected(part) for part in get_args(hint))
     if kind is Literal:
         return " or ".join(repr(option) for option in get_args(hint))
-    names = {"str": "a text", "int": "a whole number", "float": "a number", "NoneType": "null"}
+    names = {
+        "str": "a text",
+        "int": "a whole number",
+        "float": "a number",
+        "bool": "true or false",
+        "NoneType": "null",
+        "Path": "a path",
+    }
     return names.get(kind.__name__, "a list" if kind is tuple else "an object")
 
 

@@ -68,7 +68,7 @@ class TrainingSettings:
     head_penalty: Annotated[
         float | None,
         Option(
-            "penalty/2 · ‖W‖² on the head's weights, beside the mean loss; null: what the frozen head was fitted with.",
+            "penalty/2 · ‖W‖² on the head's weights, beside the mean loss; null: what the frozen head was fitted with, from scratch 0.",
             word="penalty on the head",
             range=Range(least=0),
         ),
@@ -82,9 +82,9 @@ class TrainingSettings:
     ] = 0.7
     momentum: Annotated[float, Option("For sgd.", range=Range(least=0, below=1))] = 0.9
     weight_decay: Annotated[float, Option("Not on norms and biases.", range=Range(least=0))] = 0.01
-    schedule: Annotated[ScheduleName, Option("How the rate falls: half a cosine, or up and down again in one cycle.")] = (
-        "cosine"
-    )
+    schedule: Annotated[
+        ScheduleName, Option("How the rate goes: up and down half a cosine, or once up and down in straight lines.")
+    ] = "cosine"
     warmup: Annotated[float, Option("Share of all steps, for cosine.", word="warm-up", range=Range(least=0, below=1))] = 0.1
     batch_norm: Annotated[
         StatisticsPolicy, Option("Whether the network's statistics stay those of the source or follow the batches.")

@@ -360,7 +360,7 @@ def test_a_plan_from_a_file_is_the_whole_recipe_and_options_beside_it_are_refuse
     assert "--seed was given beside it" in both.said
     usual = warmstart("train", shapes, "--plan", trained.folder, "--seed", 0, "--epochs", 1, "--heat-maps")
     assert usual.code == 2
-    assert "--epochs, --seed was given beside it" in usual.said
+    assert "--seed, --epochs was given beside it" in usual.said
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,6 @@ import pytest
 
 from warmstart.plan import Plan
 from warmstart.strategy.forecast import (
-    COLD_EPOCHS,
-    EPOCHS,
     SETTLING_BATCHES,
     Forecast,
     Speed,
@@ -18,7 +16,7 @@ from warmstart.strategy.forecast import (
     within,
 )
 from warmstart.training import feature_norm
-from warmstart.training_settings import TrainingSettings, cold_settings
+from warmstart.training_settings import TrainingSettings
 
 SPEED = Speed(
     decode=100,
@@ -142,7 +140,6 @@ def test_the_expected_time_lies_between_the_soonest_end_by_patience_and_every_ep
 
 
 def test_its_defaults_are_those_of_training() -> None:
-    assert (TrainingSettings().epochs, cold_settings().epochs) == (EPOCHS, COLD_EPOCHS)
     assert TrainingSettings().patience is None
     assert feature_norm.SETTLING_BATCHES == SETTLING_BATCHES
 

@@ -31,6 +31,17 @@ class Group:
 
 
 @dataclass(frozen=True)
+class Groups:
+    """Options dataclasses that are known when the command is made, such as those of installed tasks: name → dataclass.
+
+    The parameter is a mapping of these names to what was typed, defaults left to the dataclasses; a flag that several have is one flag.
+    """
+
+    verb: str
+    of: Callable[[], Mapping[str, type]]
+
+
+@dataclass(frozen=True)
 class Given(Generic[T]):
     """What was said of an options dataclass on a command line."""
 
@@ -42,19 +53,25 @@ class Given(Generic[T]):
         """The object. Raises UsageError for what cannot be."""
         return self.of(**{**self.values, **changes})
 
+    def only_typed(self) -> "Given[T]":
+        """Without what is so by default."""
+        return replace(self, values={name: self.values[name] for name in self.typed})
+
 
 def command(function: Callable[..., None]) -> Callable[..., None]:
     """The same command, each `Given` parameter opened into the flags of its `Group`."""
     hints = get_type_hints(function, include_extras=True)
-    groups: dict[str, tuple[type, Group]] = {}
+    groups: dict[str, Group | Groups] = {}
     opened = [inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)]
     for parameter in inspect.signature(function).parameters.values():
         hint = hints[parameter.name]
-        group = next((extra for extra in get_args(hint)[1:] if isinstance(extra, Group)), None)
-        if group is not None:
-            options = get_args(get_args(hint)[0])[0]
-            groups[parameter.name] = (options, group)
-            opened += [_parameter(one, group) for one in _flags(options, group.verb)]
+        group = next((extra for extra in get_args(hint)[1:] if isinstance(extra, (Group, Groups))), None)
+        if isinstance(group, Group):
+            groups[parameter.name] = group
+            opened += [_parameter(one, group) for one in _flags(_options(hint), group.verb)]
+        elif isinstance(group, Groups):
+            groups[parameter.name] = group
+            opened += _shared(group)
         elif parameter.name != "context":
             opened.append(parameter.replace(annotation=hint, kind=inspect.Parameter.KEYWORD_ONLY))
     _require_once(function.__name__, opened)
@@ -63,8 +80,11 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
     def run(**values: Any) -> None:
         context = values["context"] if "context" in hints else values.pop("context")
         typed = flags_typed(context)
-        for name, (options, group) in groups.items():
-            values[name] = _given(options, group, values, typed)
+        for name, group in groups.items():
+            if isinstance(group, Group):
+                values[name] = _given(_options(hints[name]), group.verb, values, typed)
+            else:
+                values[name] = {key: _given(of, group.verb, values, typed).only_typed() for key, of in group.of().items()}
         function(**{name: values[name] for name in hints if name in values})
 
     run.__signature__ = inspect.Signature(opened, return_annotation=None)  # type: ignore[attr-defined]
@@ -81,6 +101,25 @@ def flags_typed(context: typer.Context) -> dict[str, str]:
             negated = parameter.secondary_opts and context.params[parameter.name] is False
             found[parameter.name] = (parameter.secondary_opts if negated else parameter.opts)[0]
     return found
+
+
+def _options(hint: Any) -> Any:
+    """Annotated[Given[Plan], …] → Plan."""
+    return get_args(get_args(hint)[0])[0]
+
+
+def _shared(groups: Groups) -> list[inspect.Parameter]:
+    """One flag for each name; its default is shown where all that have it agree."""
+    found: dict[str, list[Field]] = {}
+    for options in groups.of().values():
+        for one in _flags(options, groups.verb):
+            found.setdefault(one.name, []).append(one)
+    return [
+        _parameter(
+            same[0] if all(one.default == same[0].default for one in same) else replace(same[0], default=None), Group("")
+        )
+        for same in found.values()
+    ]
 
 
 def _flags(options: type, verb: str) -> Iterator[Field]:
@@ -139,21 +178,20 @@ def _as_typed(one: Field) -> Any:
     return one.option.form.show(one.default) if one.option.form else one.default
 
 
-def _given(options: type[T], group: Group, values: dict[str, Any], typed: Mapping[str, str]) -> Given[T]:
-    """Takes the values of a group out of ``values``."""
+def _given(options: type[T], verb: str, values: Mapping[str, Any], typed: Mapping[str, str]) -> Given[T]:
     kept, flags = {}, {}
     for one in fields_of(options).values():
-        if group.verb not in one.option.verbs:
+        if verb not in one.option.verbs:
             continue
         names = [one.name]
         if one.option.of is not None:
-            own = _own_flags(one.option.of, group.verb)
-            value: Any = {each.name: _read(each, values.pop(each.name)) for each in own}
+            own = _own_flags(one.option.of, verb)
+            value: Any = {each.name: _read(each, values[each.name]) for each in own}
             value = {name: number for name, number in value.items() if number is not None}
-            value |= pairs(one.flag, values.pop(one.name) or ())
+            value |= pairs(one.flag, values[one.name] or ())
             names = [*(each.name for each in own), *names]
         else:
-            value = _read(one, values.pop(one.name))
+            value = _read(one, values[one.name])
         if value is not None or one.optional:
             kept[one.name] = value
         if spelt := tuple(typed[name] for name in names if name in typed):

@@ -12,13 +12,14 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from warmstart.plan import Plan
+from warmstart.training_settings import TrainingSettings, cold_settings
 
 STORED_BYTES = 2  # half precision
 TRAINED_BYTES = 16  # a parameter in training: weight, gradient, two moments of AdamW
 LOOKING = 3.0  # forward alone is about three times as fast as forward and back (two matrix products of three fall away)
 FEWEST_EPOCHS = 0.5  # share of a plan's epochs below which it is not begun: a schedule cut down further is another plan
-# Defaults of `training_settings` and `training.feature_norm`, which this layer cannot see; a test compares.
-EPOCHS, COLD_EPOCHS, SETTLING_BATCHES = 15, 60, 12
+EPOCHS, COLD_EPOCHS = TrainingSettings().epochs, cold_settings().epochs
+SETTLING_BATCHES = 12  # of `training.feature_norm`, which this layer cannot see; a test compares
 
 
 @dataclass(frozen=True, kw_only=True)
