@@ -34,9 +34,9 @@ from warmstart.options import (
     to_document,
 )
 from warmstart.plan import TAP_SETS, Plan
+from warmstart.session.settings import TrainSettings
 from warmstart.strategy.taps import tap_sets
 from warmstart.training_settings import TrainingSettings
-from warmstart.workflows.settings import TrainSettings
 
 SOURCE = Path(ws.__file__).parent
 DOCS = SOURCE.parents[1] / "docs"
