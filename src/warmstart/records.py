@@ -163,6 +163,9 @@ class Plan:
     seed: int = 0
     # What follows concerns the training of the network itself, right of a cut before 'pooled' with a linear head.
     unfreeze: tuple[str, ...] = ()  # cuts to train from before `cut`, each starting from what the one before has learnt
+    freeze: tuple[
+        str, ...
+    ] = ()  # layers that stay as they are, by name or pattern; cut 'pooled' then becomes the last one that fits
     augment: str = "none"  # 'none', 'flip', 'mirrors', 'dihedral', 'standard', 'unmirrored', 'strong'
     augment_views: int = 4  # renditions of each training picture that are stored; at 'pixels' every epoch has new ones
     batch_size: int = 32
@@ -184,6 +187,8 @@ class Plan:
             problems.append(f"{self.augment_views} augmented views are outside 1 … 64")
         if self.batch_size < 1:
             problems.append(f"batch size {self.batch_size} is less than 1")
+        if not fits(self.freeze, tuple[str, ...]):  # a text alone would be taken letter by letter
+            problems.append(f"freeze is {self.freeze!r}; expected a tuple of names, such as ('stem', 'stage[1-3]')")
         if problems:
             raise UsageError("; ".join(problems))
 
@@ -193,8 +198,9 @@ class Plan:
         return self.head == "linear" and self.cut not in ("pooled", ADVISED) and self.training.get("epochs") != 0
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready."""
-        return dataclasses.asdict(self) | {"fractions": list(self.fractions), "unfreeze": list(self.unfreeze)}
+        """JSON-ready. `freeze` is there where it is not empty: plans that do without are what they always were."""
+        out = dataclasses.asdict(self) | {"fractions": list(self.fractions), "unfreeze": list(self.unfreeze)}
+        return out | {"freeze": list(self.freeze)} if self.freeze else {k: v for k, v in out.items() if k != "freeze"}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -206,7 +212,7 @@ class Plan:
             if not fits(value, hints[key]):
                 raise UsageError(f"plan key {key!r} is {value!r}; expected {expected(hints[key])}")
         given = dict(values)
-        for name in {"fractions", "unfreeze"} & given.keys():
+        for name in {"fractions", "unfreeze", "freeze"} & given.keys():
             given[name] = tuple(given[name])
         return cls(**given)
 

@@ -30,8 +30,27 @@ LIBRARIES = ("numpy", "openvino", "pillow", "scikit-learn", "scipy", "timm", "to
 # What a run says of its time, its place and the libraries around it.
 NOT_NUMBERS = frozenset(
     {
-        *("seconds", "elapsed_seconds", "measured_s", "forecast_s", "forecast", "images_per_second", "images_per_second_before"),
-        *("run_dir", "working_folder", "source", "path", "versions", "machine", "memory_bytes", "execution", "created", "bytes"),
+        *(
+            "seconds",
+            "elapsed_seconds",
+            "measured_s",
+            "forecast_s",
+            "forecast",
+            "images_per_second",
+            "images_per_second_before",
+        ),
+        *(
+            "run_dir",
+            "working_folder",
+            "source",
+            "path",
+            "versions",
+            "machine",
+            "memory_bytes",
+            "execution",
+            "created",
+            "bytes",
+        ),
         *("file", "model", "out", "folder", "page", "fix_list", "cache", "notes", "problems", "message", "reasons", "said"),
     }
 )
@@ -73,8 +92,12 @@ class Place:
 CASES: dict[str, Callable[[Place], dict[str, Any]]] = {
     **{f"demo, seed {seed}": lambda at, seed=seed: at.run("demo", "--seed", str(seed)) for seed in range(5)},
     "clothing, frozen": lambda at: at.run("train", str(at.clothing), "--cut", "pooled"),
-    "clothing, svm, mirrored": lambda at: at.run("train", str(at.clothing), "--cut", "pooled", "--head", "svm", "--views", "flip"),
-    "clothing, a knn on stage5": lambda at: at.run("train", str(at.clothing), "--cut", "stage5", "--head", "knn", "--epochs", "0"),
+    "clothing, svm, mirrored": lambda at: at.run(
+        "train", str(at.clothing), "--cut", "pooled", "--head", "svm", "--views", "flip"
+    ),
+    "clothing, a knn on stage5": lambda at: at.run(
+        "train", str(at.clothing), "--cut", "stage5", "--head", "knn", "--epochs", "0"
+    ),
     "clothing, tuned from stage6": lambda at: at.run(
         *("train", str(at.clothing), "--cut", "stage6", "--unfreeze", "stage7", "--augment", "flip"),
         *("--augment-views", "2", "--epochs", "2", "--class-weight", "balanced"),

@@ -43,6 +43,14 @@ Weights = Annotated[str, typer.Option(help="'default', 'random', or a .safetenso
 Taps = Annotated[
     str, typer.Option(help="'auto' (chosen on val), a named set (pooled, last, middle, all), or names joined by ','.")
 ]
+Freeze = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAMES",
+        help="Layers that stay as they are: stages or the network's own names, also as patterns, joined by ',': stem,stage[1-3],*.bn*. "
+        "Without --cut the cut stands before the first layer that learns.",
+    ),
+]
 ImageSize = Annotated[int | None, typer.Option(metavar="PX", help="Side of the network's input; default: the backbone's own.")]
 ResizeMode = Annotated[Resize, typer.Option(help="crop the centre, squash to a square, or pad.")]
 Views = Annotated[

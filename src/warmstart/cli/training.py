@@ -19,9 +19,14 @@ BESIDE_PLAN = {
     "data", "plan", "budget", "exclude", "runs", "strict", "download", "cache_gb", "fixes", "group_duplicates", "heat_maps", "findings",
     "as_json",
 }  # fmt: skip
-ADVICE_DECIDES = ("taps", "head", "views", "unfreeze", "augment", "epochs", "learning_rate", "training")
+ADVICE_DECIDES = ("taps", "head", "views", "unfreeze", "freeze", "augment", "epochs", "learning_rate", "training")
 
-Cut = Annotated[str, typer.Option(help="Where the frozen part ends: 'pooled', a stage, or 'pixels': nothing is frozen.")]
+Cut = Annotated[
+    str | None,
+    typer.Option(
+        help="Where the frozen part ends: a stage, or 'pixels': nothing is frozen. Default: as --freeze has it, or stage5."
+    ),
+]
 
 
 def train(
@@ -59,6 +64,7 @@ def train(
             metavar="CUTS", help="Gradual unfreezing: cuts to train from before --cut, later ones first: stage6,stage5."
         ),
     ] = None,
+    freeze: o.Freeze = None,
     augment: o.Augment = "none",
     augment_views: o.AugmentViews = 4,
     batch_size: o.BatchSize = 32,
@@ -126,6 +132,7 @@ def train(
             fractions=o.shares(split),
             seed=seed,
             unfreeze=o.names(unfreeze),
+            freeze=o.names(freeze),
             augment=augment,
             augment_views=augment_views,
             batch_size=batch_size,
@@ -239,7 +246,8 @@ def lr_find(
     data: o.Data,
     backbone: o.Backbone = "efficientnet_lite0",
     weights: o.Weights = "default",
-    cut: Cut = "stage5",
+    cut: Cut = None,
+    freeze: o.Freeze = None,
     taps: o.Taps = "auto",
     image_size: o.ImageSize = None,
     resize: o.ResizeMode = o.Resize.CROP,
@@ -268,7 +276,8 @@ def lr_find(
     plan = Plan(
         backbone=backbone,
         weights=weights,
-        cut=cut,
+        cut=cut or ("pooled" if freeze else "stage5"),
+        freeze=o.names(freeze),
         taps=taps,
         image_size_px=image_size,
         resize=resize.value,
@@ -305,6 +314,11 @@ def _cut(cut: str | None, given: Mapping[str, str]) -> str:
     if cut == ADVISED and parts:
         raise UsageError(
             f"--cut auto leaves the recipe to what is measured, and {', '.join(parts)} was given: name a cut instead, such as --cut pooled"
+        )
+    if cut == "pooled" and "freeze" in given:
+        raise UsageError(
+            "--cut pooled trains nothing of the network, and --freeze names what is not trained of it. Leave --cut out, and it stands "
+            "before the first layer that learns; or leave --freeze out"
         )
     return ("pooled" if parts else ADVISED) if cut is None else cut
 

@@ -151,7 +151,7 @@ def run(server: Server, run: str) -> HTMLResponse:
         title=f"Run {run}",
         run=about_run(server, job),
         active=job["state"] in ACTIVE,
-        keeps_best=plan.cut == ADVISED or plan.trains_network,
+        keeps_best=plan.cut == ADVISED or plan.trains_network or bool(plan.freeze),
         verdict=verdict(record) if record else None,
         plan=record["plan"] if record else None,
         export=_or_none(lambda: export_of(server, run)),

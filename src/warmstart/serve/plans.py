@@ -19,7 +19,7 @@ def checked_plan(values: Mapping[str, Any], *, cut: str) -> Plan:
 
     What takes the network to tell is told by the job.
     """
-    plan = Plan.from_dict({"cut": cut, **values})
+    plan = Plan.from_dict({"cut": "pooled" if values.get("freeze") else cut, **values})
     find(plan.backbone)
     head_spec(plan.head)
     view_names(plan.augment, plan.augment_views)

@@ -26,6 +26,7 @@ from warmstart.records import SPLITS, Listing, Plan, read_json
 from warmstart.report.run_files import FINDINGS
 from warmstart.store.cache import Store
 from warmstart.strategy.comparison import default_names, plans_by_name
+from warmstart.training.frozen import with_cut
 from warmstart.workflows.dataset import prepare
 from warmstart.workflows.fixes import listed
 from warmstart.workflows.history import read_history
@@ -100,7 +101,7 @@ def compare(
     for name, each in plans.items():
         if not re.fullmatch(r"[\w.+@-]+", name) or name.startswith("."):
             raise UsageError(f"plan name {name!r} is no name for a folder; use letters, digits and any of . + @ - _")
-        check_plan(each)
+        check_plan(with_cut(each))
     _check_splits(listing, plans, settings, watcher, strata)
     folder = new_run_folder(settings.runs, f"{listing.source}-compare")
     start = {

@@ -10,6 +10,7 @@ from warmstart.errors import UsageError
 from warmstart.records import Plan
 from warmstart.store.cache import Store
 from warmstart.training.execution import default_execution
+from warmstart.training.frozen import with_cut
 from warmstart.training.lr_find import LearningRateCurve, find_learning_rate
 from warmstart.workflows.fixes import listed
 from warmstart.workflows.probe import probe
@@ -48,6 +49,7 @@ def lr_find(
     from warmstart.report.curves import draw_learning_rates
 
     settings, watcher = settings or TrainSettings(), watcher or Nobody()
+    plan = with_cut(plan)
     check_plan(plan)
     if not plan.trains_network:
         raise UsageError(

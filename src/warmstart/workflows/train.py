@@ -19,6 +19,7 @@ from warmstart.heads.catalog import head_spec
 from warmstart.heads.selection import CLASS_WEIGHTS
 from warmstart.records import ADVISED, Listing, Plan
 from warmstart.store.cache import Store
+from warmstart.training.frozen import with_cut
 from warmstart.training.settings import planned_settings
 from warmstart.workflows.advised import train_advised
 from warmstart.workflows.dataset import prepare
@@ -30,7 +31,7 @@ from warmstart.workflows.run_folder import new_run_folder, read_start, resumable
 from warmstart.workflows.settings import TrainSettings
 from warmstart.workflows.watch import Nobody, Watcher
 
-RECIPE = ("taps", "head", "views", "unfreeze", "augment", "training")  # what advice decides beside the cut
+RECIPE = ("taps", "head", "views", "unfreeze", "freeze", "augment", "training")  # what advice decides beside the cut
 
 
 def train(
@@ -51,7 +52,7 @@ def train(
     kept, and KeyboardInterrupt is raised then; otherwise, and a second time, the run is left as it is, for `resume`.
     Raises DataError, UsageError, BackboneError or StoreError, each saying what to do.
     """
-    plan, settings, watcher = plan or Plan(), settings or TrainSettings(), watcher or Nobody()
+    plan, settings, watcher = with_cut(plan or Plan()), settings or TrainSettings(), watcher or Nobody()
     begin = time.perf_counter() - seconds_before
     check_plan(plan)
     listing = listed(data, settings)
@@ -143,6 +144,12 @@ def check_plan(plan: Plan) -> None:
         raise UsageError(
             f"--unfreeze {','.join(plan.unfreeze)} trains the network in steps, and with this cut and head nothing of it is trained. "
             "Choose an earlier --cut with --head linear, or leave --unfreeze out."
+        )
+    if plan.freeze and plan.cut != "pooled" and not plan.trains_network:
+        raise UsageError(
+            f"--freeze {','.join(plan.freeze)} says what stays as it is while the network is trained, and with --head {plan.head}"
+            f"{' and 0 epochs' if plan.training.get('epochs') == 0 else ''} nothing of it is trained. Train with --head linear and "
+            "one epoch or more, or leave --freeze out."
         )
     view_names(plan.augment, plan.augment_views)
     # Also where nothing is trained: a misspelt name is a slip anywhere.
