@@ -194,7 +194,10 @@ class Plan:
 
     @property
     def trains_network(self) -> bool:
-        """Whether the network right of the cut is trained. An earlier cut with another head is that head on the stage's features."""
+        """Whether the network right of the cut is trained. An earlier cut with another head is that head on the stage's features.
+
+        Where `freeze` is to say where the cut stands: see `training.frozen.with_cut`.
+        """
         return self.head == "linear" and self.cut not in ("pooled", ADVISED) and self.training.get("epochs") != 0
 
     def to_dict(self) -> dict[str, Any]:
