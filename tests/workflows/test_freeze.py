@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from drawn_shapes import draw_folder
 from warmstart.backbones import freezing
@@ -137,6 +138,26 @@ def test_a_run_with_frozen_layers_that_was_killed_is_resumed_to_the_same_model(
     before, after = load(run.folder).tensors, load(folder).tensors
     assert all(np.array_equal(before[name], after[name]) for name in before)
     assert resumed.record.training["frozen"] == run.record.training["frozen"]
+
+
+def test_resuming_after_frozen_layers_became_others_in_the_file_of_weights_is_refused_by_name(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(*of: object) -> None:
+        write(*of)  # type: ignore[arg-type]
+        raise Killed
+
+    weights, tensors = tmp_path / "weights.safetensors", feature_tensors(load_backbone("efficientnet_lite0"))
+    save_file(tensors, weights)
+    write = tune.write_checkpoint
+    with monkeypatch.context() as patch:
+        patch.setattr(tune, "write_checkpoint", die)
+        with pytest.raises(Killed):
+            train(str(data), replace(PLAN, weights=str(weights)), quick(tmp_path / "runs"))
+    save_file(tensors | {"bn2.running_mean": tensors["bn2.running_mean"] + 1}, weights)
+    (folder,) = (tmp_path / "runs").iterdir()
+    with pytest.raises(UsageError, match=r"resumed: frozen: \w{64} then, \w{64} now"):
+        resume(folder)
 
 
 def test_freezing_everything_is_the_frozen_run(data: Path, tmp_path: Path) -> None:
