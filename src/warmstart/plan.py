@@ -154,6 +154,17 @@ class Plan:
             tags=(BY_ADVICE,),
         ),
     ] = ()
+    freeze: Annotated[
+        tuple[str, ...],
+        Option(
+            "Layers that stay as they are: stages or the network's own names, also as patterns, joined by ',': stem,stage[1-3],*.bn*. "
+            "Without --cut the cut stands before the first layer that learns.",
+            metavar="NAMES",
+            form=NAMES,
+            verbs=("train", "lr-find"),
+            tags=(BY_ADVICE,),
+        ),
+    ] = ()
     augment: Annotated[
         str,
         Option(
@@ -197,7 +208,10 @@ class Plan:
 
     @property
     def trains_network(self) -> bool:
-        """Whether the network right of the cut is trained. An earlier cut with another head is that head on the stage's features."""
+        """Whether the network right of the cut is trained. An earlier cut with another head is that head on the stage's features.
+
+        Where `freeze` is to say where the cut stands: see `training.frozen.with_cut`.
+        """
         return self.head == "linear" and self.cut not in ("pooled", ADVISED) and self.training.get("epochs") != 0
 
     def require_runnable(self) -> None:
@@ -224,10 +238,16 @@ class Plan:
                 f"--unfreeze {','.join(self.unfreeze)} trains the network in steps, and with this cut and head nothing of it is trained. "
                 "Choose an earlier --cut with --head linear, or leave --unfreeze out."
             )
+        if self.freeze and self.cut != "pooled" and not self.trains_network:
+            raise UsageError(
+                f"--freeze {','.join(self.freeze)} says what stays as it is while the network is trained, and with --head {self.head}"
+                f"{' and 0 epochs' if self.training.get('epochs') == 0 else ''} nothing of it is trained. Train with --head linear and "
+                "one epoch or more, or leave --freeze out."
+            )
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready."""
-        return to_document(self)
+        """JSON-ready. `freeze` is there where it is not empty: plans that do without are what they always were."""
+        return {name: value for name, value in to_document(self).items() if name != "freeze" or value}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:

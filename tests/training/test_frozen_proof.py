@@ -18,7 +18,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from warmstart.backbones.build import build_network, to_backbone
 from warmstart.backbones.catalog import find
 from warmstart.backbones.chain import Backbone, split
-from warmstart.backbones.freezing import freeze, freeze_up_to
+from warmstart.backbones.freezing import freeze
 from warmstart.backbones.proof import randomise
 from warmstart.backbones.taps import tapped_up_to
 from warmstart.heads.linear import LinearHead
@@ -112,7 +112,7 @@ def test_a_network_frozen_up_to_the_cut_keeps_every_byte_of_it_through_twenty_st
 ) -> None:
     cut = CUT[source.spec.name]
     expected, prefix = tensors_of(source), prefix_names(source, cut)
-    freeze_up_to(backbone, cut)
+    freeze(backbone, backbone.cuts[1 : backbone.cuts.index(cut) + 1])
     train_whole(backbone, steps=20)
     after = tensors_of(backbone)
     assert changed(expected, after, prefix) == []

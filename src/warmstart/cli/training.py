@@ -27,8 +27,10 @@ TRAIN = Group(
 COMPARE = Group("compare", defaults={"budget_s": "10m"}, helps={"budget_s": "Wall-clock for each plan: 90s, 10m, 1h."})
 LR_FIND = Group(
     "lr-find",
-    defaults={"cut": "stage5"},
-    helps={"cut": "Where the frozen part ends: 'pooled', a stage, or 'pixels': nothing is frozen."},
+    defaults={"cut": None},
+    helps={
+        "cut": "Where the frozen part ends: a stage, or 'pixels': nothing is frozen. Default: as --freeze has it, or stage5."
+    },
 )
 
 
@@ -117,7 +119,8 @@ def lr_find(
     """Find a learning rate: train a copy for a few steps under a growing rate, draw the curve, suggest one."""
     from warmstart.workflows.lr_find import lr_find as workflow
 
-    plan, how = recipe.make(), settings.make()
+    default_cut = "pooled" if "freeze" in recipe.typed else "stage5"
+    plan, how = recipe.make(cut=recipe.values.get("cut") or default_cut), settings.make()
     with Terminal() as terminal:
         result = workflow(data, plan, how, lowest=lowest, highest=highest, steps=steps, watcher=terminal)
     o.give(result.to_dict(), as_json, lambda: training_tables.learning_rate(result))
@@ -140,6 +143,11 @@ def _cut(recipe: Given[Plan]) -> str:
     if cut == ADVISED and parts:
         raise UsageError(
             f"--cut auto leaves the recipe to what is measured, and {', '.join(parts)} was given: name a cut instead, such as --cut pooled"
+        )
+    if cut == "pooled" and "freeze" in recipe.typed:
+        raise UsageError(
+            "--cut pooled trains nothing of the network, and --freeze names what is not trained of it. Leave --cut out, and it stands "
+            "before the first layer that learns; or leave --freeze out"
         )
     return ("pooled" if parts else ADVISED) if cut is None else cut
 

@@ -262,7 +262,7 @@ def _keeps_best(plan: dict[str, Any]) -> bool:
         asked = Plan.from_dict(plan)
     except UsageError:
         return False
-    return asked.cut == ADVISED or asked.trains_network
+    return asked.cut == ADVISED or asked.trains_network or bool(asked.freeze)
 
 
 def _or_none(question: Callable[[], Any]) -> Any:

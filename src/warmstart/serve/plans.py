@@ -17,7 +17,7 @@ def checked_plan(values: Mapping[str, Any], *, cut: str) -> Plan:
 
     What takes weights or pictures to tell is told by the job.
     """
-    plan = Plan.from_dict({"cut": cut, **values})
+    plan = Plan.from_dict({"cut": "pooled" if values.get("freeze") else cut, **values})
     if plan.weights not in WEIGHTS:
         raise UnknownNameError("weights", plan.weights, WEIGHTS)
     if plan.batch_size > MOST_BATCH:

@@ -44,16 +44,19 @@ def see_pictures(seen: Probe, model: Model, shares: Mapping[Split, np.ndarray], 
 def count_parameters(backbone: Backbone, plan: Plan) -> dict[str, Any]:
     """How many parameters the network has, without its classifier, and how many of them were trained; a head is not counted."""
     from warmstart.backbones.describe import parameters_right
+    from warmstart.backbones.freezing import frozen_parts
 
     right = parameters_right(backbone)
+    held = frozen_parts(backbone, plan.freeze, right_of=plan.cut)
     stages = [cut for cut in backbone.cuts if cut not in ("pixels", "pooled")]
+    frozen = [stage for stage in stages if stage in held.names or _left(stage, plan, backbone.cuts)]
     return {
         "network": right["pixels"],
-        "trained": right[plan.cut] if plan.trains_network else 0,
-        "frozen_stages": [cut for cut in stages if _frozen(cut, plan, backbone.cuts)],
-        "trained_stages": [cut for cut in stages if not _frozen(cut, plan, backbone.cuts)],
+        "trained": right[plan.cut] - held.count() if plan.trains_network else 0,
+        "frozen_stages": frozen,
+        "trained_stages": [stage for stage in stages if stage not in frozen],
     }
 
 
-def _frozen(stage: str, plan: Plan, cuts: Sequence[str]) -> bool:
+def _left(stage: str, plan: Plan, cuts: Sequence[str]) -> bool:
     return not plan.trains_network or cuts.index(stage) <= cuts.index(plan.cut)

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from warmstart import machine
+from warmstart.backbones.freezing import FrozenParts, frozen_parts, held
 from warmstart.backbones.taps import Normalise
 from warmstart.data.augmentation import DRAWN_POLICIES, view_names
 from warmstart.errors import DataError, UsageError
@@ -40,6 +41,7 @@ class TrainingInputs:
     """All that `training.loop.fine_tune` and `training.lr_find` work on."""
 
     module: TunedSuffix
+    frozen: FrozenParts  # of the module, held while this is open
     batches: TrainBatches
     val: ValBatches
     settings: TrainingSettings
@@ -81,33 +83,48 @@ def training_inputs(
     else:
         start = start or _probed(probe)
         module = TunedSuffix(probe.backbone, cut, probe.taps, start.head, start.mean, start.scale)
-    if not module.trained_stages:
-        raise UsageError(
-            f"--cut {cut} leaves nothing to train: the head reads {', '.join(probe.taps)}, all left of the cut. "
-            "Cut earlier, read more with --taps all, or train only a head on that stage with --epochs 0."
-        )
+    frozen = frozen_parts(probe.backbone, plan.freeze, right_of=cut)
     begin = time.perf_counter()
-    with _reader(probe, cut, session) as (read, n_views, hits, misses):
-        yield TrainingInputs(
-            module=module,
-            batches=TrainBatches(
-                labels=dataset.labels[train],
-                read=lambda chosen, views: read(train[chosen], views),
-                batch_size=plan.batch_size,
-                seed=plan.seed,
-                n_views=n_views,
-                balanced=plan.class_weight == "balanced",
-            ),
-            val=ValBatches(
-                labels=dataset.labels[val],
-                read=lambda chosen, views: read(val[chosen], views),
-                batch_size=plan.batch_size,
-            ),
-            settings=settings,
-            hits=hits,
-            misses=misses,
-            seconds=time.perf_counter() - begin,
+    with held(frozen):
+        _require_learning(module, cut, probe)
+        if frozen.names:
+            session.watcher.say(f"held as it is right of {cut}, statistics included: {frozen.in_words()}")
+        with _reader(probe, cut, session) as (read, n_views, hits, misses):
+            yield TrainingInputs(
+                module=module,
+                frozen=frozen,
+                batches=TrainBatches(
+                    labels=dataset.labels[train],
+                    read=lambda chosen, views: read(train[chosen], views),
+                    batch_size=plan.batch_size,
+                    seed=plan.seed,
+                    n_views=n_views,
+                    balanced=plan.class_weight == "balanced",
+                ),
+                val=ValBatches(
+                    labels=dataset.labels[val],
+                    read=lambda chosen, views: read(val[chosen], views),
+                    batch_size=plan.batch_size,
+                ),
+                settings=settings,
+                hits=hits,
+                misses=misses,
+                seconds=time.perf_counter() - begin,
+            )
+
+
+def _require_learning(module: TunedSuffix, cut: str, probe: Probe) -> None:
+    if module.trained_stages:
+        return
+    if module.suffix.stage_names:
+        raise UsageError(
+            f"--freeze {','.join(probe.plan.freeze)} leaves nothing to train right of {cut}: of the stages there the head reads as far "
+            f"as {module.suffix.stage_names[-1]} ({', '.join(probe.taps)}), and all are frozen. Freeze less, or read more with --taps all."
         )
+    raise UsageError(
+        f"--cut {cut} leaves nothing to train: the head reads {', '.join(probe.taps)}, all left of the cut. "
+        "Cut earlier, read more with --taps all, or train only a head on that stage with --epochs 0."
+    )
 
 
 def _probed(probe: Probe) -> HeadStart:

@@ -7,7 +7,7 @@ left of a cut is untouched by all that lies right of it, so stored activations s
 """
 
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from warmstart.session.training_inputs import HeadStart, TrainingInputs, trainin
 from warmstart.training.checkpoint import Checkpoint, Position, read_checkpoint, write_checkpoint
 from warmstart.training.events import Epoch, Event, Resumed, Step
 from warmstart.training.execution import Execution, default_execution
-from warmstart.training.frozen import prefix_digest
+from warmstart.training.frozen import parts_digest, prefix_digest
 from warmstart.training.loop import fine_tune
 from warmstart.training.pace import seconds_per_epoch
 from warmstart.training_settings import TrainingSettings
@@ -40,6 +40,9 @@ class Phase:
     cut: str
     prefix_digest: str  # of everything left of the cut, the same before and after
     trained_stages: tuple[str, ...]
+    frozen: Mapping[
+        str, Any
+    ]  # right of the cut: names, and a digest, the same before and after; empty where nothing is frozen there
     settings: TrainingSettings  # with the number of epochs that fitted the time
     end: str  # why it ended, in words
     stopped: bool  # by Ctrl-C
@@ -84,6 +87,7 @@ class Tuned:
             "epochs": [row.to_dict() for row in self.history],
             "prefix_digest": last.prefix_digest,
             "trained_stages": list(last.trained_stages),
+            **({"frozen": dict(last.frozen)} if last.frozen else {}),
             "settings": last.settings.to_dict(),
             "phases": [{"cut": p.cut, "end": p.end, "prefix_digest": p.prefix_digest} for p in self.phases],
             "execution": last.execution,
@@ -156,6 +160,7 @@ def _phase(
 ) -> Phase:
     """Train at one cut, in ``share`` of the time that is left. ``known``: the history of this cut before the run was interrupted."""
     before = prefix_digest(probe.backbone, cut)
+    frozen = _frozen(inputs)
     path = checkpoint_path(folder, cut)
     identity = {
         "plan": probe.plan.to_dict(),
@@ -164,6 +169,7 @@ def _phase(
         "cut": cut,
         "prefix": before,  # a file of weights is named in the plan, what is in it is not
         "decoder": DECODER_ID,
+        **({"frozen": frozen["digest"]} if frozen else {}),  # as with the prefix
     }
     checkpoint = read_checkpoint(path, identity) if session.resumes else None
     for row in _up_to(checkpoint.position, known, cut) if checkpoint else ():
@@ -189,11 +195,14 @@ def _phase(
     after = prefix_digest(probe.backbone, cut)
     if after != before:  # a promise to the user, so it is looked at in every run
         raise AssertionError(f"the frozen part changed during training: {before} before, {after} after")
+    if _frozen(inputs) != frozen:
+        raise AssertionError(f"what is frozen right of {cut} changed during training: {frozen} before, {_frozen(inputs)} after")
     mean, scale = (statistic.cpu().numpy() for statistic in inputs.module.norm.statistics())
     return Phase(
         cut=cut,
         prefix_digest=after,
         trained_stages=inputs.module.trained_stages,
+        frozen=frozen,
         settings=settings,
         end=end,
         stopped=stopped,
@@ -205,6 +214,11 @@ def _phase(
         train_seconds=train_seconds,
         pictures=pictures,
     )
+
+
+def _frozen(inputs: TrainingInputs) -> dict[str, Any]:
+    parts = inputs.frozen
+    return {"names": list(parts.names), "digest": parts_digest(parts)} if parts.names else {}
 
 
 def _up_to(position: Position, known: Sequence[HistoryRow], cut: str) -> list[HistoryRow]:

@@ -34,6 +34,11 @@ def plans_by_name(names: Sequence[str], base: Plan, cuts: Sequence[str]) -> dict
 
     Raises UsageError for a name that is not of the form above or stands twice, UnknownNameError for a cut that is not in ``cuts``.
     """
+    if base.freeze:
+        raise UsageError(
+            f"the names {', '.join(names)} say by themselves what is frozen, and freeze {','.join(base.freeze)} was given for all of "
+            "them: give plans with freeze by names of your own, as in {'mine': Plan(freeze=…)}"
+        )
     plans: dict[str, Plan] = {}
     for name in names:
         if name in plans:

@@ -131,7 +131,7 @@ def advise(
 def plan_for_advice(dataset: Dataset, plan: Plan) -> Plan:
     """The whole backbone, plain views, and an input that suits the pictures."""
     size_px = plan.image_size_px or _input_size(dataset, plan, find(plan.backbone).input_size_px)
-    return replace(plan, cut="pooled", unfreeze=(), image_size_px=size_px, views="none")
+    return replace(plan, cut="pooled", unfreeze=(), freeze=(), image_size_px=size_px, views="none")
 
 
 @dataclass(frozen=True, kw_only=True)

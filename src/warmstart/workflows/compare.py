@@ -31,6 +31,7 @@ from warmstart.session.run_folder import checkpoint_path, is_finished, new_run_f
 from warmstart.session.session import Session
 from warmstart.session.settings import TrainSettings
 from warmstart.strategy.comparison import default_names, plans_by_name
+from warmstart.training.frozen import with_cut
 from warmstart.workflows.fixes import listed
 from warmstart.workflows.looks import LIMIT_S
 from warmstart.workflows.report import report
@@ -99,7 +100,7 @@ def compare(
     for name, each in plans.items():
         if not re.fullmatch(r"[\w.+@-]+", name) or name.startswith("."):
             raise UsageError(f"plan name {name!r} is no name for a folder; use letters, digits and any of . + @ - _")
-        each.require_runnable()
+        with_cut(each).require_runnable()
     _check_splits(listing, plans, settings, watcher)
     folder = new_run_folder(settings.runs, f"{listing.source}-compare")
     start = {

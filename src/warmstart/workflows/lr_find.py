@@ -14,6 +14,7 @@ from warmstart.session.session import Session
 from warmstart.session.settings import TrainSettings
 from warmstart.session.training_inputs import training_inputs
 from warmstart.training.execution import default_execution
+from warmstart.training.frozen import with_cut
 from warmstart.training.lr_find import LearningRateCurve, find_learning_rate
 from warmstart.workflows.fixes import listed
 
@@ -46,6 +47,7 @@ def lr_find(
     from warmstart.report.curves import draw_learning_rates
 
     settings, watcher = settings or TrainSettings(), watcher or Nobody()
+    plan = with_cut(plan)
     plan.require_runnable()
     if not plan.trains_network:
         raise UsageError(

@@ -19,6 +19,7 @@ from warmstart.session.progress import Nobody, Watcher
 from warmstart.session.run_folder import new_run_folder, read_start, resumable, under_way, write_plan, write_start
 from warmstart.session.session import Session
 from warmstart.session.settings import TrainSettings
+from warmstart.training.frozen import with_cut
 from warmstart.workflows.advised import train_advised
 from warmstart.workflows.candidates import earlier_seconds
 from warmstart.workflows.fixes import listed
@@ -42,7 +43,7 @@ def train(
     kept, and KeyboardInterrupt is raised then; otherwise, and a second time, the run is left as it is, for `resume`.
     Raises DataError, UsageError, BackboneError or StoreError, each saying what to do.
     """
-    plan, settings, watcher = plan or Plan(), settings or TrainSettings(), watcher or Nobody()
+    plan, settings, watcher = with_cut(plan or Plan()), settings or TrainSettings(), watcher or Nobody()
     clock = Clock(begin=time.perf_counter() - seconds_before, budget_s=settings.budget_s)
     plan.require_runnable()
     listing = listed(data, settings)
