@@ -108,13 +108,17 @@ MODEL: Any = SimpleNamespace(prefix=lambda: PREFIX, preprocessing=SEEN)
 def test_what_pytorch_said_is_asked_again_where_the_file_was_damaged(
     damage: Any, pictures: list[Picture], eager: list[int]
 ) -> None:
-    first = engine_parity._taps(MODEL, pictures)
-    assert np.array_equal(engine_parity._taps(MODEL, pictures), first)
+    first = said(pictures)
+    assert np.array_equal(said(pictures), first)
     assert len(eager) == 1
     (path,) = _references()
     path.write_bytes(damage(path.read_bytes()))
-    assert np.array_equal(engine_parity._taps(MODEL, pictures), first)
+    assert np.array_equal(said(pictures), first)
     assert len(eager) == 2
+
+
+def said(pictures: list[Picture]) -> np.ndarray:
+    return engine_parity._taps(MODEL, pictures, machine.graphs_folder())
 
 
 def _references() -> list[Path]:
@@ -124,15 +128,15 @@ def _references() -> list[Path]:
 def test_what_pytorch_said_of_other_pictures_or_with_another_decoder_is_no_answer(
     pictures: list[Picture], eager: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    engine_parity._taps(MODEL, pictures[:2])
+    said(pictures[:2])
     before = set(_references())
-    engine_parity._taps(MODEL, pictures[2:4])
+    said(pictures[2:4])
     (ours,) = set(_references()) - before
     for theirs in before:
         theirs.replace(ours)
-    engine_parity._taps(MODEL, pictures[2:4])
+    said(pictures[2:4])
     monkeypatch.setattr(engine_parity, "DECODER_ID", "another")
-    engine_parity._taps(MODEL, pictures[2:4])
+    said(pictures[2:4])
     assert len(eager) == 4
 
 
@@ -140,9 +144,9 @@ def test_what_pytorch_could_not_read_is_asked_again(pictures: list[Picture], eag
     path = Path(pictures[4].path)
     content = path.read_bytes()
     path.unlink()
-    assert np.isnan(engine_parity._taps(MODEL, pictures)[4]).all()
+    assert np.isnan(said(pictures)[4]).all()
     path.write_bytes(content)
-    assert np.isfinite(engine_parity._taps(MODEL, pictures)).all()
+    assert np.isfinite(said(pictures)).all()
 
 
 def test_near_copies_that_were_out_of_reach_are_looked_for_again(
