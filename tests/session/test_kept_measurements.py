@@ -24,6 +24,7 @@ from warmstart.session.near_copies import near_copies_together
 from warmstart.session.progress import Nobody
 from warmstart.session.session import Session
 from warmstart.session.settings import TrainSettings
+from warmstart.tasks.classify.targets import ClassTargets
 
 LAYOUT = (("stem", 2), ("pooled", 3))
 PREFIX = Prefix(name="toy", key="5e" * 32, size_px=32, layout=LAYOUT, module=lambda: None)  # type: ignore[arg-type, return-value]
@@ -155,7 +156,7 @@ def test_near_copies_that_were_out_of_reach_are_looked_for_again(
     rows = np.random.default_rng(0).normal(size=(len(pictures), 5)).astype(np.float32)
     rows[1] = rows[0] + np.float32(1e-3)
     dataset = Dataset(
-        source="data", class_names=("a",), pictures=tuple(pictures), labels=np.zeros(len(pictures), np.int64),
+        source="data", pictures=tuple(pictures), targets=ClassTargets(class_names=("a",), labels=np.zeros(len(pictures), np.int64)),
         splits=("train",) * len(pictures), units=np.arange(len(pictures)), problems=(),
     )  # fmt: skip
     extraction = Extraction(rows=rows, layout=LAYOUT, broken={}, hits=0, misses=0, seconds=0.0, notes=())
