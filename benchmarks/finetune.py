@@ -63,11 +63,11 @@ def peer(data: str, cut: str, images: int, *, tuned: bool) -> dict[str, Any]:
     from warmstart.data.listing import read_listing
     from warmstart.plan import Plan
     from warmstart.session.dataset import prepare
-    from warmstart.session.progress import Nobody
+    from warmstart.session.progress import NullProgress
     from warmstart.session.session import Session
     from warmstart.session.settings import TrainSettings
 
-    with Session.opened(TrainSettings(), Nobody()) as session:
+    with Session.opened(TrainSettings(), NullProgress()) as session:
         dataset = prepare(read_listing(data), Plan(), session)
     train = dataset.positions("train")
     backbone = replace_classifier(load_backbone(BACKBONE), len(dataset.targets.class_names))
@@ -189,7 +189,7 @@ def _prepared(data: str, cut: str, augment: str, batch_norm: str) -> "Iterator[t
     from warmstart.data.listing import read_listing
     from warmstart.plan import Plan
     from warmstart.session.probe import probe
-    from warmstart.session.progress import Nobody
+    from warmstart.session.progress import NullProgress
     from warmstart.session.session import Session
     from warmstart.session.settings import TrainSettings
     from warmstart.session.training_inputs import training_inputs
@@ -202,7 +202,7 @@ def _prepared(data: str, cut: str, augment: str, batch_norm: str) -> "Iterator[t
         augment=augment,
         training={"epochs": EPOCHS, "batch_norm": batch_norm, "learning_rate": LEARNING_RATE},
     )
-    with Session.opened(TrainSettings(), Nobody()) as session:
+    with Session.opened(TrainSettings(), NullProgress()) as session:
         seen = probe(read_listing(data), plan, session)
         with training_inputs(seen, session) as inputs:
             yield inputs, time.perf_counter() - begin

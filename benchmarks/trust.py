@@ -35,7 +35,7 @@ from warmstart.model.features import FeatureExtractor
 from warmstart.plan import Plan
 from warmstart.session.calibration import describe, of_frozen
 from warmstart.session.probe import Probe, probe
-from warmstart.session.progress import Nobody
+from warmstart.session.progress import NullProgress
 from warmstart.session.session import Session
 from warmstart.session.settings import TrainSettings
 from warmstart.workflows.demo import solar_cells
@@ -69,7 +69,7 @@ def coverage(seen: Probe, reshuffles: int, out: Console) -> None:
     errors = []
     for dataset in _reshuffled(seen, reshuffles):
         dealt = replace(seen, dataset=dataset)
-        trained = frozen(dealt, Nobody())
+        trained = frozen(dealt, NullProgress())
         test = dataset.positions("test")
         labels = dataset.targets.labels[test]
         probabilities = trained.model.probabilities(trained.rows[test])
@@ -152,7 +152,7 @@ def novelties(seen: Probe, out: Console) -> None:
     X = extractor.transform([picture.path for picture in dataset.pictures])
     far = {name: extractor.transform(pictures) for name, pictures in outliers().items()}
     table = Table("scored by", *far, "a class left out")
-    trained = frozen(seen, Nobody()).model
+    trained = frozen(seen, NullProgress()).model
     all_taps = FeatureExtractor(taps="all").fit([dataset.pictures[0].path])
     shares = {name: trained.probabilities(all_taps.transform(pictures)) for name, pictures in outliers().items()}
     of_test = 1 - trained.probabilities(seen.rows[test]).max(axis=1)
@@ -217,7 +217,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=("coverage", "novelty"), default=("coverage", "novelty"))
     given = parser.parse_args()
     out = Console(width=140)
-    with Session.opened(TrainSettings(), Nobody()) as session, machine.calm_blas():
+    with Session.opened(TrainSettings(), NullProgress()) as session, machine.calm_blas():
         seen = probe(read_listing(str(given.data)), Plan(), session)
     with machine.calm_blas():
         if "coverage" in given.only:

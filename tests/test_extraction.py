@@ -20,8 +20,8 @@ from warmstart.data.hashing import digest_file
 from warmstart.data.views import VIEW_POLICIES
 from warmstart.engines.build import Prefix
 from warmstart.extraction import stored_rows
-from warmstart.extraction.ahead import map_ahead
 from warmstart.extraction.features import columns
+from warmstart.extraction.prefetch import map_ahead
 from warmstart.extraction.reader import Reader
 from warmstart.extraction.recipe import Recipe
 from warmstart.extraction.rendering import render, render_views

@@ -14,7 +14,7 @@ import numpy as np
 
 from warmstart.data.memory import each, name_of, one_or_many
 from warmstart.errors import PictureError
-from warmstart.extraction.ahead import chunks, map_ahead
+from warmstart.extraction.prefetch import chunks, map_ahead
 from warmstart.extraction.rendering import or_why_not
 from warmstart.records import Problem
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from warmstart.backbones import cut_names, steps
+from warmstart.backbones import cut_names, functional_layers
 from warmstart.backbones.build import build_network, to_backbone
 from warmstart.backbones.catalog import CATALOG, find
 from warmstart.backbones.chain import Backbone, Link, sequence
@@ -63,7 +63,7 @@ def test_the_cuts_that_are_known_without_the_network_are_those_it_has(backbone: 
 
 
 def test_the_steps_that_name_no_cut_are_all_the_steps_there_are() -> None:
-    assert set(steps.STEPS) == cut_names.STEPS
+    assert set(functional_layers.STEPS) == cut_names.STEPS
 
 
 def test_the_catalogue_has_every_backbone_that_was_asked_for() -> None:

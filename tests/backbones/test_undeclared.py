@@ -28,9 +28,9 @@ def test_a_network_in_which_no_chain_is_proven_has_only_pixels_and_pooled(name: 
 
 
 def test_finding_the_chain_leaves_the_weights_and_the_mode_alone() -> None:
+    from warmstart.backbones.auto_chain import discover
     from warmstart.backbones.build import build_network
     from warmstart.backbones.catalog import find
-    from warmstart.backbones.undeclared import discover
 
     spec = find("timm:test_resnet")
     network = build_network(spec)

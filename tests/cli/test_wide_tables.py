@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from warmstart.cli import advice_tables, training_tables
-from warmstart.inspection.competition import Place
+from warmstart.inspection.backbone_ranking import Place
 from warmstart.workflows.backbone_competition import Candidate, Competition
 
 LOW, HIGH = 0.9512, 1.0

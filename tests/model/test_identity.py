@@ -20,7 +20,7 @@ from warmstart.model.features import FeatureExtractor
 from warmstart.model.predictor import Model, load
 from warmstart.records import Picture
 from warmstart.session.outcome import Run
-from warmstart.session.progress import Nobody
+from warmstart.session.progress import NullProgress
 from warmstart.workflows.evaluate import evaluate
 from warmstart.workflows.neighbours import neighbours
 
@@ -138,7 +138,7 @@ def test_a_picture_in_memory_has_one_row_whichever_way_it_comes_in(
         return found
 
     monkeypatch.setattr(Reader, "rows", counted)
-    close = neighbours(trained.model, str(trained.folder), source, count=3, data=str(shapes), watcher=Nobody())
+    close = neighbours(trained.model, str(trained.folder), source, count=3, data=str(shapes), watcher=NullProgress())
     assert len(close.nearest) == 3
     assert opened == [0]  # it is the picture whose row `transform` left
     assert isinstance(drawn, Image.Image)

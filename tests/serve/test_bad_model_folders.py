@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from warmstart.model.files import DESCRIPTION, _own_digest
-from warmstart.serve.problems import ApiError
+from warmstart.serve.errors import ApiError
 from warmstart.serve.registry import Models
 from warmstart.serve.settings import ServeSettings
 

@@ -15,7 +15,7 @@ from starlette.testclient import TestClient
 
 from drawn_shapes import draw_shape
 from warmstart.serve import body, uploads
-from warmstart.serve.problems import ApiError
+from warmstart.serve.errors import ApiError
 from warmstart.serve.settings import Limits
 from warmstart.serve.uploads import unpack
 from warmstart.serve.zip_directory import check_directory

@@ -8,7 +8,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from warmstart.errors import UsageError
-from warmstart.serve.guard import cookie_value
+from warmstart.serve.security import cookie_value
 from warmstart.serve.settings import Limits, ServeSettings
 
 CHANGE = ("POST", "/api/runs")

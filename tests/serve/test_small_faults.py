@@ -25,12 +25,12 @@ from warmstart.serve import run_routes, uploads
 from warmstart.serve.body import read_bytes
 from warmstart.serve.database import Database
 from warmstart.serve.datasets import Datasets
+from warmstart.serve.errors import ApiError
 from warmstart.serve.explainer import Explainer
-from warmstart.serve.guard import cookie_value
 from warmstart.serve.jobs import Jobs
-from warmstart.serve.piles import Piles
-from warmstart.serve.problems import ApiError
+from warmstart.serve.labelling import Piles
 from warmstart.serve.registry import Models
+from warmstart.serve.security import cookie_value
 from warmstart.serve.settings import Limits, ServeSettings
 
 Wait = Callable[[Callable[[], Any]], Any]

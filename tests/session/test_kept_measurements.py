@@ -21,7 +21,7 @@ from warmstart.records import Listing, Picture, Preprocessing
 from warmstart.session import engine_parity, near_copies
 from warmstart.session.dataset import Dataset
 from warmstart.session.near_copies import near_copies_together
-from warmstart.session.progress import Nobody
+from warmstart.session.progress import NullProgress
 from warmstart.session.session import Session
 from warmstart.session.settings import TrainSettings
 from warmstart.tasks.classify.targets import ClassTargets
@@ -163,17 +163,17 @@ def test_near_copies_that_were_out_of_reach_are_looked_for_again(
     listing = Listing(source="data", examples=(), problems=(), class_names=("a",))
     there, looked = False, 0
 
-    def glances(paths: list[str], **_: object) -> list[Any]:
+    def image_stats(paths: list[str], **_: object) -> list[Any]:
         nonlocal looked
         looked += 1
         pixels = np.asarray(draw_shape("circle", 1).resize((SIDE_PX, SIDE_PX)))
         return [SimpleNamespace(pixels=pixels) if there else None for _ in paths]
 
-    monkeypatch.setattr(near_copies, "glances", glances)
+    monkeypatch.setattr(near_copies, "image_stats", image_stats)
     monkeypatch.setattr(near_copies, "_grouped", lambda listing, copies, dataset: listing)
 
     def copies() -> int:
-        with Session.opened(TrainSettings(group_duplicates=True), Nobody()) as session:
+        with Session.opened(TrainSettings(group_duplicates=True), NullProgress()) as session:
             found = near_copies_together(listing, dataset, extraction, session)
         return 0 if found is None else found.pictures
 

@@ -15,7 +15,7 @@ from warmstart.errors import InputError, MachineError
 from warmstart.model.predictor import Model, load
 from warmstart.plan import Plan
 from warmstart.session.history import HistoryRow
-from warmstart.session.progress import Nobody
+from warmstart.session.progress import NullProgress
 from warmstart.session.run_folder import RECORD, START, is_finished, read_start, sweep
 from warmstart.session.session import Session
 from warmstart.session.settings import TrainSettings
@@ -133,7 +133,7 @@ def test_a_report_that_finds_no_room_costs_no_run(trained: "Run", monkeypatch: p
 
     said: list[str] = []
 
-    class Listening(Nobody):
+    class Listening(NullProgress):
         def say(self, sentence: str) -> None:
             said.append(sentence)
 

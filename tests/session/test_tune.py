@@ -18,7 +18,7 @@ from warmstart.plan import Plan
 from warmstart.session import tune
 from warmstart.session.history import HistoryRow
 from warmstart.session.outcome import Run
-from warmstart.session.progress import Nobody
+from warmstart.session.progress import NullProgress
 from warmstart.session.run_folder import read_plan
 from warmstart.session.settings import TrainSettings
 from warmstart.training.validation import ValScores
@@ -118,7 +118,7 @@ def test_a_run_that_died_in_its_last_epoch_is_resumed_to_the_same_model(
         resume(folder)
 
 
-class Impatient(Nobody):
+class Impatient(NullProgress):
     """Presses Ctrl-C when the first epoch was looked at, and once more while what came of it is tested, if ``twice``."""
 
     def __init__(self, *, twice: bool = False) -> None:

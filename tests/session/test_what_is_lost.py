@@ -19,7 +19,7 @@ from warmstart.data.views import resize
 from warmstart.plan import Plan
 from warmstart.records import Depth, Facts, Notice, Picture, Problem, ValueRange
 from warmstart.session.dataset import prepare
-from warmstart.session.progress import Nobody
+from warmstart.session.progress import NullProgress
 from warmstart.session.run_folder import read_plan
 from warmstart.session.settings import TrainSettings
 from warmstart.session.what_is_lost import before_blame, notices, seen_of
@@ -210,7 +210,7 @@ def test_elongated_pictures_are_said_by_every_verb_and_the_cure_helps(tmp_path: 
 
     diagnosis = doctor(str(data), SMALL, settings)
     assert [n["kind"] for n in diagnosis.to_dict()["notices"]] == ["cropped", "one-colour"]
-    write(diagnosis, fix_list=None, page=tmp_path / "page.html", watcher=Nobody())
+    write(diagnosis, fix_list=None, page=tmp_path / "page.html", watcher=NullProgress())
     assert f"The network sees {share} of the median picture" in (tmp_path / "page.html").read_text()
 
     first = advise(str(data), SMALL, settings).to_dict()["advice"]["reasons"][0]

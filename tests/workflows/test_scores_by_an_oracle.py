@@ -26,7 +26,7 @@ from warmstart.plan import Plan
 from warmstart.session import dataset as dataset_module
 from warmstart.session.outcome import Run, frozen
 from warmstart.session.probe import Probe
-from warmstart.session.progress import Nobody
+from warmstart.session.progress import NullProgress
 from warmstart.session.settings import TrainSettings
 from warmstart.tasks.classify.targets import ClassTargets
 from warmstart.training.validation import ValScores
@@ -254,7 +254,9 @@ def test_probabilities_are_calibrated_on_logits_that_no_pictures_own_label_chose
     for seed in range(20):  # until folds disagree about the best candidate, as they mostly do
         rng = np.random.default_rng(seed)
         pictures = [(str(path), str(rng.choice(["heads", "tails"]))) for path in paths]
-        made = train(pictures, plan, TrainSettings(runs=tmp_path / "runs", report=False, findings=False), watcher=Nobody())
+        made = train(
+            pictures, plan, TrainSettings(runs=tmp_path / "runs", report=False, findings=False), watcher=NullProgress()
+        )
         choice = seen[-1].choice
         if not np.array_equal(choice.apart_logits, choice.held_out_logits):
             break

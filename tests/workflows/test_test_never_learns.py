@@ -28,7 +28,7 @@ from warmstart.session.outcome import Run
 from warmstart.session.settings import TrainSettings
 from warmstart.strategy import advice
 from warmstart.training.validation import ValScores
-from warmstart.workflows import candidates
+from warmstart.workflows import plan_search
 from warmstart.workflows.compare import compare
 from warmstart.workflows.lr_find import lr_find
 from warmstart.workflows.train import train
@@ -134,10 +134,10 @@ def _val_is_large_enough_to_choose_by(monkeypatch: pytest.MonkeyPatch) -> None:
 def _one_plan_is_tried_and_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     """However small val is, however busy the machine."""
     for module, name, value in (
-        (candidates, "FEWEST_VAL", 1),
-        (candidates, "RIGHT_ON_ALL", 2.0),
-        (candidates, "better_on_val", lambda *_: False),
-        (candidates, "fits", lambda *_: True),
+        (plan_search, "FEWEST_VAL", 1),
+        (plan_search, "RIGHT_ON_ALL", 2.0),
+        (plan_search, "better_on_val", lambda *_: False),
+        (plan_search, "fits", lambda *_: True),
         (tune, "seconds_per_epoch", lambda *_: 1e-3),
         (advice, "FEWEST_VAL", 1),
         (advice, "FEWEST_TO_TRAIN", 1),

@@ -20,7 +20,7 @@ from torch.func import functional_call
 
 from warmstart.backbones.catalog import BackboneSpec
 from warmstart.backbones.cut_names import unknown_cut
-from warmstart.backbones.steps import SpatialMean
+from warmstart.backbones.functional_layers import SpatialMean
 from warmstart.errors import BackboneError
 
 

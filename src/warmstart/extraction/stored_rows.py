@@ -16,7 +16,7 @@ import numpy as np
 from warmstart import machine
 from warmstart.engines.build import open_engine
 from warmstart.errors import PictureError
-from warmstart.extraction.ahead import chunks, map_ahead
+from warmstart.extraction.prefetch import chunks, map_ahead
 from warmstart.extraction.recipe import Recipe
 from warmstart.extraction.scanning import Progress, silent
 from warmstart.extraction.workspace import Workspace

@@ -15,7 +15,7 @@ class Workspace:
 
     store: Store  # rows, and the index of files
     graphs: Path  # converted graphs and the proofs of engines
-    evidence: Path  # measurements, kept under all that they hang on (`store.remembered`)
+    evidence: Path  # measurements, kept under all that they hang on (`store.memo`)
 
     @classmethod
     def opened(cls, store_bytes: int | None = None) -> Self:

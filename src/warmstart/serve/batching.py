@@ -26,7 +26,7 @@ from warmstart.evaluation.trust import Coverage
 from warmstart.predicting import ModelFacts
 from warmstart.records import Prediction
 from warmstart.serve.decoding import Decoders, all_old, stuck
-from warmstart.serve.problems import ApiError
+from warmstart.serve.errors import ApiError
 from warmstart.serve.settings import Limits
 
 # Calls of an engine at once: while one waits for its last picture, the next already has the cores that are free.

@@ -25,7 +25,7 @@ from warmstart.plan import Plan
 from warmstart.records import Example, Listing, Picture
 from warmstart.serve import fixes
 from warmstart.serve.database import Database
-from warmstart.serve.problems import ApiError, not_found
+from warmstart.serve.errors import ApiError, not_found
 from warmstart.serve.registry import slug
 from warmstart.serve.uploads import Unpacked
 from warmstart.session.what_is_lost import notices, seen_of

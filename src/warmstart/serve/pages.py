@@ -26,11 +26,11 @@ from warmstart.report.sentences import verdict
 from warmstart.serve.body import read_bytes
 from warmstart.serve.data_routes import told
 from warmstart.serve.datasets import StoredDataset
+from warmstart.serve.errors import STATUS, ApiError, of_machine
 from warmstart.serve.export_routes import export_of
-from warmstart.serve.guard import COOKIE, address_of, cookie_value
 from warmstart.serve.jobs import ACTIVE
-from warmstart.serve.problems import STATUS, ApiError, of_machine
 from warmstart.serve.run_routes import about_run, brief, run_record
+from warmstart.serve.security import COOKIE, address_of, cookie_value
 from warmstart.serve.state import Server, State
 
 LOG = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ from typing import Any
 from warmstart.errors import UnknownNameError
 from warmstart.plan import Plan
 from warmstart.records import to_json
-from warmstart.serve.problems import ApiError
+from warmstart.serve.errors import ApiError
 
 WEIGHTS = ("default", "random")  # a file of the server's disk is nobody's business
 MOST_BATCH = 1024

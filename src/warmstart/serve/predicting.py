@@ -18,7 +18,7 @@ from warmstart.serve.batching import Batcher, ReplacedError
 from warmstart.serve.body import Form, kind_of, read_bytes, read_form
 from warmstart.serve.datasets import StoredDataset, checked_label
 from warmstart.serve.decoding import in_time
-from warmstart.serve.problems import ApiError
+from warmstart.serve.errors import ApiError
 from warmstart.serve.state import Server, State
 
 REPLACED_AT_MOST = 20  # times while one request waits

@@ -31,7 +31,7 @@ from warmstart.predicting import ModelFacts
 from warmstart.records import fits
 from warmstart.serve.batching import Batcher
 from warmstart.serve.decoding import Decoders
-from warmstart.serve.problems import ApiError, not_found
+from warmstart.serve.errors import ApiError, not_found
 from warmstart.serve.settings import ServeSettings
 from warmstart.workflows.predict import SOURCE_PREFIX, open_model
 

@@ -13,10 +13,10 @@ from starlette.types import Receive, Scope, Send
 
 from warmstart.plan import ADVISED
 from warmstart.serve.data_routes import page_of
+from warmstart.serve.errors import ApiError
 from warmstart.serve.job_events import stream
 from warmstart.serve.jobs import WORK_KINDS, progress_of
 from warmstart.serve.plans import checked_plan
-from warmstart.serve.problems import ApiError
 from warmstart.serve.state import Server, State
 
 router = APIRouter(prefix="/api/runs", tags=["runs"])

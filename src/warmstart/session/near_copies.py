@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from warmstart import machine
 from warmstart.data.decoding import DECODER_ID
 from warmstart.extraction.features import Extraction, columns
-from warmstart.inspection.glances import Glance, glances, pixels_of
+from warmstart.inspection.image_stats import ImageStats, image_stats, pixels_of
 from warmstart.inspection.near_copies import CROWD, NEAREST_ALIKE, OTHERS, OTHERS_ALIKE, find_near_copies, groups
 from warmstart.inspection.neighbours import nearest, standardised
 from warmstart.inspection.registration import LARGEST_RESIDUAL, LEAST_DETAIL, SIDE_PX, WORTH_A_CLOSER_LOOK
 from warmstart.records import Listing
 from warmstart.session.dataset import Dataset
 from warmstart.session.session import Session
-from warmstart.store.remembered import remembered
+from warmstart.store.memo import remembered
 from warmstart.strategy.taps import tap_sets
 
 # Unasked, only pictures are compared that are very close: that finds copies saved anew or resized (at least 0.86 of those that
@@ -64,7 +64,7 @@ def near_copies_together(listing: Listing, dataset: Dataset, extraction: Extract
     out_of_reach: list[int] = []
 
     def look(positions: NDArray[np.int64]) -> NDArray[np.uint8]:
-        looks: list[Glance | None] = glances([paths[unique[i]] for i in positions], on_progress=watcher.progress)
+        looks: list[ImageStats | None] = image_stats([paths[unique[i]] for i in positions], on_progress=watcher.progress)
         out_of_reach.extend(int(i) for i, seen in zip(positions, looks, strict=True) if seen is None)
         return np.stack([pixels_of(seen) for seen in looks])
 

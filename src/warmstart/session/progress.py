@@ -19,7 +19,7 @@ class Watcher(Protocol):
         """A point of the curves: the network was evaluated on val. What it is in words is said as well."""
 
 
-class Nobody:
+class NullProgress:
     """The watcher of a call that nobody watches."""
 
     def progress(self, phase: str, done: int, total: int, *, note: str = "") -> None:

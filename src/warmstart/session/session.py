@@ -9,7 +9,7 @@ from warmstart.extraction.reader import Reader
 from warmstart.extraction.recipe import Recipe
 from warmstart.extraction.workspace import Workspace
 from warmstart.session.clock import Clock
-from warmstart.session.progress import Nobody, Watcher
+from warmstart.session.progress import NullProgress, Watcher
 from warmstart.session.settings import TrainSettings
 
 
@@ -19,7 +19,7 @@ class Session:
 
     settings: TrainSettings
     workspace: Workspace
-    watcher: Watcher = field(default_factory=Nobody)
+    watcher: Watcher = field(default_factory=NullProgress)
     clock: Clock = field(default_factory=Clock)
     resumes: bool = False  # goes on with a run that was interrupted
     stop_keeps: bool = True  # Ctrl-C ends training with the best epoch so far; otherwise it is raised

@@ -2,7 +2,7 @@
 
     listing → digests → splits → size of the input → taps of train pictures, 1,200 at most → evidence → advice → speed → forecast
 
-Every tap that is computed here is in the store when the plan is run. What was measured is kept as well (`store.remembered`): asked again
+Every tap that is computed here is in the store when the plan is run. What was measured is kept as well (`store.memo`): asked again
 about the same pictures, only the advice is made anew. Of test, no label is looked at.
 """
 
@@ -31,12 +31,12 @@ from warmstart.records import Listing, Picture
 from warmstart.session.dataset import Dataset, prepare, stop_if_any_is_gone
 from warmstart.session.forecasting import counted_work, measured_speed
 from warmstart.session.probe import Extracted, Ready, extracted, make_ready, readable, rows_of
-from warmstart.session.progress import Nobody, Watcher
+from warmstart.session.progress import NullProgress, Watcher
 from warmstart.session.run_folder import write_plan
 from warmstart.session.session import Session
 from warmstart.session.settings import TrainSettings
 from warmstart.session.what_is_lost import before_blame
-from warmstart.store.remembered import remembered
+from warmstart.store.memo import remembered
 from warmstart.strategy.advice import DEFAULT_BUDGET_S, OURS, Advice, Reason, input_size, recommended
 from warmstart.strategy.advice import advise as advise_from
 from warmstart.strategy.forecast import Forecast, Speed, forecast
@@ -102,7 +102,7 @@ def advise(
     process of its own takes them again.
     Raises DataError, UsageError, BackboneError or StoreError, each saying what to do.
     """
-    plan, settings, watcher = plan or Plan(), settings or TrainSettings(), watcher or Nobody()
+    plan, settings, watcher = plan or Plan(), settings or TrainSettings(), watcher or NullProgress()
     begin = time.perf_counter()
     find(plan.backbone)
     check_names(backbones)

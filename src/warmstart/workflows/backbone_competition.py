@@ -20,7 +20,7 @@ from warmstart.errors import BackboneError, UsageError
 from warmstart.extraction.features import Extraction, columns
 from warmstart.extraction.recipe import Recipe
 from warmstart.heads.protocol import Array
-from warmstart.inspection.competition import FIRST_PICTURES, MOST_PICTURES, Place, compete
+from warmstart.inspection.backbone_ranking import FIRST_PICTURES, MOST_PICTURES, Place, compete
 from warmstart.inspection.evidence import ranking
 from warmstart.inspection.knn_accuracy import knn_accuracy
 from warmstart.plan import Plan

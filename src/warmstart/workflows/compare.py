@@ -26,15 +26,15 @@ from warmstart.records import SPLITS, Listing, read_json
 from warmstart.report.run_files import FINDINGS
 from warmstart.session.dataset import prepare
 from warmstart.session.history import read_history
-from warmstart.session.progress import Nobody, Watcher
+from warmstart.session.progress import NullProgress, Watcher
 from warmstart.session.run_folder import checkpoint_path, is_finished, new_run_folder
 from warmstart.session.session import Session
 from warmstart.session.settings import TrainSettings
-from warmstart.strategy.comparison import default_names, plans_by_name
+from warmstart.strategy.plan_names import default_names, plans_by_name
 from warmstart.training.frozen import with_cut
 from warmstart.workflows.fixes import listed
-from warmstart.workflows.looks import LIMIT_S
 from warmstart.workflows.report import report
+from warmstart.workflows.saliency_examples import LIMIT_S
 from warmstart.workflows.train import resume as resume_run
 from warmstart.workflows.train import train
 
@@ -87,10 +87,10 @@ def compare(
 ) -> Comparison:
     """Run each plan within ``settings.budget_s`` seconds.
 
-    plans: short names, for which see `strategy.comparison` (none: the usual four), or any plans by names of one's own.
+    plans: short names, for which see `strategy.plan_names` (none: the usual four), or any plans by names of one's own.
     plan: what the plans named in short share. Raises what `train` raises, and UsageError where val or test would be empty.
     """
-    base, settings, watcher = plan or Plan(), settings or TrainSettings(), watcher or Nobody()
+    base, settings, watcher = plan or Plan(), settings or TrainSettings(), watcher or NullProgress()
     if settings.budget_s is None:
         raise UsageError("a comparison needs a time for each plan: --budget 10m, or budget_s in the settings")
     listing = listed(data, settings)
@@ -132,7 +132,7 @@ def resume(
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as reason:
         raise InputError(f"{path} cannot be read ({type(reason).__name__}: {reason}): start a new comparison.") from reason
     listing = listed(data or named, settings)
-    watcher = watcher or Nobody()
+    watcher = watcher or NullProgress()
     _check_splits(listing, plans, settings, watcher)
     return _run(folder, listing, plans, settings, watcher)
 

@@ -16,7 +16,7 @@ from warmstart.records import Example, Listing
 from warmstart.session.outcome import Run
 from warmstart.session.progress import Watcher
 from warmstart.session.settings import TrainSettings
-from warmstart.strategy.comparison import plans_by_name
+from warmstart.strategy.plan_names import plans_by_name
 from warmstart.workflows.compare import Comparison, compare, resume
 from warmstart.workflows.train import resume as resume_run
 from warmstart.workflows.train import train

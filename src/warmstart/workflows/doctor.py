@@ -26,7 +26,7 @@ from warmstart.errors import DataError
 from warmstart.extraction.features import columns
 from warmstart.extraction.scanning import scan
 from warmstart.inspection.findings import KINDS, Finding, Kind
-from warmstart.inspection.glances import glances, pixels_of
+from warmstart.inspection.image_stats import image_stats, pixels_of
 from warmstart.inspection.label_errors import FEWEST, LabelErrors, label_errors
 from warmstart.inspection.near_copies import NearCopies, find_near_copies
 from warmstart.inspection.neighbours import directions, nearest, standardised
@@ -34,7 +34,7 @@ from warmstart.inspection.outliers import K
 from warmstart.plan import Plan
 from warmstart.records import Example, Listing, Notice, Problem
 from warmstart.session.probe import loaded, preprocessing_of, prove, rows_of
-from warmstart.session.progress import Nobody, Watcher
+from warmstart.session.progress import NullProgress, Watcher
 from warmstart.session.session import Session
 from warmstart.session.settings import TrainSettings
 from warmstart.session.what_is_lost import Seen as SeenShare
@@ -95,13 +95,13 @@ def doctor(
 
     Raises DataError where there is no picture to look at.
     """
-    plan, settings, watcher = plan or Plan(), settings or TrainSettings(), watcher or Nobody()
+    plan, settings, watcher = plan or Plan(), settings or TrainSettings(), watcher or NullProgress()
     clock = _Clock()
     listing = data if isinstance(data, Listing) else read_listing(data, exclude=settings.exclude, min_classes=1)
     with clock.phase("extract"), Session.opened(settings, watcher) as session:
         seen, problems, share, noticed = _see(listing.examples, listing.class_names, plan, session)
     with clock.phase("look"):
-        looks = glances([seen.examples[i].path for i in seen.unique], on_progress=watcher.progress)
+        looks = image_stats([seen.examples[i].path for i in seen.unique], on_progress=watcher.progress)
     with clock.phase("compare"), machine.calm_blas():
         textures = nearest(standardised(seen.features["middle"](seen.unique)), K)
         content = nearest(directions(standardised(seen.features["pooled"](seen.unique))), K)

@@ -17,7 +17,7 @@ from warmstart.extraction.scanning import scan
 from warmstart.extraction.workspace import Workspace
 from warmstart.records import Cache, Listing, Notice, Problem, Scores
 from warmstart.session.dataset import conflict_problems
-from warmstart.session.progress import Nobody, Watcher
+from warmstart.session.progress import NullProgress, Watcher
 from warmstart.session.what_is_lost import notices, told
 from warmstart.workflows.predict import open_trained
 
@@ -69,7 +69,7 @@ def evaluate(
     Classes that the model does not know are left out and named, and so are pictures that stand under two classes. Raises
     DataError when nothing is left.
     """
-    watcher = watcher or Nobody()
+    watcher = watcher or NullProgress()
     begin = time.perf_counter()
     predictor = open_trained(model, download=download)
     preprocessing = predictor.preprocessing

@@ -13,13 +13,13 @@ from warmstart.data.listing import read_listing
 from warmstart.data.one_colour import Loss
 from warmstart.data.splitting import find_conflicts
 from warmstart.errors import PictureError
-from warmstart.extraction.ahead import map_ahead
+from warmstart.extraction.prefetch import map_ahead
 from warmstart.extraction.rendering import PICTURES
 from warmstart.extraction.scanning import scan
 from warmstart.extraction.workspace import Workspace
 from warmstart.records import Example, Notice, Picture, Preprocessing, Problem
 from warmstart.session.dataset import conflict_problems
-from warmstart.session.progress import Nobody, Watcher
+from warmstart.session.progress import NullProgress, Watcher
 from warmstart.session.what_is_lost import Seen, notices, seen_of
 from warmstart.tasks.classify.targets import alike_names
 
@@ -50,7 +50,7 @@ class Inspection:
 
 def inspect(data: Any, *, exclude: tuple[str, ...] = (), watcher: Watcher | None = None) -> Inspection:
     """Look at every picture of a folder, manifest or list. Raises DataError for what is no data set at all."""
-    watcher = watcher or Nobody()
+    watcher = watcher or NullProgress()
     listing = read_listing(data, exclude=exclude, min_classes=1)
     with Workspace.opened() as workspace:
         found = scan([e.path for e in listing.examples], workspace.store, on_progress=watcher.progress)

@@ -8,7 +8,7 @@ from warmstart.atomic import write_json
 from warmstart.errors import UsageError
 from warmstart.plan import Plan
 from warmstart.session.probe import probe
-from warmstart.session.progress import Nobody, Watcher
+from warmstart.session.progress import NullProgress, Watcher
 from warmstart.session.run_folder import new_run_folder
 from warmstart.session.session import Session
 from warmstart.session.settings import TrainSettings
@@ -46,7 +46,7 @@ def lr_find(
     """Train a copy for ``steps`` steps under rates from ``lowest`` to ``highest``. Raises what `train` raises."""
     from warmstart.report.curves import draw_learning_rates
 
-    settings, watcher = settings or TrainSettings(), watcher or Nobody()
+    settings, watcher = settings or TrainSettings(), watcher or NullProgress()
     plan = with_cut(plan)
     plan.require_runnable()
     if not plan.trains_network:

@@ -12,7 +12,7 @@ from warmstart.errors import DataError, ModelFileError
 from warmstart.evaluation.trust import Coverage
 from warmstart.records import Prediction, Problem
 from warmstart.runtime.document import exported_file
-from warmstart.session.progress import Nobody, Watcher
+from warmstart.session.progress import NullProgress, Watcher
 
 if TYPE_CHECKING:
     from warmstart.model.predictor import Model
@@ -56,7 +56,7 @@ def predict(
     predicted; None: as the model was trained. A broken picture becomes a named problem. Raises DataError
     when nothing was found at all, ModelFileError for the model, UsageError for a coverage that it cannot offer.
     """
-    watcher = watcher or Nobody()
+    watcher = watcher or NullProgress()
     begin = time.perf_counter()
     predictor = open_model(model, download=download)
     if keep_damaged is not None:

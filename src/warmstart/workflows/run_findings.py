@@ -23,7 +23,7 @@ from warmstart.atomic import write_json
 from warmstart.data.views import needed_shorter_side_px
 from warmstart.extraction.features import columns
 from warmstart.inspection.findings import Finding
-from warmstart.inspection.glances import glances, pixels_of
+from warmstart.inspection.image_stats import image_stats, pixels_of
 from warmstart.inspection.near_copies import find_near_copies
 from warmstart.inspection.neighbours import directions, nearest, standardised
 from warmstart.inspection.outliers import K
@@ -82,7 +82,7 @@ def _found(seen: Seen, probe: Probe, watcher: Watcher) -> tuple[list[Finding], l
 
         def look(positions: NDArray[np.int64]) -> NDArray[np.uint8]:
             paths = [seen.examples[seen.unique[i]].path for i in positions]
-            looks.update(zip(positions.tolist(), glances(paths, on_progress=watcher.progress), strict=True))
+            looks.update(zip(positions.tolist(), image_stats(paths, on_progress=watcher.progress), strict=True))
             return np.stack([pixels_of(looks[i]) for i in positions.tolist()])
 
         near = find_near_copies(textures, look, alike=UNASKED_ALIKE)

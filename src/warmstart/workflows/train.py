@@ -15,14 +15,14 @@ from warmstart.session.dataset import prepare
 from warmstart.session.forecasting import foresee, in_words
 from warmstart.session.outcome import Run, Trained, finish, frozen, require_room_for, tuned
 from warmstart.session.probe import extracted, make_ready, probe, probed
-from warmstart.session.progress import Nobody, Watcher
+from warmstart.session.progress import NullProgress, Watcher
 from warmstart.session.run_folder import new_run_folder, read_start, resumable, under_way, write_plan, write_start
 from warmstart.session.session import Session
 from warmstart.session.settings import TrainSettings
 from warmstart.training.frozen import with_cut
-from warmstart.workflows.advised import train_advised
-from warmstart.workflows.candidates import earlier_seconds
+from warmstart.workflows.auto_train import train_advised
 from warmstart.workflows.fixes import listed
+from warmstart.workflows.plan_search import earlier_seconds
 from warmstart.workflows.reported import reported
 
 
@@ -43,7 +43,7 @@ def train(
     kept, and KeyboardInterrupt is raised then; otherwise, and a second time, the run is left as it is, for `resume`.
     Raises DataError, UsageError, BackboneError or StoreError, each saying what to do.
     """
-    plan, settings, watcher = with_cut(plan or Plan()), settings or TrainSettings(), watcher or Nobody()
+    plan, settings, watcher = with_cut(plan or Plan()), settings or TrainSettings(), watcher or NullProgress()
     clock = Clock(begin=time.perf_counter() - seconds_before, budget_s=settings.budget_s)
     plan.require_runnable()
     listing = listed(data, settings)
@@ -81,7 +81,7 @@ def resume(
     data: what the run was started with, where that was more than a folder or a manifest. Raises UsageError when data, plan
     or code are not what they were, InputError when there is nothing to resume.
     """
-    watcher = watcher or Nobody()
+    watcher = watcher or NullProgress()
     begin = time.perf_counter() - seconds_before
     source, plan, settings = read_start(folder)
     settings = replace(settings, download=download)

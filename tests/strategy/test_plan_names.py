@@ -4,7 +4,7 @@ import pytest
 
 from warmstart.errors import UnknownNameError, UsageError
 from warmstart.plan import Plan
-from warmstart.strategy.comparison import default_names, plans_by_name
+from warmstart.strategy.plan_names import default_names, plans_by_name
 
 CUTS = ("pixels", "stem", "stage1", "stage2", "stage3", "stage4", "stage5", "stage6", "stage7", "pooled")
 

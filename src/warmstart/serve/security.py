@@ -18,7 +18,7 @@ from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from warmstart.serve.brake import Brake
-from warmstart.serve.problems import ApiError
+from warmstart.serve.errors import ApiError
 from warmstart.serve.settings import ServeSettings
 
 COOKIE = "warmstart_key"

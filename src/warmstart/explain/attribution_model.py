@@ -24,7 +24,7 @@ from warmstart.heads.protocol import Head
 
 
 @dataclass(frozen=True, kw_only=True)
-class Subject:
+class AttributionModel:
     """A classifier taken apart. Nothing in it is trained or changed."""
 
     backbone: Backbone
@@ -78,14 +78,14 @@ class Subject:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pass:
+class ForwardPass:
     """One picture gone through the network, in V views."""
 
     maps: Mapping[str, Tensor]  # 'pixels' (normalised) and stages → float32 (V, C, H, W), from left to right
     rows: Tensor  # (V, D)
 
 
-def look(subject: Subject, pixels: np.ndarray, *, gradients: bool = False) -> Pass:
+def look(subject: AttributionModel, pixels: np.ndarray, *, gradients: bool = False) -> ForwardPass:
     """Send a picture, uint8 (3, S, S), through the network and keep what every stage says.
 
     With ``gradients`` maps and rows are parts of one graph, and derivatives by the maps can be taken.
@@ -110,7 +110,7 @@ def look(subject: Subject, pixels: np.ndarray, *, gradients: bool = False) -> Pa
     finally:
         for handle in handles:
             handle.remove()
-    return Pass(maps=maps, rows=rows)
+    return ForwardPass(maps=maps, rows=rows)
 
 
 def column_indices(layout: Sequence[tuple[str, int]], taps: Sequence[str]) -> Tensor:

@@ -15,7 +15,7 @@ from warmstart.errors import PictureError
 from warmstart.records import Prediction
 from warmstart.serve.database import Database
 from warmstart.serve.datasets import Datasets, StoredDataset
-from warmstart.serve.problems import ApiError, not_found
+from warmstart.serve.errors import ApiError, not_found
 
 
 class Piles:

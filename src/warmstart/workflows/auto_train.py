@@ -23,7 +23,7 @@ from warmstart.session.session import Session
 from warmstart.strategy.advice import TRAIN_BUDGET_S
 from warmstart.strategy.forecast import Forecast, fits
 from warmstart.workflows.advise import Advised, advised, draw_evidence, of_all, plan_for_advice
-from warmstart.workflows.candidates import OnVal, Tried, on_val, ranked, try_each
+from warmstart.workflows.plan_search import OnVal, Tried, on_val, ranked, try_each
 from warmstart.workflows.reported import reported
 
 

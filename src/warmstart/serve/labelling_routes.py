@@ -15,8 +15,8 @@ from starlette.concurrency import run_in_threadpool
 from warmstart.serve.body import kind_of
 from warmstart.serve.data_routes import UPLOAD_BODY, Size, received, small
 from warmstart.serve.datasets import checked_label
+from warmstart.serve.errors import ApiError
 from warmstart.serve.predicting import ask, known_label
-from warmstart.serve.problems import ApiError
 from warmstart.serve.state import Server, State
 
 LOG = logging.getLogger(__name__)

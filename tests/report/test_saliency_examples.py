@@ -12,13 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from warmstart.report.looks import MISTAKES, MOST, worth_a_look
 from warmstart.report.overlay import overlay
 from warmstart.report.run_files import Judged, read_run
-from warmstart.workflows import looks
+from warmstart.report.saliency_examples import MISTAKES, MOST, worth_a_look
+from warmstart.workflows import saliency_examples
 from warmstart.workflows.explain import ExplainSettings, explain
-from warmstart.workflows.looks import LIMIT_AGAIN_S, look_again
 from warmstart.workflows.report import report
+from warmstart.workflows.saliency_examples import LIMIT_AGAIN_S, look_again
 from warmstart.workflows.train import Run
 
 A_JUDGED = st.builds(
@@ -111,7 +111,7 @@ def test_where_there_is_no_model_no_torch_or_no_wish_the_report_says_so(
     def no_torch(_model: object) -> None:
         raise ImportError("No module named 'torch'")
 
-    monkeypatch.setattr(looks, "_taken_apart", no_torch)
+    monkeypatch.setattr(saliency_examples, "_taken_apart", no_torch)
     report(run_folder)
     assert "No module named &#39;torch&#39;" in (run_folder / "report.html").read_text("utf-8")
     monkeypatch.undo()

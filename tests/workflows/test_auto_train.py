@@ -13,11 +13,11 @@ from warmstart.errors import UsageError
 from warmstart.model.predictor import load
 from warmstart.plan import Plan
 from warmstart.session.outcome import Run
-from warmstart.session.progress import Nobody
+from warmstart.session.progress import NullProgress
 from warmstart.session.run_folder import read_plan
 from warmstart.session.settings import TrainSettings
-from warmstart.workflows import advised as advised_module
-from warmstart.workflows import candidates
+from warmstart.workflows import auto_train as advised_module
+from warmstart.workflows import plan_search
 from warmstart.workflows.train import resume, train
 
 OPEN = Plan(image_size_px=64, cut="auto", batch_size=8)
@@ -35,10 +35,10 @@ def _any_val_will_do_and_epochs_are_few() -> Iterator[None]:
     from warmstart.strategy import advice
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(candidates, "FEWEST_VAL", 1)
-        patch.setattr(candidates, "RIGHT_ON_ALL", 2.0)  # never
+        patch.setattr(plan_search, "FEWEST_VAL", 1)
+        patch.setattr(plan_search, "RIGHT_ON_ALL", 2.0)  # never
         patch.setattr(advice, "FEWEST_VAL", 1)
-        patch.setattr(candidates, "better_on_val", lambda *_: True)
+        patch.setattr(plan_search, "better_on_val", lambda *_: True)
         patch.setattr(advice, "FEWEST_TO_TRAIN", 1)
         options = (advice.Option(0.75, 1.0), advice.PROBE)  # small data has none but the probe
         patch.setattr(advice, "SCENARIOS", tuple(replace(row, epochs=2, options=options) for row in advice.SCENARIOS))
@@ -104,7 +104,7 @@ def test_what_training_leaves_for_a_kill_is_gone_and_the_curves_stay(run: Run) -
         assert (run.folder / "candidates" / str(one["cut"]) / "history.csv").is_file() == (one["measured_s"] is not None)
 
 
-class Watching(Nobody):
+class Watching(NullProgress):
     """Does something when a phase is announced."""
 
     def __init__(self, phase: str, problem: BaseException) -> None:
@@ -150,7 +150,7 @@ def test_ctrl_c_while_evidence_is_measured_tests_and_keeps_the_probe(
 def test_where_the_probe_is_right_on_all_of_val_nothing_is_trained(
     data: Path, runs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(candidates, "RIGHT_ON_ALL", 1.0)
+    monkeypatch.setattr(plan_search, "RIGHT_ON_ALL", 1.0)
     run = train(str(data), OPEN, TrainSettings(runs=runs, budget_s=600, report=False))
     (tried,) = run.record.advice["tried"]
     assert "right on all" in tried["outcome"]
@@ -162,7 +162,7 @@ def test_a_run_that_died_while_it_trained_is_resumed_to_the_same_model(
 ) -> None:
     # The last epoch of each counts as best and the last candidate as better, so that the weights are those of training.
     monkeypatch.setattr("warmstart.training.validation.ValScores.better_than", lambda *_: True)
-    monkeypatch.setattr(candidates.OnVal, "log_loss", property(lambda own: -float(own.probe.plan.cut != "pooled")))
+    monkeypatch.setattr(plan_search.OnVal, "log_loss", property(lambda own: -float(own.probe.plan.cut != "pooled")))
     whole = train(str(data), OPEN, TrainSettings(runs=runs / "whole", budget_s=600))
     with pytest.raises(RuntimeError):
         train(
@@ -191,14 +191,14 @@ def test_what_does_not_fit_is_not_begun_and_the_probe_is_the_result(
 
 
 def test_training_that_does_not_help_on_val_is_not_kept(data: Path, runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(candidates, "better_on_val", lambda *_: False)
+    monkeypatch.setattr(plan_search, "better_on_val", lambda *_: False)
     result = train(str(data), OPEN, TrainSettings(runs=runs, budget_s=600))
     assert result.record.plan.cut == "pooled"
     assert {str(one["outcome"]) for one in tried(result)} == {"not better on val than the probe by more than chance"}
 
 
 def test_too_small_a_val_is_named(data: Path, runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(candidates, "FEWEST_VAL", 20)
+    monkeypatch.setattr(plan_search, "FEWEST_VAL", 20)
     result = train(str(data), OPEN, TrainSettings(runs=runs, budget_s=600))
     assert all("too few to tell" in str(one["outcome"]) for one in tried(result))
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from warmstart.inspection.anomalous_attributes import odd_classes, odd_colours, odd_shapes, very_small
 from warmstart.inspection.neighbours import nearest, standardised
-from warmstart.inspection.oddities import odd_classes, odd_colours, odd_shapes, very_small
 from warmstart.inspection.outliers import K, strangeness
 
 

@@ -18,13 +18,13 @@ from warmstart.errors import PictureError, UsageError, WarmstartError
 from warmstart.explain.heat_map import HeatMap
 from warmstart.extraction.rendering import render, upright
 from warmstart.model.predictor import Model, load
-from warmstart.report.looks import Look, Looks, worth_a_look
 from warmstart.report.overlay import overlay
 from warmstart.report.run_files import Judged, RunFiles
+from warmstart.report.saliency_examples import Look, Looks, worth_a_look
 from warmstart.report.thumbnails import as_jpeg
 
 if TYPE_CHECKING:
-    from warmstart.explain.subject import Subject
+    from warmstart.explain.attribution_model import AttributionModel
 
 LIMIT_S = 1.5  # at the end of a run, for the pictures: the first is always made, and none is begun after that
 LIMIT_AGAIN_S = 20.0  # when nothing but the report is made
@@ -69,16 +69,16 @@ def look_again(run: RunFiles, model: Model | None = None, *, limit_s: float) -> 
     return Looks(looks=tuple(looks), how=" and ".join(how), notes=tuple(notes))
 
 
-def _taken_apart(model: Model) -> "Subject":
+def _taken_apart(model: Model) -> "AttributionModel":
     from warmstart.workflows.explain import subject_of  # and with it torch
 
     return subject_of(model)
 
 
-def _heat(subject: "Subject", model: Model, judged: Judged, source: str) -> tuple[dict[str, HeatMap], Image.Image]:
+def _heat(subject: "AttributionModel", model: Model, judged: Judged, source: str) -> tuple[dict[str, HeatMap], Image.Image]:
     """Class → heat-map, of what was said and of what is true; and the picture for people to look at. Raises PictureError."""
     from warmstart.explain import grad_cam, occlusion
-    from warmstart.explain.subject import look
+    from warmstart.explain.attribution_model import look
     from warmstart.workflows.explain import heat_map
 
     pixels = render(source, model.preprocessing)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import pytest
 
 from warmstart.records import json_digest
-from warmstart.store import remembered as module
-from warmstart.store.remembered import remembered
+from warmstart.store import memo as module
+from warmstart.store.memo import remembered
 
 
 @dataclass(frozen=True, kw_only=True)
