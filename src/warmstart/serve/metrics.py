@@ -60,7 +60,7 @@ class Timing:
         self._app, self._metrics = app, metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """ForwardPass on, and count."""
+        """Pass on, and count."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
