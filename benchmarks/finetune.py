@@ -70,7 +70,7 @@ def peer(data: str, cut: str, images: int, *, tuned: bool) -> dict[str, Any]:
     with Session.opened(TrainSettings(), Nobody()) as session:
         dataset = prepare(read_listing(data), Plan(), session)
     train = dataset.positions("train")
-    backbone = replace_classifier(load_backbone(BACKBONE), len(dataset.class_names))
+    backbone = replace_classifier(load_backbone(BACKBONE), len(dataset.targets.class_names))
     transform = transforms.Compose(
         [
             transforms.RandomResizedCrop(SIZE_PX),
@@ -86,7 +86,7 @@ def peer(data: str, cut: str, images: int, *, tuned: bool) -> dict[str, Any]:
 
         def __getitem__(self, i: int) -> tuple[torch.Tensor, int]:
             picture = Image.open(dataset.pictures[train[i]].path).convert("RGB")
-            return transform(picture), int(dataset.labels[train[i]])
+            return transform(picture), int(dataset.targets.labels[train[i]])
 
     layout = torch.channels_last if tuned else torch.contiguous_format
     network = backbone.network.to(memory_format=layout).train()  # type: ignore[call-overload]

@@ -71,7 +71,7 @@ def coverage(seen: Probe, reshuffles: int, out: Console) -> None:
         dealt = replace(seen, dataset=dataset)
         trained = frozen(dealt, Nobody())
         test = dataset.positions("test")
-        labels = dataset.labels[test]
+        labels = dataset.targets.labels[test]
         probabilities = trained.model.probabilities(trained.rows[test])
         calibration = of_frozen(dealt)
         held_out = softmax(calibration.logits, trained.model.temperature)
@@ -106,8 +106,8 @@ def _reshuffled(seen: Probe, times: int) -> Iterator[Any]:
     for seed in range(times):
         random = np.random.default_rng(seed)
         splits = list(dataset.splits)
-        for label in np.unique(dataset.labels[held_out]):
-            of_class = held_out[dataset.labels[held_out] == label]
+        for label in np.unique(dataset.targets.labels[held_out]):
+            of_class = held_out[dataset.targets.labels[held_out] == label]
             for place, split in zip(random.permutation(of_class), [dataset.splits[i] for i in of_class], strict=True):
                 splits[place] = split
         yield replace(dataset, splits=tuple(splits))
@@ -162,14 +162,14 @@ def novelties(seen: Probe, out: Console) -> None:
         f"neighbours, bank of {size:,}": lambda rows, size=size: _neighbours(X[rows[_some(len(rows), size)]])
         for size in (300, novelty.BANK, len(known))
     }
-    makers["Mahalanobis"] = lambda rows: _mahalanobis(X[rows], dataset.labels[rows])
+    makers["Mahalanobis"] = lambda rows: _mahalanobis(X[rows], dataset.targets.labels[rows])
     for name, make in makers.items():
         score = make(known)
         areas = [_area(score(X[test]), score(features)) for features in far.values()]
         near = []
-        for label in range(len(dataset.class_names)):
-            others = make(known[dataset.labels[known] != label])
-            is_it = dataset.labels[test] == label
+        for label in range(len(dataset.targets.class_names)):
+            others = make(known[dataset.targets.labels[known] != label])
+            is_it = dataset.targets.labels[test] == label
             near.append(_area(others(X[test[~is_it]]), others(X[test[is_it]])))
         table.add_row(name, *(f"{area:.3f}" for area in areas), f"{np.mean(near):.3f}")
     out.print(table)

@@ -99,6 +99,7 @@ class Option:
     metavar: str = ""
     envvar: str = ""
     form: Form | None = None
+    later: bool = False  # came after documents had been written: where it has its default, a document is as it was before
 
     @property
     def text(self) -> str:
@@ -211,7 +212,10 @@ def from_document(options: type[T], values: Mapping[str, Any], noun: str) -> T:
 
 def to_document(made: Any) -> dict[str, Any]:
     """JSON-ready; the inverse of `from_document`."""
-    return {name: thawed(getattr(made, name)) for name in fields_of(type(made))}
+    values = {name: (field, getattr(made, name)) for name, field in fields_of(type(made)).items()}
+    return {
+        name: thawed(value) for name, (field, value) in values.items() if not (field.option.later and value == field.default)
+    }
 
 
 def tagged(options: type, tag: str) -> tuple[Field, ...]:

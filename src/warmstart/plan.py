@@ -163,6 +163,7 @@ class Plan:
             form=NAMES,
             verbs=("train", "lr-find"),
             tags=(BY_ADVICE,),
+            later=True,
         ),
     ] = ()
     augment: Annotated[
@@ -249,8 +250,8 @@ class Plan:
             )
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready. `freeze` is there where it is not empty: plans that do without are what they always were."""
-        return {name: value for name, value in to_document(self).items() if name != "freeze" or value}
+        """JSON-ready."""
+        return to_document(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:

@@ -10,7 +10,7 @@ import math
 import os
 import re
 import stat
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import UnionType
@@ -34,6 +34,16 @@ class Problem:
     path: str
     kind: str  # 'unreadable', 'truncated', 'conflicting-labels', … ; the word that tables group by
     message: str  # what was found, what was expected, how to fix it
+
+
+# Kinds of problems that are no property of a picture: the next time there may be none.
+OF_THIS_MOMENT = ("missing", "permission", "unreadable", "memory", "changed")
+
+
+def first_reasons(problems: Sequence[Problem]) -> str:
+    """The first three in words, for a message that says why nothing is left."""
+    reasons = [problem.message for problem in problems[:3]]
+    return " ".join(reasons) + (f" … and {len(problems) - 3} more." if len(problems) > 3 else "")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -15,6 +15,7 @@ from warmstart.session import dataset as dataset_module
 from warmstart.session.calibration import Calibration, also_chosen_by, uncalibrated
 from warmstart.session.dataset import Dataset, halves_of_val
 from warmstart.session.settings import TrainSettings
+from warmstart.tasks.classify.targets import ClassTargets
 from warmstart.workflows.train import Run, train
 
 TUNED = Plan(cut="stage6", image_size_px=64, batch_size=8, training={"epochs": 1})
@@ -24,9 +25,8 @@ def data_set(val: int) -> Dataset:
     rng = np.random.default_rng(0)
     return Dataset(
         source="x",
-        class_names=("a", "b"),
         pictures=tuple(Picture(path=str(i), digest=rng.bytes(16)) for i in range(val + 10)),
-        labels=np.arange(val + 10) % 2,
+        targets=ClassTargets(class_names=("a", "b"), labels=np.arange(val + 10) % 2),
         splits=("train",) * 10 + ("val",) * val,
         units=np.arange(val + 10),
         problems=(),

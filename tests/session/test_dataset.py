@@ -33,22 +33,22 @@ def prepared(folder: Path, store: Store, **plan: object) -> Dataset:
 
 def broken(dataset: Dataset, class_name: str, n: int | None = None) -> dict[int, Problem]:
     """The first n pictures of a class (all by default) as extraction reports what cannot be decoded."""
-    positions = [i for i, label in enumerate(dataset.labels) if dataset.class_names[label] == class_name][:n]
+    positions = [i for i, label in enumerate(dataset.targets.labels) if dataset.targets.class_names[label] == class_name][:n]
     paths = [dataset.pictures[i].path for i in positions]
     return {i: Problem(path=path, kind="truncated", message=path) for i, path in zip(positions, paths, strict=True)}
 
 
 def check(dataset: Dataset) -> None:
-    assert len(dataset.pictures) == len(dataset.labels) == len(dataset.splits)
-    assert set(dataset.labels.tolist()) == set(range(len(dataset.class_names)))
-    for picture, label in zip(dataset.pictures, dataset.labels, strict=True):
-        assert Path(picture.path).parent.name == dataset.class_names[label]
+    assert len(dataset.pictures) == len(dataset.targets.labels) == len(dataset.splits)
+    assert set(dataset.targets.labels.tolist()) == set(range(len(dataset.targets.class_names)))
+    for picture, label in zip(dataset.pictures, dataset.targets.labels, strict=True):
+        assert Path(picture.path).parent.name == dataset.targets.class_names[label]
 
 
 def test_labels_pictures_and_splits_belong_together(folder: Path, store: Store) -> None:
     dataset = prepared(folder, store)
     check(dataset)
-    assert dataset.class_names == CLASSES
+    assert dataset.targets.class_names == CLASSES
     parts = [dataset.positions(split) for split in ("train", "val", "test")]
     assert sorted(np.concatenate(parts).tolist()) == list(range(12))
     assert dataset.positions("train", "val").tolist() == sorted([*parts[0], *parts[1]])
@@ -113,7 +113,7 @@ def test_a_class_whose_pictures_are_all_broken_leaves_by_name_and_labels_close_u
     dataset = prepared(folder, store)
     left, kept = without(dataset, broken(dataset, "circle"))
     check(left)
-    assert left.class_names == ("square", "stripes")
+    assert left.targets.class_names == ("square", "stripes")
     assert [dataset.pictures[i] for i in kept] == list(left.pictures)
     assert [p.kind for p in left.problems].count("truncated") == 4
     (empty,) = [p for p in left.problems if p.kind in ("empty-class", "class-without-train") and "circle" in p.message]
@@ -125,7 +125,7 @@ def test_a_class_without_a_readable_picture_in_train_leaves_from_every_split(fol
     in_train = {i: p for i, p in broken(dataset, "square").items() if dataset.splits[i] == "train"}
     left, kept = without(dataset, in_train)
     check(left)
-    assert left.class_names == ("circle", "stripes")
+    assert left.targets.class_names == ("circle", "stripes")
     assert [dataset.pictures[i] for i in kept] == list(left.pictures)
     (problem,) = [p for p in left.problems if p.kind == "class-without-train"]
     assert "square" in problem.message
@@ -137,7 +137,7 @@ def test_a_class_of_one_picture_is_trained_on_and_named(folder: Path, store: Sto
     dataset = prepared(folder, store)
     (problem,) = dataset.problems
     assert (problem.kind, "'stripes'" in problem.message) == ("single-picture", True)
-    (position,) = np.flatnonzero(dataset.labels == dataset.class_names.index("stripes"))
+    (position,) = np.flatnonzero(dataset.targets.labels == dataset.targets.class_names.index("stripes"))
     assert dataset.splits[position] == "train"
 
 

@@ -24,6 +24,7 @@ from warmstart.session.near_copies import near_copies_together
 from warmstart.session.progress import Nobody
 from warmstart.session.session import Session
 from warmstart.session.settings import TrainSettings
+from warmstart.tasks.classify.targets import ClassTargets
 
 LAYOUT = (("stem", 2), ("pooled", 3))
 PREFIX = Prefix(name="toy", key="5e" * 32, size_px=32, layout=LAYOUT, module=lambda: None)  # type: ignore[arg-type, return-value]
@@ -108,13 +109,17 @@ MODEL: Any = SimpleNamespace(prefix=lambda: PREFIX, preprocessing=SEEN)
 def test_what_pytorch_said_is_asked_again_where_the_file_was_damaged(
     damage: Any, pictures: list[Picture], eager: list[int]
 ) -> None:
-    first = engine_parity._taps(MODEL, pictures)
-    assert np.array_equal(engine_parity._taps(MODEL, pictures), first)
+    first = said(pictures)
+    assert np.array_equal(said(pictures), first)
     assert len(eager) == 1
     (path,) = _references()
     path.write_bytes(damage(path.read_bytes()))
-    assert np.array_equal(engine_parity._taps(MODEL, pictures), first)
+    assert np.array_equal(said(pictures), first)
     assert len(eager) == 2
+
+
+def said(pictures: list[Picture]) -> np.ndarray:
+    return engine_parity._taps(MODEL, pictures, machine.graphs_folder())
 
 
 def _references() -> list[Path]:
@@ -124,15 +129,15 @@ def _references() -> list[Path]:
 def test_what_pytorch_said_of_other_pictures_or_with_another_decoder_is_no_answer(
     pictures: list[Picture], eager: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    engine_parity._taps(MODEL, pictures[:2])
+    said(pictures[:2])
     before = set(_references())
-    engine_parity._taps(MODEL, pictures[2:4])
+    said(pictures[2:4])
     (ours,) = set(_references()) - before
     for theirs in before:
         theirs.replace(ours)
-    engine_parity._taps(MODEL, pictures[2:4])
+    said(pictures[2:4])
     monkeypatch.setattr(engine_parity, "DECODER_ID", "another")
-    engine_parity._taps(MODEL, pictures[2:4])
+    said(pictures[2:4])
     assert len(eager) == 4
 
 
@@ -140,9 +145,9 @@ def test_what_pytorch_could_not_read_is_asked_again(pictures: list[Picture], eag
     path = Path(pictures[4].path)
     content = path.read_bytes()
     path.unlink()
-    assert np.isnan(engine_parity._taps(MODEL, pictures)[4]).all()
+    assert np.isnan(said(pictures)[4]).all()
     path.write_bytes(content)
-    assert np.isfinite(engine_parity._taps(MODEL, pictures)).all()
+    assert np.isfinite(said(pictures)).all()
 
 
 def test_near_copies_that_were_out_of_reach_are_looked_for_again(
@@ -151,7 +156,7 @@ def test_near_copies_that_were_out_of_reach_are_looked_for_again(
     rows = np.random.default_rng(0).normal(size=(len(pictures), 5)).astype(np.float32)
     rows[1] = rows[0] + np.float32(1e-3)
     dataset = Dataset(
-        source="data", class_names=("a",), pictures=tuple(pictures), labels=np.zeros(len(pictures), np.int64),
+        source="data", pictures=tuple(pictures), targets=ClassTargets(class_names=("a",), labels=np.zeros(len(pictures), np.int64)),
         splits=("train",) * len(pictures), units=np.arange(len(pictures)), problems=(),
     )  # fmt: skip
     extraction = Extraction(rows=rows, layout=LAYOUT, broken={}, hits=0, misses=0, seconds=0.0, notes=())

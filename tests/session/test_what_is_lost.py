@@ -24,6 +24,7 @@ from warmstart.session.run_folder import read_plan
 from warmstart.session.settings import TrainSettings
 from warmstart.session.what_is_lost import before_blame, notices, seen_of
 from warmstart.store.cache import Store
+from warmstart.tasks.classify.targets import alike_names
 from warmstart.workflows.advise import advise
 from warmstart.workflows.doctor import doctor, write
 from warmstart.workflows.inspect import inspect
@@ -124,14 +125,14 @@ def test_damaged_pictures_are_said_to_be_used_only_where_they_are() -> None:
 
 def test_class_names_that_look_alike_are_named_in_pairs() -> None:
     names = ["Cat", "cat", "dog", "do\u200bg", "\u0441at", "straße", "STRASSE", "bird house", "bird  house", "ﬁsh", "fish"]
-    (notice,) = notices([], resize="crop", class_names=names)
+    (notice,) = alike_names(names)
     assert (notice.kind, notice.pictures) == ("alike-names", 0)
     assert "7 pairs of class names look alike" in notice.message
     assert "'bird  house' and 'bird house' (they differ in space)" in notice.message
     assert "'cat' and '\\u0441at' (they differ in letters of another alphabet)" in notice.message
     assert "'dog' and 'do\\u200bg' (they differ in characters that cannot be seen)" in notice.message
     assert "'STRASSE' and 'straße' (they differ in capital letters)" in notice.message
-    assert notices([], resize="crop", class_names=["cat", "dog", "doge", "1", "10", "é", "e", "ü", "u"]) == ()
+    assert alike_names(["cat", "dog", "doge", "1", "10", "é", "e", "ü", "u"]) == ()
 
 
 def whole(pixels: np.ndarray) -> tuple[np.ndarray, Image.Image]:

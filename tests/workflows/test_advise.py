@@ -128,7 +128,7 @@ def test_labels_of_held_out_pictures_have_no_influence(
 
     def mislabelled(*arguments: object, **options: object) -> Dataset:
         found: Dataset = dataset_module.prepare(*arguments, **options)  # type: ignore[arg-type]
-        found.labels[found.positions("val", "test")] = (found.labels[found.positions("val", "test")] + 1) % 3
+        found.targets.labels[found.positions("val", "test")] = (found.targets.labels[found.positions("val", "test")] + 1) % 3
         return found
 
     monkeypatch.setattr(module, "prepare", mislabelled)

@@ -31,6 +31,7 @@ from warmstart.serve.uploads import Unpacked
 from warmstart.session.what_is_lost import notices, seen_of
 from warmstart.session.what_is_lost import told as as_told
 from warmstart.store.index import Stamp, stamp_of
+from warmstart.tasks.classify.targets import alike_names
 
 FRESH_S = 20.0  # a folder of the machine may change; until then its listing counts
 PROBLEMS_SHOWN = 50
@@ -196,7 +197,7 @@ class Datasets:
         """What its pictures lose on their way into a network by the usual centre crop, from a sample spread over them. JSON-ready."""
         listing = self.listing(dataset)
         pictures = [p for e in listing.examples[:: max(1, len(listing.examples) // LOOKED_AT)] if (p := self._look(e.path))]
-        found = notices(pictures, resize=Plan().resize, class_names=listing.class_names, keep_damaged=None)
+        found = (*notices(pictures, resize=Plan().resize, keep_damaged=None), *alike_names(listing.class_names))
         return {
             "seen": seen_of(pictures, Plan().resize).to_dict(),
             "notices": [

@@ -56,9 +56,9 @@ def of_frozen(seen: Probe) -> Calibration:
     if len(seen.calibrating) and not by_folds:  # val also decides between it and a trained network
         logits = choice.head.logits(seen.features(seen.calibrating))
         on = f"{len(seen.calibrating):,} pictures of val"
-        return Calibration(logits=logits, labels=seen.dataset.labels[seen.calibrating], on=on, apart=True)
+        return Calibration(logits=logits, labels=seen.dataset.targets.labels[seen.calibrating], on=on, apart=True)
     on = f"{n:,} pictures of {'train, each held out once' if by_folds else 'val'}"
-    return Calibration(logits=choice.apart_logits, labels=seen.dataset.labels[choice.held_out], on=on, apart=True)
+    return Calibration(logits=choice.apart_logits, labels=seen.dataset.targets.labels[choice.held_out], on=on, apart=True)
 
 
 def of_tuned(seen: Probe, model: Model, rows: np.ndarray) -> Calibration:
@@ -67,7 +67,7 @@ def of_tuned(seen: Probe, model: Model, rows: np.ndarray) -> Calibration:
     positions = seen.calibrating if apart else seen.choosing
     return Calibration(
         logits=model.head.logits(columns(rows[positions], model.layout, model.taps)),
-        labels=seen.dataset.labels[positions],
+        labels=seen.dataset.targets.labels[positions],
         on=f"{len(positions):,} pictures of val" + ("" if apart else ", by which the epoch was chosen as well"),
         apart=apart,
     )

@@ -29,9 +29,9 @@ def see_pictures(seen: Probe, model: Model, shares: Mapping[Split, np.ndarray], 
     novelty = model.novelty(rows[held_out])
     mapped = np.sort(np.random.default_rng(seen.plan.seed).permutation(len(dataset.pictures))[:MAPPED])
     return RunPictures(
-        class_names=dataset.class_names,
+        class_names=dataset.targets.class_names,
         paths=tuple(picture.path for picture in dataset.pictures),
-        labels=dataset.labels,
+        labels=dataset.targets.labels,
         splits=dataset.splits,
         held_out=held_out,
         probabilities=np.concatenate([shares[split] for split in shares]),

@@ -46,7 +46,7 @@ def engine_parity(model: Model, dataset: Dataset, rows: np.ndarray, graphs: Path
     return compare(
         model.probabilities(expected[good]),
         model.probabilities(rows[sample[good]]),
-        labels=dataset.labels[sample[good]],
+        labels=dataset.targets.labels[sample[good]],
         paths=[pictures[i].path for i in good],
         class_names=model.class_names,
         format=model.engine,

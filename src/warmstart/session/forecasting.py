@@ -53,13 +53,13 @@ def foresee(ready: Ready, session: Session) -> Forecast | None:
     speed = measured_speed(dataset.pictures, backbone, reader, cuts) if missing or cuts else NOTHING_TO_COMPUTE
     if speed is None:
         return None
-    by_class = np.bincount(dataset.labels[dataset.positions("val")], minlength=len(dataset.class_names))
+    by_class = np.bincount(dataset.targets.labels[dataset.positions("val")], minlength=len(dataset.targets.class_names))
     layout = dict(ready.recipe.prefix.layout)
     with machine.calm_blas():
         fit_s = fit_seconds(
             len(dataset.positions("train")),
             [sum(layout[tap] for tap in taps) for taps in ready.tap_sets.values()],
-            n_classes=len(dataset.class_names),
+            n_classes=len(dataset.targets.class_names),
             folds=1 if by_class.min() >= ENOUGH_VAL else FOLDS,
         )
     work = counted_work(

@@ -84,7 +84,12 @@ def frozen(seen: Probe, watcher: Watcher) -> Trained:
     final = seen.dataset.positions("train", "val")
     watcher.say(f"taps and penalty are chosen; the head is fitted again on train and val together ({len(final):,} pictures)")
     with machine.calm_blas():
-        head = refit(seen.choice, seen.features(final), seen.dataset.labels[final], n_classes=len(seen.dataset.class_names))
+        head = refit(
+            seen.choice,
+            seen.features(final),
+            seen.dataset.targets.labels[final],
+            n_classes=len(seen.dataset.targets.class_names),
+        )
         calibration = of_frozen(seen)
         model = _assembled(seen, seen.backbone, head, seen.recipe)
         model = calibrated(model, calibration, seen.rows[final], seed=seen.plan.seed)
@@ -161,10 +166,10 @@ def finish(
     evaluate_begin = time.perf_counter()
     scores, predictions, shares = _evaluate(trained, dataset)
     test = dataset.positions("test")
-    model = tested(trained.model, shares["test"], dataset.labels[test])
+    model = tested(trained.model, shares["test"], dataset.targets.labels[test])
     model = replace(model, about=_about(plan, scores, dataset, seen.backbone))
     with machine.calm_blas():
-        trust = describe_trust(model, trained.calibration, shares["test"], dataset.labels[test], trained.rows[test])
+        trust = describe_trust(model, trained.calibration, shares["test"], dataset.targets.labels[test], trained.rows[test])
         pictures = see_pictures(seen, model, shares, trained.rows)
     evaluate_seconds = time.perf_counter() - evaluate_begin
     _save(model, folder / MODEL)  # the first, because it is what the work was for
@@ -229,7 +234,7 @@ def _assembled(seen: Probe, backbone: Backbone, head: Head, recipe: Recipe) -> M
         preprocessing=preprocessing_of(seen.plan, seen.dataset.values),
         engine=recipe.engine,
         precision=recipe.precision,
-        class_names=seen.dataset.class_names,
+        class_names=seen.dataset.targets.class_names,
         positive=seen.plan.positive,
         threshold=seen.plan.threshold,
     )
@@ -240,8 +245,8 @@ def _evaluate(trained: Trained, dataset: Dataset) -> tuple[dict[Split, Scores], 
 
     The only place where labels of test are looked at for scores, once. Val is scored with a head that has not learnt from it.
     """
-    model, names = trained.model, dataset.class_names
-    majority = int(np.bincount(dataset.labels[dataset.positions("train")]).argmax())
+    model, names = trained.model, dataset.targets.class_names
+    majority = dataset.targets.majority(dataset.positions("train"))
     heads: dict[Split, Head] = {"val": trained.val_head, "test": model.head}
     scores: dict[Split, Scores] = {}
     predictions: list[PredictionRow] = []
@@ -254,7 +259,7 @@ def _evaluate(trained: Trained, dataset: Dataset) -> tuple[dict[Split, Scores], 
         predicted = model.decide(probabilities)
         scores[split] = score(
             probabilities=probabilities,
-            labels=dataset.labels[positions],
+            labels=dataset.targets.labels[positions],
             class_names=names,
             majority_label=majority,
             used_for_choosing=split == "val" and trained.chosen_on_val,
@@ -262,7 +267,7 @@ def _evaluate(trained: Trained, dataset: Dataset) -> tuple[dict[Split, Scores], 
         )
         if split == "test":
             predictions = [
-                (dataset.pictures[i].path, names[dataset.labels[i]], names[label], float(p[label]))
+                (dataset.pictures[i].path, names[dataset.targets.labels[i]], names[label], float(p[label]))
                 for i, label, p in zip(positions, predicted, probabilities, strict=True)
             ]
     return scores, predictions, shares
@@ -276,7 +281,7 @@ def _about(plan: Plan, scores: Mapping[Split, Scores], dataset: Dataset, backbon
         "weights": {"tag": backbone.spec.weights_tag, "licence": backbone.spec.licence, "given": plan.weights},
         "data_fingerprint": dataset.fingerprint(),
         "trained_on": sorted(dataset.pictures[i].digest.hex() for i in dataset.positions("train", "val")),
-        "majority_class": dataset.class_names[int(np.bincount(dataset.labels[dataset.positions("train")]).argmax())],
+        "majority_class": dataset.targets.class_names[dataset.targets.majority(dataset.positions("train"))],
         "versions": {"warmstart": machine.installed_version("warmstart"), **library_versions()},
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }

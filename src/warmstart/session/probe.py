@@ -145,8 +145,8 @@ def probed(ready: Ready, seen: Extracted, *, may_be_trained: bool = False) -> Pr
         choice = choose_head(
             plan.head,
             {name: seen.reader(taps) for name, taps in tap_sets.items()},
-            dataset.labels,
-            n_classes=len(dataset.class_names),
+            dataset.targets.labels,
+            n_classes=len(dataset.targets.class_names),
             train=dataset.positions("train"),
             val=choosing,
             units=dataset.units,
@@ -225,7 +225,7 @@ def _check_positive(plan: Plan, dataset: Dataset) -> None:
     """A positive class must be one of two. Raises UnknownNameError or UsageError."""
     if plan.positive is None:
         return
-    if plan.positive not in dataset.class_names:
-        raise UnknownNameError("class for --positive", plan.positive, dataset.class_names)
-    if len(dataset.class_names) != 2:
-        raise UsageError(f"--positive is for two classes; {dataset.source} has {len(dataset.class_names)}")
+    if plan.positive not in dataset.targets.class_names:
+        raise UnknownNameError("class for --positive", plan.positive, dataset.targets.class_names)
+    if len(dataset.targets.class_names) != 2:
+        raise UsageError(f"--positive is for two classes; {dataset.source} has {len(dataset.targets.class_names)}")

@@ -79,7 +79,7 @@ def training_inputs(
             f"{dataset.source} has no val pictures, by which training chooses its best epoch. Use --split 70/15/15."
         )
     if cold:
-        module = cold_start(probe.backbone, probe.taps, len(dataset.class_names))
+        module = cold_start(probe.backbone, probe.taps, len(dataset.targets.class_names))
     else:
         start = start or _probed(probe)
         module = TunedSuffix(probe.backbone, cut, probe.taps, start.head, start.mean, start.scale)
@@ -94,7 +94,7 @@ def training_inputs(
                 module=module,
                 frozen=frozen,
                 batches=TrainBatches(
-                    labels=dataset.labels[train],
+                    labels=dataset.targets.labels[train],
                     read=lambda chosen, views: read(train[chosen], views),
                     batch_size=plan.batch_size,
                     seed=plan.seed,
@@ -102,7 +102,7 @@ def training_inputs(
                     balanced=plan.class_weight == "balanced",
                 ),
                 val=ValBatches(
-                    labels=dataset.labels[val],
+                    labels=dataset.targets.labels[val],
                     read=lambda chosen, views: read(val[chosen], views),
                     batch_size=plan.batch_size,
                 ),

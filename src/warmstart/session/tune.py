@@ -165,7 +165,7 @@ def _phase(
     identity = {
         "plan": probe.plan.to_dict(),
         "data": probe.dataset.fingerprint(),
-        "class_names": list(probe.dataset.class_names),  # in the order of the labels
+        "class_names": list(probe.dataset.targets.class_names),  # in the order of the labels
         "cut": cut,
         "prefix": before,  # a file of weights is named in the plan, what is in it is not
         "decoder": DECODER_ID,

@@ -1,7 +1,7 @@
 """What pictures lose on their way into the network, said once a data set: `records.Notice`s, for which nothing is left out.
 
     sizes and resize mode → what the crop cuts off      facts → pages, cures, what a conversion loses, damage
-    remarks beside the rows → one colour in the network's input      class names → pairs that look alike
+    remarks beside the rows → one colour in the network's input
 
 Pure: no file is opened here. N pictures.
 """
@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from warmstart.data.class_names import alike
 from warmstart.data.depth import OWN, leaves_nothing
 from warmstart.data.flattening import CURES
 from warmstart.data.views import seen_share
@@ -22,7 +21,6 @@ from warmstart.records import Notice, Picture, ValueRange
 # nobody's loss; of 16:9 it shows 0.43, of 4:1 0.19.
 LITTLE_SEEN = 0.5
 NAMED = 3  # pictures of each kind
-PAIRS_NAMED = 10  # of classes
 
 CROP_CURE = "--resize squash shows all of each, its proportions changed; --resize pad shows all of each, smaller, on grey"
 
@@ -81,7 +79,6 @@ def notices(
     *,
     resize: str,
     values: ValueRange = OWN,
-    class_names: Sequence[str] = (),
     losses: Mapping[bytes, str] | None = None,
     keep_damaged: bool | None = False,
 ) -> tuple[Notice, ...]:
@@ -91,7 +88,7 @@ def notices(
     used; if not, each is a problem and nothing is said of it here. None: that is not decided yet.
     """
     found = [*_cropped(pictures, resize), *_lost(pictures, values, losses or {}), *_cured(pictures), *_pages(pictures)]
-    return (*found, *_damaged(pictures, keep_damaged), *_alike(class_names))
+    return (*found, *_damaged(pictures, keep_damaged))
 
 
 def _cropped(pictures: Sequence[Picture], resize: str) -> list[Notice]:
@@ -174,17 +171,6 @@ def _damaged(pictures: Sequence[Picture], keep: bool | None) -> list[Notice]:
         return []
     used = "used all the same" if keep else "left out, unless they are to be kept (--keep-damaged)"
     return [_notice("damaged", f"{_named(of)} {'is' if len(of) == 1 else 'are'} damaged and {used}", of)]
-
-
-def _alike(class_names: Sequence[str]) -> list[Notice]:
-    pairs = alike(class_names)
-    if not pairs:
-        return []
-    shown = "; ".join(f"{one} and {other} ({why})" for one, other, why in pairs[:PAIRS_NAMED])
-    more = f" … and {len(pairs) - PAIRS_NAMED:,} more" if len(pairs) > PAIRS_NAMED else ""
-    count = "1 pair of class names looks alike" if len(pairs) == 1 else f"{len(pairs):,} pairs of class names look alike"
-    message = f"{count}, each name a class of its own: {shown}{more}. Rename one where they are one"
-    return [Notice(kind="alike-names", message=message)]
 
 
 def _notice(kind: str, message: str, of: Sequence[Picture]) -> Notice:

@@ -185,7 +185,7 @@ def _as_train_splits(listing: Listing, dataset: Dataset, plan: Plan, session: Se
 
 def _drawn(dataset: Dataset, seed: int) -> np.ndarray:
     train = dataset.positions("train")
-    return train[drawn([dataset.pictures[i] for i in train], dataset.labels[train], MOST_PICTURES, seed)]
+    return train[drawn([dataset.pictures[i] for i in train], dataset.targets.labels[train], MOST_PICTURES, seed)]
 
 
 def advised(ready: Ready, looked_at: LookedAt, session: Session, *, budget_s: float, start_s: float) -> Advised:
@@ -201,12 +201,12 @@ def advised(ready: Ready, looked_at: LookedAt, session: Session, *, budget_s: fl
         pretrained=plan.weights == "default",
         preprocessing=ready.recipe.preprocessing,
         pictures=tuple(dataset.pictures[i] for i in looked_at.positions),
-        labels=dataset.labels[looked_at.positions],
-        class_names=dataset.class_names,
+        labels=dataset.targets.labels[looked_at.positions],
+        class_names=dataset.targets.class_names,
         rows=looked_at.rows,
         layout=looked_at.layout,
         units=dataset.units[looked_at.positions],
-        counts=np.bincount(dataset.labels[train], minlength=len(dataset.class_names)),
+        counts=np.bincount(dataset.targets.labels[train], minlength=len(dataset.targets.class_names)),
         duplicates=len(train) - len({dataset.pictures[i].digest for i in train}),
     )
 

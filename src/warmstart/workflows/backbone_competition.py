@@ -126,9 +126,9 @@ def competition(
         places = compete(
             list(entries),
             features,
-            dataset.labels,
+            dataset.targets.labels,
             order,
-            n_classes=len(dataset.class_names),
+            n_classes=len(dataset.targets.class_names),
             seed=plan.seed,
             units=dataset.units,
         )
@@ -189,5 +189,5 @@ def _candidate(
         images_per_second=images / seconds if images else None,
         params_millions=spec.params_millions,
         licence=spec.licence,
-        scores={"knn": knn_accuracy(pooled, dataset.labels[positions], units=dataset.units[positions])},
+        scores={"knn": knn_accuracy(pooled, dataset.targets.labels[positions], units=dataset.units[positions])},
     )

@@ -62,7 +62,7 @@ def on_val(probe: Probe, trained: Trained) -> OnVal:
     likes, and two such would differ by numerical dust.
     """
     val = probe.choosing
-    labels = probe.dataset.labels[val]
+    labels = probe.dataset.targets.labels[val]
     logits = trained.val_head.logits(columns(trained.rows[val], trained.model.layout, trained.model.taps))
     probabilities = softmax(logits.astype(np.float64), fit_temperature(logits, labels, doubt=1 / (len(val) + 2)))
     return OnVal(

@@ -40,6 +40,7 @@ from warmstart.session.settings import TrainSettings
 from warmstart.session.what_is_lost import Seen as SeenShare
 from warmstart.session.what_is_lost import notices, seen_of, told
 from warmstart.strategy.taps import tap_sets
+from warmstart.tasks.classify.targets import alike_names
 from warmstart.workflows import findings
 from warmstart.workflows.findings import Seen
 from warmstart.workflows.fixes import write_fix_list
@@ -193,14 +194,8 @@ def _see(
     )
     usable = [pictures[i] for i in good]
     losses = {pictures[i].digest: loss for i, loss in extraction.losses.items()}
-    noticed = notices(
-        usable,
-        resize=plan.resize,
-        values=values,
-        class_names=class_names,
-        losses=losses,
-        keep_damaged=plan.keep_damaged,
-    )
+    lost = notices(usable, resize=plan.resize, values=values, losses=losses, keep_damaged=plan.keep_damaged)
+    noticed = (*lost, *alike_names(class_names))
     return seen, problems, seen_of(usable, plan.resize), noticed
 
 

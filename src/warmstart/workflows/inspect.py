@@ -21,6 +21,7 @@ from warmstart.records import Example, Notice, Picture, Preprocessing, Problem
 from warmstart.session.dataset import conflict_problems
 from warmstart.session.progress import Nobody, Watcher
 from warmstart.session.what_is_lost import Seen, notices, seen_of
+from warmstart.tasks.classify.targets import alike_names
 
 USUAL = Preprocessing(size_px=224)  # nearly every backbone's input
 
@@ -87,7 +88,7 @@ def inspect(data: Any, *, exclude: tuple[str, ...] = (), watcher: Watcher | None
         duplicates=_duplicates(there),
         problems=tuple(problems),
         seen=seen_of(pictures, USUAL.resize),
-        notices=notices(pictures, resize=USUAL.resize, values=values, class_names=listing.class_names, losses=losses),
+        notices=(*notices(pictures, resize=USUAL.resize, values=values, losses=losses), *alike_names(listing.class_names)),
     )
 
 

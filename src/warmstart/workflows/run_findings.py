@@ -111,11 +111,11 @@ def _seen(probe: Probe) -> Seen:
     preprocessing = probe.recipe.preprocessing
     return Seen(
         examples=tuple(
-            Example(path=picture.path, class_name=dataset.class_names[label], split=split)
-            for picture, label, split in zip(dataset.pictures, dataset.labels, dataset.splits, strict=True)
+            Example(path=picture.path, class_name=dataset.targets.class_names[label], split=split)
+            for picture, label, split in zip(dataset.pictures, dataset.targets.labels, dataset.splits, strict=True)
         ),
-        class_names=dataset.class_names,
-        labels=dataset.labels,
+        class_names=dataset.targets.class_names,
+        labels=dataset.targets.labels,
         original=np.array([first.setdefault(picture.digest, i) for i, picture in enumerate(dataset.pictures)], np.int64),
         features={name: reader(sets.get(name, everything)) for name in ("all", "middle", "pooled")},
         needed_px=needed_shorter_side_px(preprocessing.size_px, preprocessing.resize),
