@@ -229,12 +229,15 @@ class Plan:
             raise UsageError(
                 "at --cut pixels there are no features for a head: the network itself is trained there, with --head linear"
             )
-        if self.augment != "none" and not self.trains_network:
+        # Where the cut follows from `freeze`, the network tells whether it is trained: `training.frozen.with_cut` asks it.
+        by_freezing = bool(self.freeze) and self.cut == "pooled" and self.head == "linear" and self.training.get("epochs") != 0
+        trains = self.trains_network or by_freezing
+        if self.augment != "none" and not trains:
             raise UsageError(
                 "--augment makes views to train the network on, and with this cut and head nothing of it is trained. "
                 "Choose an earlier --cut, or average features over --views."
             )
-        if self.unfreeze and not self.trains_network:
+        if self.unfreeze and not trains:
             raise UsageError(
                 f"--unfreeze {','.join(self.unfreeze)} trains the network in steps, and with this cut and head nothing of it is trained. "
                 "Choose an earlier --cut with --head linear, or leave --unfreeze out."

@@ -207,9 +207,10 @@ def test_a_plan_gets_the_cut_that_its_frozen_layers_lead_to(plan, cut):
         (replace(RESNET, freeze=("stage2",), cut="stem"), "leaves stem to learn, and --cut stem .* stands at pixels"),
         (replace(RESNET, freeze=("*",), cut="stage3"), "freezes the whole network, and --cut stage3 is to train"),
         (replace(RESNET, freeze=("stem", "sage2")), "unknown layer 'sage2'.*Did you mean 'stage2'"),
+        (replace(RESNET, freeze=("*",), augment="flip"), "freezes the whole network, and --augment is for training it"),
+        (replace(RESNET, freeze=("stem", "stage*"), unfreeze=("stage3",)), "freezes the whole network, and --unfreeze is"),
         (replace(RESNET, freeze=("maxpool",)), "names nothing that learns"),
         (replace(RESNET, freeze=("fc",)), "old classifier"),
-        (replace(RESNET, freeze=("stem",), cut="stage9"), "no cut 'stage9'"),
     ],
 )
 def test_frozen_layers_that_contradict_the_cut_or_are_none_are_refused(plan, words):

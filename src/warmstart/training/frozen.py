@@ -30,6 +30,11 @@ def with_cut(plan: Plan) -> Plan:
             f"{asked} names nothing that learns: these layers have no weights. Name layers that have, such as a stage ({cuts[1]})."
         )
     cut = cut_by_freezing(backbone, plan.freeze)
+    if plan.cut == cut == "pooled" and (plan.augment != "none" or plan.unfreeze):
+        raise UsageError(
+            f"{asked} freezes the whole network, and {'--unfreeze' if plan.unfreeze else '--augment'} is for training it. Leave that out, "
+            "or freeze less."
+        )
     if plan.cut == "pooled":
         return replace(plan, cut=cut)
     given = backbone.resolve_cut(plan.cut)
