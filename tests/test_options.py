@@ -222,6 +222,14 @@ def test_a_range_never_holds_nan_and_infinity_only_where_it_is_said() -> None:
     ]
 
 
+@pytest.mark.parametrize("name", ["seed", "image_size_px", "threshold", "batch_size", "fractions", "training"])
+def test_a_number_of_four_hundred_digits_is_refused_like_any_other(name: str) -> None:
+    huge = 10**400
+    value = {"fractions": (huge, 0.5, -0.5), "training": {"learning_rate": huge}, "batch_size": -huge}.get(name, huge)
+    with pytest.raises(UsageError):
+        Plan(**{name: value})
+
+
 def test_two_groups_with_one_name_are_refused_when_the_command_is_made() -> None:
     with pytest.raises(WarmstartError, match="has two options called colours, order"):
         ran("train", Knots, type("More", (Knots,), {}))

@@ -15,6 +15,7 @@ import dataclasses
 import json
 import math
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -41,8 +42,8 @@ class Range:
     def holds(self, value: float) -> bool:
         """Whether a number lies in it."""
         return (
-            not math.isnan(value)
-            and not (self.finite and math.isinf(value))
+            value == value  # NaN is not
+            and not (self.finite and abs(value) > sys.float_info.max)  # whole numbers may be too long for a float
             and (self.least is None or value >= self.least)
             and (self.most is None or value <= self.most)
             and (self.above is None or value > self.above)
@@ -68,7 +69,7 @@ class Range:
             return f"is outside {self}"
         if self.least is not None and value < self.least:
             return f"is less than {self.least}"
-        return f"is not {self}" + (" and finite" if math.isinf(value) else "")
+        return f"is not {self}" + (" and finite" if value > sys.float_info.max else "")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

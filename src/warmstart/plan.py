@@ -49,7 +49,7 @@ def _check_backbone(name: str) -> None:
 
 
 def _check_fractions(shares: Sequence[float]) -> None:
-    if len(shares) != 3 or not (min(shares) >= 0 and abs(sum(shares) - 1) <= 1e-6):  # NaN neither
+    if len(shares) != 3 or not (min(shares) >= 0 and max(shares) <= 1 and abs(sum(shares) - 1) <= 1e-6):  # NaN neither
         raise UsageError(f"fractions {tuple(shares)} are not three shares that sum to 1")
     if shares[0] == 0:
         raise UsageError(f"fractions {tuple(shares)} leave train nothing to learn from; give train a share, such as 0.7")
