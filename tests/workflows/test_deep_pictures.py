@@ -89,7 +89,7 @@ def test_a_transformer_learns_the_range_in_fit_and_keeps_it_in_transform(tmp_pat
     data = draw(tmp_path / "data", "12 bits", per_class=2)
     paths = [str(path) for path in sorted(data.rglob("*.tif"))]
     features = FeatureExtractor(image_size_px=64).fit(paths)
-    assert features.preprocessing_.values == ValueRange(bits=12)
+    assert features.recipe_.preprocessing.values == ValueRange(bits=12)
     dark = tmp_path / "dark.tif"
     Image.fromarray(np.asarray(Image.open(paths[0])) // 16).save(dark)
     assert not np.allclose(features.transform([paths[0]]), features.transform([str(dark)]))
