@@ -78,7 +78,7 @@ def read_start(folder: Path) -> tuple[str, Plan, TrainSettings]:
         document = read_json(path, errors="surrogateescape")
         settings = TrainSettings.from_kept(document, runs=folder.parent)
         data, plan = Path(document["data"]), Plan.from_dict(document["plan"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as reason:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, UsageError) as reason:
         raise InputError(f"{path} cannot be read ({type(reason).__name__}: {reason}): start a new run.") from reason
     if not data.exists():
         raise InputError(f"{folder} was trained on {data}, which is gone. Bring it back, or start a new run.")

@@ -129,7 +129,7 @@ def resume(
         settings = TrainSettings.from_kept(start, runs=folder.parent, download=download)
         plans = {name: Plan.from_dict(values) for name, values in start["plans"].items()}
         named = start["data"]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as reason:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, UsageError) as reason:
         raise InputError(f"{path} cannot be read ({type(reason).__name__}: {reason}): start a new comparison.") from reason
     listing = listed(data or named, settings)
     watcher = watcher or NullProgress()
