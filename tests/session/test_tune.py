@@ -224,7 +224,6 @@ def test_stored_views_multiply_rows_and_a_second_run_computes_none(shapes_to_tun
         (replace(TUNED, cut="stage7", taps="middle"), "leaves nothing to train"),
         (replace(TUNED, batch_size=1000), "larger than the train split"),
         (replace(TUNED, training={"epochs": 0, "label_smoothing": 0.2}, augment="flip"), "nothing of it is trained"),
-        (replace(TUNED, training={"lr": 1}), "lr"),
         (replace(TUNED, cut="pixels", head="svm"), "no features"),
     ],
 )
