@@ -8,9 +8,9 @@ B batch, N pictures, K classes, S image side, D features.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -55,9 +55,21 @@ _Answer = tuple[np.ndarray, float | None]  # probabilities (K,), novelty
 UNCALIBRATED = ": it was made before warmstart did that, or is the network of its source as it is. Train again for one that is."
 
 
-@dataclass(kw_only=True)
+@dataclass
+class _Opened:
+    """What a model has opened or computed of itself: another model, also one made of it by `replace`, has its own."""
+
+    engine: Engine | None = None
+    engine_of: tuple[object, ...] | None = None  # what it was opened for
+    digest: str | None = None  # of the tensors
+
+
+@dataclass(frozen=True, kw_only=True)
 class Model:
-    """A trained classifier. Made by `warmstart.train`, read by `warmstart.load`; self-contained in its folder."""
+    """A trained classifier. Made by `warmstart.train`, read by `warmstart.load`; self-contained in its folder.
+
+    Frozen: `dataclasses.replace` makes another one of it.
+    """
 
     class_names: tuple[str, ...]
     backbone: str  # name in the catalogue
@@ -75,9 +87,7 @@ class Model:
     about: Mapping[str, Any] = field(default_factory=dict)  # plan, scores, licence, digests of training pictures, versions
     trust: Trust | None = None  # None: the network of the source as it is, or a model from before there was one
     _place: str = field(default="the model", repr=False, compare=False)  # where it was read from, for messages
-    _engine: Engine | None = field(default=None, repr=False)
-    _engine_of: tuple[object, ...] | None = field(default=None, repr=False)  # what `_engine` was opened for
-    _digest: tuple[Mapping[str, np.ndarray], str] | None = field(default=None, repr=False)  # of these tensors
+    _opened: _Opened = field(default_factory=_Opened, init=False, repr=False, compare=False)
 
     @property
     def weights_digest(self) -> str:
@@ -85,9 +95,9 @@ class Model:
 
         What a model folder says of itself is anybody's word: with the digest of another network it would be answered for by that one.
         """
-        if self._digest is None or self._digest[0] is not self.tensors:
-            self._digest = (self.tensors, tensors_digest(self.tensors))
-        return self._digest[1]
+        if self._opened.digest is None:
+            self._opened.digest = tensors_digest(self.tensors)
+        return self._opened.digest
 
     @property
     def facts(self) -> ModelFacts:
@@ -115,6 +125,10 @@ class Model:
     def predict_each(self, sources: Iterable[Any], *, coverage: float | None = None) -> Iterator[Prediction | Problem]:
         """A prediction or a named problem for each source, in order. Decoding, engine and head overlap; memory stays bounded."""
         yield from self._predictor(coverage).predict_each(sources)
+
+    def keeping_damaged(self, keep: bool) -> Self:
+        """The same, for which pictures that are damaged but decode are used, or are not."""
+        return replace(self, preprocessing=replace(self.preprocessing, keep_damaged=keep))
 
     def prepare(self, source: Any) -> np.ndarray:
         """uint8 (3, S, S) for `predict_prepared`: a picture as `predict` takes it, decoded and resized. Raises PictureError."""
@@ -237,14 +251,15 @@ class Model:
 
     def _open_engine(self) -> Engine:
         prefix, precision = self.prefix(), self.usable_precision()
-        needed = (prefix.key, self.engine, precision)  # a model made from this one by `replace` may need another
-        if self._engine is None or self._engine_of != needed or not opened_here(self._engine):
+        needed = (prefix.key, self.engine, precision)
+        opened = self._opened
+        if opened.engine is None or opened.engine_of != needed or not opened_here(opened.engine):
             try:
                 graphs = machine.graphs_folder()
             except StoreError:  # nowhere to keep a graph
                 graphs = None
             try:
-                self._engine = open_engine(prefix, self.engine, precision, folder=graphs)
+                opened.engine = open_engine(prefix, self.engine, precision, folder=graphs)
             except (WarmstartError, OSError, MemoryError):
                 raise
             except Exception as reason:  # converters and compilers raise whatever they like at a network that they cannot run
@@ -252,8 +267,8 @@ class Model:
                 raise ModelFileError(
                     f"{self._place}: {self.engine} cannot run its network ({type(reason).__name__}: {why}). {files.AGAIN}"
                 ) from reason
-            self._engine_of = needed
-        return self._engine
+            opened.engine_of = needed
+        return opened.engine
 
     def _predictor(self, coverage: float | None) -> Predictor[_Answer, Prediction]:
         """Raises UsageError for a coverage that is none, or that the model was not calibrated for."""

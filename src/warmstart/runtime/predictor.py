@@ -9,6 +9,7 @@ B batch, N pictures, K classes, S side of the network's input, H, W of a picture
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,11 @@ class Exported:
     def predict_each(self, sources: Iterable[Any], *, coverage: float | None = None) -> Iterator[Prediction | Problem]:
         """A prediction or a named problem for each source, in order. Decoding and engine overlap; memory stays bounded."""
         yield from self._predictor(coverage).predict_each(sources)
+
+    def keeping_damaged(self, keep: bool) -> "Exported":
+        """The same, for which pictures that are damaged but decode are used, or are not."""
+        preprocessing = replace(self.preprocessing, keep_damaged=keep)
+        return Exported(replace(self.document, preprocessing=preprocessing), self._opened, self._file)
 
     def prepare(self, source: Any) -> np.ndarray:
         """What the graph takes of a picture: uint8 (3, S, S), or (H, W, 3) where it resizes itself. Raises PictureError."""

@@ -72,9 +72,9 @@ def evaluate(
     watcher = watcher or NullProgress()
     begin = time.perf_counter()
     predictor = open_trained(model, download=download)
-    preprocessing = predictor.preprocessing
     if keep_damaged is not None:
-        preprocessing = replace(preprocessing, keep_damaged=keep_damaged)
+        predictor = predictor.keeping_damaged(keep_damaged)
+    preprocessing = predictor.preprocessing
     listing = _by_names_of(read_listing(data, exclude=exclude, min_classes=1), predictor.class_names)
     problems = list(listing.problems)
     foreign = [name for name in listing.class_names if name not in predictor.class_names]
@@ -92,8 +92,7 @@ def evaluate(
         problems += conflict_problems(conflicts, [e.path for e, _ in rows])
         left_out = {i for group in conflicts for i in group}
         rows = [row for i, row in enumerate(rows) if i not in left_out]
-        recipe = replace(predictor.recipe(), preprocessing=preprocessing)
-        reader = Reader(recipe=recipe, workspace=workspace, on_progress=watcher.progress)
+        reader = Reader(recipe=predictor.recipe(), workspace=workspace, on_progress=watcher.progress)
         extraction = reader.rows([picture for _, picture in rows])
     problems += [*found.problems, *extraction.broken.values()]
     good = [i for i in range(len(rows)) if i not in extraction.broken]

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,7 +60,7 @@ def predict(
     begin = time.perf_counter()
     predictor = open_model(model, download=download)
     if keep_damaged is not None:
-        predictor.preprocessing = replace(predictor.preprocessing, keep_damaged=keep_damaged)
+        predictor = predictor.keeping_damaged(keep_damaged)
     covered = predictor.coverage(coverage) if coverage is not None else None
     found, problems = find_pictures(pictures)
     if not found and not problems:
