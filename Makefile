@@ -35,7 +35,7 @@ demo: $(STAMP)
 	$(BIN)/warmstart demo
 
 docs: $(STAMP)
-	$(BIN)/python -m warmstart.cli.reference > docs/cli.md
+	$(BIN)/python -m warmstart.cli.reference docs
 
 # Hours on two cores. Results are kept in runs/mutants: stopped, it goes on where it was; SLICE is how many minutes it may take.
 SLICE ?= 600

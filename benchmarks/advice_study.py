@@ -27,8 +27,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from warmstart.records import Plan
-from warmstart.workflows.settings import TrainSettings
+from warmstart.plan import Plan
+from warmstart.session.settings import TrainSettings
 from warmstart.workflows.train import ADVISED
 
 TASKS = (

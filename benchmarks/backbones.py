@@ -21,11 +21,12 @@ from rich.table import Table
 
 from warmstart.data.listing import read_listing
 from warmstart.evaluation.intervals import paired_bootstrap
-from warmstart.records import Listing, Plan
+from warmstart.plan import Plan
+from warmstart.records import Listing
+from warmstart.session.settings import TrainSettings
 from warmstart.workflows.advise import advise
 from warmstart.workflows.backbone_competition import RANDOM, Competition
 from warmstart.workflows.demo import solar_cells
-from warmstart.workflows.settings import TrainSettings
 from warmstart.workflows.train import train
 
 

@@ -28,7 +28,7 @@ from warmstart.backbones.taps import mean_and_deviation
 from warmstart.data.listing import read_listing
 from warmstart.data.views import over_picture
 from warmstart.explain import grad_cam, occlusion
-from warmstart.explain.subject import Pass, Subject, column_indices, look
+from warmstart.explain.attribution_model import AttributionModel, ForwardPass, column_indices, look
 from warmstart.extraction.rendering import render, upright
 from warmstart.heads_in_torch import logits
 from warmstart.inspection.probing import wilson
@@ -65,7 +65,7 @@ def _half(path: str) -> Image.Image:
     return picture.resize((SIDE_PX // 2, SIDE_PX), Image.Resampling.BICUBIC, box=box)
 
 
-def defaults(subject: Subject, seen: Pass, labels: tuple[int, int]) -> Maps:
+def defaults(subject: AttributionModel, seen: ForwardPass, labels: tuple[int, int]) -> Maps:
     """What `warmstart explain` gives for each method."""
     layer = occlusion.default_layer(subject, seen)
     maps = {f"occlusion {layer}": [occlusion.occlusion(subject, seen, label, layer).values for label in labels]}
@@ -75,7 +75,7 @@ def defaults(subject: Subject, seen: Pass, labels: tuple[int, int]) -> Maps:
     return maps
 
 
-def candidates(subject: Subject, seen: Pass, labels: tuple[int, int]) -> Maps:
+def candidates(subject: AttributionModel, seen: ForwardPass, labels: tuple[int, int]) -> Maps:
     """Occlusion with other windows, Grad-CAM at the last four stages that the head reads, and Grad-CAM of the logit."""
     out: Maps = {}
     stages = subject.layers(seen.maps)[-4:]
@@ -90,7 +90,9 @@ def candidates(subject: Subject, seen: Pass, labels: tuple[int, int]) -> Maps:
     return out
 
 
-def alternatives(model: Model, subject: Subject, seen: Pass, pixels: np.ndarray, labels: tuple[int, int]) -> Maps:
+def alternatives(
+    model: Model, subject: AttributionModel, seen: ForwardPass, pixels: np.ndarray, labels: tuple[int, int]
+) -> Maps:
     """Gradient-free methods that we did not take, of the same log-odds. Masked pictures go through the model's engine."""
     out: Maps = {}
     whole = seen.rows.detach().numpy()
@@ -120,7 +122,7 @@ def alternatives(model: Model, subject: Subject, seen: Pass, pixels: np.ndarray,
     return {name: [np.maximum(values, 0).astype(np.float32) for values in maps] for name, maps in out.items()}
 
 
-def _of_the_logit(subject: Subject, seen: Pass, label: int, layer: str) -> np.ndarray:
+def _of_the_logit(subject: AttributionModel, seen: ForwardPass, label: int, layer: str) -> np.ndarray:
     logit = logits(subject.head, seen.rows[:, column_indices(subject.layout, subject.taps)])[0, label]
     (gradient,) = torch.autograd.grad(logit, [seen.maps[layer]], retain_graph=True)
     values = (gradient.mean(dim=(2, 3), keepdim=True) * seen.maps[layer]).sum(dim=1)[0]

@@ -14,10 +14,10 @@ from warmstart.errors import UsageError
 from warmstart.export.formats import FORMATS, PRECISIONS
 from warmstart.export.reference import eager_probabilities
 from warmstart.runtime.predictor import open_exported
+from warmstart.session.progress import NullProgress
 from warmstart.workflows.export import Export, ExportSettings, export
-from warmstart.workflows.held_out import held_out_pictures
+from warmstart.workflows.export_pictures import held_out_pictures
 from warmstart.workflows.predict import open_trained
-from warmstart.workflows.watch import Nobody
 
 ROUNDS = 5
 PICTURES_A_ROUND = 128
@@ -37,7 +37,7 @@ def main() -> None:
 def parity_table(run: str, out: Path) -> list[Export]:
     """Each line is one export; the reference is computed once."""
     model = open_trained(run)
-    proof = held_out_pictures(model, run, None, most=1000, watcher=Nobody())
+    proof = held_out_pictures(model, run, None, most=1000, watcher=NullProgress())
     reference = eager_probabilities(model, proof.paths)
     print(
         f"\n### {Path(run).name}: {len(proof.paths)} held-out pictures, head {model.head_name}, taps {', '.join(model.taps)}\n"
@@ -69,7 +69,7 @@ def parity_table(run: str, out: Path) -> list[Export]:
 def speed_table(exports: list[Export], run: str) -> None:
     """Images/s of the engines alone, on prepared pictures: in turn, so that what else runs here hits all alike."""
     model = open_trained(run)
-    proof = held_out_pictures(model, run, None, most=PICTURES_A_ROUND, watcher=Nobody())
+    proof = held_out_pictures(model, run, None, most=PICTURES_A_ROUND, watcher=NullProgress())
     opened = {
         (e.format, e.precision): open_exported(e.file)
         for e in exports

@@ -62,31 +62,23 @@ def usual_loop(data: str, images: int | None, *, tuned: bool) -> dict[str, float
 
 def ours(data: str, images: int | None) -> dict[str, float]:
     """Scan, prove, extract: what `warmstart train` does up to the rows."""
-    from warmstart import machine
     from warmstart.backbones.weights import load_backbone
     from warmstart.data.listing import read_listing
-    from warmstart.extraction.features import extract
     from warmstart.extraction.prefixes import choose_engine, tapped_prefix
+    from warmstart.extraction.reader import Reader
+    from warmstart.extraction.recipe import Recipe
     from warmstart.extraction.scanning import scan
+    from warmstart.extraction.workspace import Workspace
     from warmstart.records import Preprocessing
-    from warmstart.store.cache import Store
 
     paths = [example.path for example in read_listing(data).examples][:images]
     backbone = load_backbone("efficientnet_lite0")
     begin = time.perf_counter()
-    prefix, preprocessing, graphs = tapped_prefix(backbone, 224), Preprocessing(size_px=224), machine.graphs_folder()
-    with Store(machine.cache_folder()) as store:
-        pictures = [picture for picture in scan(paths, store).pictures if picture is not None]
-        proven = choose_engine(pictures, prefix, preprocessing, engine="auto", precision="auto", graphs=graphs)
-        extract(
-            pictures,
-            prefix=prefix,
-            engine=proven.engine,
-            precision=proven.precision,
-            preprocessing=preprocessing,
-            store=store,
-            graphs=graphs,
-        )
+    prefix, preprocessing = tapped_prefix(backbone, 224), Preprocessing(size_px=224)
+    with Workspace.opened() as workspace:
+        pictures = [picture for picture in scan(paths, workspace.store).pictures if picture is not None]
+        proven = choose_engine(pictures, prefix, preprocessing, engine="auto", precision="auto", graphs=workspace.graphs)
+        Reader(recipe=Recipe.of(prefix, preprocessing, proven), workspace=workspace).rows(pictures)
     return {"images": len(paths), "seconds": time.perf_counter() - begin}
 
 

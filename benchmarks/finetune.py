@@ -38,7 +38,7 @@ from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from warmstart.workflows.training_inputs import TrainingInputs
+    from warmstart.session.training_inputs import TrainingInputs
 
 BACKBONE, SIZE_PX, BATCH_SIZE = "efficientnet_lite0", 224, 32
 LEARNING_RATE = 3e-4  # it has no influence on speed
@@ -57,20 +57,20 @@ def peer(data: str, cut: str, images: int, *, tuned: bool) -> dict[str, Any]:
     from torch.utils.data import DataLoader, Dataset
     from torchvision import transforms
 
-    from warmstart import machine
     from warmstart.backbones.chain import split
     from warmstart.backbones.freezing import replace_classifier
     from warmstart.backbones.weights import load_backbone
     from warmstart.data.listing import read_listing
-    from warmstart.records import Plan
-    from warmstart.store.cache import Store
-    from warmstart.workflows.dataset import prepare
-    from warmstart.workflows.watch import Nobody
+    from warmstart.plan import Plan
+    from warmstart.session.dataset import prepare
+    from warmstart.session.progress import NullProgress
+    from warmstart.session.session import Session
+    from warmstart.session.settings import TrainSettings
 
-    with Store(machine.store_folder()) as store:
-        dataset = prepare(read_listing(data), store, Plan(), Nobody())
+    with Session.opened(TrainSettings(), NullProgress()) as session:
+        dataset = prepare(read_listing(data), Plan(), session)
     train = dataset.positions("train")
-    backbone = replace_classifier(load_backbone(BACKBONE), len(dataset.class_names))
+    backbone = replace_classifier(load_backbone(BACKBONE), len(dataset.targets.class_names))
     transform = transforms.Compose(
         [
             transforms.RandomResizedCrop(SIZE_PX),
@@ -86,7 +86,7 @@ def peer(data: str, cut: str, images: int, *, tuned: bool) -> dict[str, Any]:
 
         def __getitem__(self, i: int) -> tuple[torch.Tensor, int]:
             picture = Image.open(dataset.pictures[train[i]].path).convert("RGB")
-            return transform(picture), int(dataset.labels[train[i]])
+            return transform(picture), int(dataset.targets.labels[train[i]])
 
     layout = torch.channels_last if tuned else torch.contiguous_format
     network = backbone.network.to(memory_format=layout).train()  # type: ignore[call-overload]
@@ -186,14 +186,13 @@ METHODS: dict[str, Callable[[str, str, int], dict[str, Any]]] = {
 def _prepared(data: str, cut: str, augment: str, batch_norm: str) -> "Iterator[tuple[TrainingInputs, float]]":
     """(what training works on, seconds that it took to get there): the stations of `warmstart train` before its first step."""
     begin = time.perf_counter()
-    from warmstart import machine
     from warmstart.data.listing import read_listing
-    from warmstart.records import Plan
-    from warmstart.store.cache import Store
-    from warmstart.workflows.probe import probe
-    from warmstart.workflows.settings import TrainSettings
-    from warmstart.workflows.training_inputs import training_inputs
-    from warmstart.workflows.watch import Nobody
+    from warmstart.plan import Plan
+    from warmstart.session.probe import probe
+    from warmstart.session.progress import NullProgress
+    from warmstart.session.session import Session
+    from warmstart.session.settings import TrainSettings
+    from warmstart.session.training_inputs import training_inputs
 
     plan = Plan(
         backbone=BACKBONE,
@@ -203,9 +202,9 @@ def _prepared(data: str, cut: str, augment: str, batch_norm: str) -> "Iterator[t
         augment=augment,
         training={"epochs": EPOCHS, "batch_norm": batch_norm, "learning_rate": LEARNING_RATE},
     )
-    with Store(machine.store_folder()) as store:
-        seen = probe(read_listing(data), plan, TrainSettings(), store, Nobody())
-        with training_inputs(seen, store, Nobody()) as inputs:
+    with Session.opened(TrainSettings(), NullProgress()) as session:
+        seen = probe(read_listing(data), plan, session)
+        with training_inputs(seen, session) as inputs:
             yield inputs, time.perf_counter() - begin
 
 

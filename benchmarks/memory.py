@@ -19,14 +19,14 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from warmstart import machine
 from warmstart.backbones.weights import load_backbone
 from warmstart.data.listing import read_listing
 from warmstart.extraction.prefixes import choose_engine, tapped_prefix
+from warmstart.extraction.reader import Reader
+from warmstart.extraction.recipe import Recipe
 from warmstart.extraction.scanning import scan
-from warmstart.extraction.stored_rows import StoredRows
+from warmstart.extraction.workspace import Workspace
 from warmstart.records import Preprocessing
-from warmstart.store.cache import Store
 
 
 def copies(paths: list[str], folder: Path, count: int) -> list[str]:
@@ -53,17 +53,11 @@ def extraction(paths: list[str]) -> dict[str, float]:
 
     watcher = threading.Thread(target=sample)
     watcher.start()
-    prefix, preprocessing, graphs = (
-        tapped_prefix(load_backbone("efficientnet_lite0"), 224),
-        Preprocessing(size_px=224),
-        machine.graphs_folder(),
-    )
-    with Store(machine.store_folder()) as store:
-        pictures = [picture for picture in scan(paths, store).pictures if picture is not None]
-        proven = choose_engine(pictures, prefix, preprocessing, engine="auto", precision="auto", graphs=graphs)
-        with StoredRows(
-            store, prefix, engine=proven.engine, precision=proven.precision, preprocessing=preprocessing, graphs=graphs
-        ) as rows:
+    prefix, preprocessing = tapped_prefix(load_backbone("efficientnet_lite0"), 224), Preprocessing(size_px=224)
+    with Workspace.opened() as workspace:
+        pictures = [picture for picture in scan(paths, workspace.store).pictures if picture is not None]
+        proven = choose_engine(pictures, prefix, preprocessing, engine="auto", precision="auto", graphs=workspace.graphs)
+        with Reader(recipe=Recipe.of(prefix, preprocessing, proven), workspace=workspace).opened() as rows:
             filled = rows.fill(pictures, ("plain",))
     finished.set()
     watcher.join()

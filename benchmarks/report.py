@@ -13,9 +13,9 @@ import time
 from pathlib import Path
 
 from warmstart.data.listing import read_listing
-from warmstart.records import Plan
+from warmstart.plan import Plan
+from warmstart.session.settings import TrainSettings
 from warmstart.workflows.report import report
-from warmstart.workflows.settings import TrainSettings
 from warmstart.workflows.train import train
 
 

@@ -32,14 +32,14 @@ from warmstart.evaluation.calibration import softmax
 from warmstart.evaluation.conformal import conformity, of_label, threshold
 from warmstart.evaluation.metrics import auroc
 from warmstart.model.features import FeatureExtractor
-from warmstart.records import Plan
-from warmstart.store.cache import Store
+from warmstart.plan import Plan
+from warmstart.session.calibration import describe, of_frozen
+from warmstart.session.probe import Probe, probe
+from warmstart.session.progress import NullProgress
+from warmstart.session.session import Session
+from warmstart.session.settings import TrainSettings
 from warmstart.workflows.demo import solar_cells
-from warmstart.workflows.probe import Probe, probe
-from warmstart.workflows.settings import TrainSettings
 from warmstart.workflows.train import frozen
-from warmstart.workflows.trust import describe, of_frozen
-from warmstart.workflows.watch import Nobody
 
 COVERAGES = (0.80, 0.90, 0.95, 0.99)
 COMPONENTS = 128
@@ -69,9 +69,9 @@ def coverage(seen: Probe, reshuffles: int, out: Console) -> None:
     errors = []
     for dataset in _reshuffled(seen, reshuffles):
         dealt = replace(seen, dataset=dataset)
-        trained = frozen(dealt, Nobody())
+        trained = frozen(dealt, NullProgress())
         test = dataset.positions("test")
-        labels = dataset.labels[test]
+        labels = dataset.targets.labels[test]
         probabilities = trained.model.probabilities(trained.rows[test])
         calibration = of_frozen(dealt)
         held_out = softmax(calibration.logits, trained.model.temperature)
@@ -106,8 +106,8 @@ def _reshuffled(seen: Probe, times: int) -> Iterator[Any]:
     for seed in range(times):
         random = np.random.default_rng(seed)
         splits = list(dataset.splits)
-        for label in np.unique(dataset.labels[held_out]):
-            of_class = held_out[dataset.labels[held_out] == label]
+        for label in np.unique(dataset.targets.labels[held_out]):
+            of_class = held_out[dataset.targets.labels[held_out] == label]
             for place, split in zip(random.permutation(of_class), [dataset.splits[i] for i in of_class], strict=True):
                 splits[place] = split
         yield replace(dataset, splits=tuple(splits))
@@ -152,7 +152,7 @@ def novelties(seen: Probe, out: Console) -> None:
     X = extractor.transform([picture.path for picture in dataset.pictures])
     far = {name: extractor.transform(pictures) for name, pictures in outliers().items()}
     table = Table("scored by", *far, "a class left out")
-    trained = frozen(seen, Nobody()).model
+    trained = frozen(seen, NullProgress()).model
     all_taps = FeatureExtractor(taps="all").fit([dataset.pictures[0].path])
     shares = {name: trained.probabilities(all_taps.transform(pictures)) for name, pictures in outliers().items()}
     of_test = 1 - trained.probabilities(seen.rows[test]).max(axis=1)
@@ -162,14 +162,14 @@ def novelties(seen: Probe, out: Console) -> None:
         f"neighbours, bank of {size:,}": lambda rows, size=size: _neighbours(X[rows[_some(len(rows), size)]])
         for size in (300, novelty.BANK, len(known))
     }
-    makers["Mahalanobis"] = lambda rows: _mahalanobis(X[rows], dataset.labels[rows])
+    makers["Mahalanobis"] = lambda rows: _mahalanobis(X[rows], dataset.targets.labels[rows])
     for name, make in makers.items():
         score = make(known)
         areas = [_area(score(X[test]), score(features)) for features in far.values()]
         near = []
-        for label in range(len(dataset.class_names)):
-            others = make(known[dataset.labels[known] != label])
-            is_it = dataset.labels[test] == label
+        for label in range(len(dataset.targets.class_names)):
+            others = make(known[dataset.targets.labels[known] != label])
+            is_it = dataset.targets.labels[test] == label
             near.append(_area(others(X[test[~is_it]]), others(X[test[is_it]])))
         table.add_row(name, *(f"{area:.3f}" for area in areas), f"{np.mean(near):.3f}")
     out.print(table)
@@ -217,8 +217,8 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=("coverage", "novelty"), default=("coverage", "novelty"))
     given = parser.parse_args()
     out = Console(width=140)
-    with Store(machine.store_folder()) as store, machine.calm_blas():
-        seen = probe(read_listing(str(given.data)), Plan(), TrainSettings(), store, Nobody())
+    with Session.opened(TrainSettings(), NullProgress()) as session, machine.calm_blas():
+        seen = probe(read_listing(str(given.data)), Plan(), session)
     with machine.calm_blas():
         if "coverage" in given.only:
             coverage(seen, given.reshuffles, out)

@@ -15,10 +15,10 @@ from hypothesis import settings as hypothesis_settings
 
 from browser import Browser, find_browser
 from drawn_shapes import draw_folder
-from warmstart.records import Plan
+from warmstart.plan import Plan
 
 if TYPE_CHECKING:
-    from warmstart.workflows.outcome import Run
+    from warmstart.session.outcome import Run
 
 SMALL = Plan(image_size_px=64)
 
@@ -89,7 +89,7 @@ def trained_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def trained(shapes: Path, trained_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> "Run":
     """A model trained on `shapes` with the shipped backbone at 64 px; its run folder is not to be changed either."""
-    from warmstart.workflows.settings import TrainSettings
+    from warmstart.session.settings import TrainSettings
     from warmstart.workflows.train import train
 
     with pytest.MonkeyPatch.context() as patch:

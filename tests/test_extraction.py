@@ -20,15 +20,19 @@ from warmstart.data.hashing import digest_file
 from warmstart.data.views import VIEW_POLICIES
 from warmstart.engines.build import Prefix
 from warmstart.extraction import stored_rows
-from warmstart.extraction.ahead import map_ahead
-from warmstart.extraction.features import columns, extract
+from warmstart.extraction.features import columns
+from warmstart.extraction.prefetch import map_ahead
+from warmstart.extraction.reader import Reader
+from warmstart.extraction.recipe import Recipe
 from warmstart.extraction.rendering import render, render_views
 from warmstart.extraction.scanning import scan
 from warmstart.extraction.stored_rows import VERSION_SAMPLE
-from warmstart.records import Picture, Plan, Preprocessing
+from warmstart.plan import Plan
+from warmstart.records import Picture, Preprocessing
+from warmstart.session.settings import TrainSettings
 from warmstart.store.cache import Store
-from warmstart.workflows.settings import TrainSettings
 from warmstart.workflows.train import train
+from workspaces import workspace_of
 
 N = 360  # more than one commit
 
@@ -36,8 +40,10 @@ N = 360  # more than one commit
 TRAINER = """
 import json, os, signal, sys
 from pathlib import Path
-from warmstart.records import Plan
-from warmstart.workflows.settings import TrainSettings
+from warmstart.plan import Plan
+from warmstart.session.settings import TrainSettings
+from warmstart.plan import Plan
+from warmstart.session.settings import TrainSettings
 from warmstart.workflows.train import train
 class Watcher:
     def progress(self, phase, done, total, *, note=""):
@@ -163,9 +169,8 @@ def pictures(shapes: Path) -> list[Picture]:
 
 def run(pictures: list[Picture], toy: Toy, store: Store, tmp_path: Path, views: tuple[str, ...] = ("plain",)) -> Any:
     seen = Preprocessing(size_px=32, views=views)
-    return extract(
-        pictures, prefix=toy.prefix, engine="toy", precision="f32", preprocessing=seen, store=store, graphs=tmp_path / "graphs"
-    )
+    recipe = Recipe(prefix=toy.prefix, engine="toy", precision="f32", preprocessing=seen)
+    return Reader(recipe=recipe, workspace=workspace_of(store)).rows(pictures)
 
 
 def test_rows_are_those_of_the_pictures_in_their_order(pictures: list[Picture], toy: Toy, store: Store, tmp_path: Path) -> None:
@@ -234,16 +239,11 @@ def test_a_broken_picture_is_named_under_each_of_its_names_and_its_row_is_zero(
         (tmp_path / name).write_bytes(content)
         broken.append(Picture(path=str(tmp_path / name), digest=digest_file(tmp_path / name)))
     seen: list[tuple[int, int]] = []
-    got = extract(
-        [broken[0], *pictures, broken[1]],
-        prefix=toy.prefix,
-        engine="toy",
-        precision="f32",
-        preprocessing=Preprocessing(size_px=32),
-        store=store,
-        graphs=tmp_path / "graphs",
-        on_progress=lambda phase, done, total: seen.append((done, total)),
+    recipe = Recipe(prefix=toy.prefix, engine="toy", precision="f32", preprocessing=Preprocessing(size_px=32))
+    reader = Reader(
+        recipe=recipe, workspace=workspace_of(store), on_progress=lambda phase, done, total: seen.append((done, total))
     )
+    got = reader.rows([broken[0], *pictures, broken[1]])
     assert {i: Path(problem.path).name for i, problem in got.broken.items()} == {0: "a.png", 25: "b.png"}
     assert all(problem.path in problem.message for problem in got.broken.values())
     assert not got.rows[[0, 25]].any()

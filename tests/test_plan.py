@@ -9,9 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from warmstart.errors import MachineError, UnknownNameError, UsageError
-from warmstart.records import Plan
-from warmstart.workflows.run_folder import read_plan, under_way, write_plan
-from warmstart.workflows.train import check_plan
+from warmstart.plan import Plan
+from warmstart.session.run_folder import read_plan, under_way, write_plan
 
 
 @given(
@@ -21,6 +20,7 @@ from warmstart.workflows.train import check_plan
         image_size_px=st.none() | st.integers(32, 2048),
         threshold=st.none() | st.floats(0.01, 0.99),
         unfreeze=st.lists(st.sampled_from(["stage6", "stage7"]), unique=True).map(tuple),
+        freeze=st.lists(st.sampled_from(["stem", "stage[1-4]", "*.bn*"]), unique=True).map(tuple),
         training=st.dictionaries(st.sampled_from(["epochs", "learning_rate"]), st.integers(1, 9)),
     )
 )
@@ -37,12 +37,25 @@ def test_a_plan_survives_json(plan: Plan) -> None:
         ({"image_size_px": 1.5}, "expected a whole number or null"),
         ({"threshold": "a"}, "expected a number or null"),
         ({"fractions": [1, "a", 0]}, "expected a list"),
+        ({"freeze": ["stem", 1]}, "expected a list"),
         ({"training": []}, "expected an object"),
     ],
 )
 def test_a_value_of_another_kind_is_refused_with_what_was_expected(values: dict[str, object], words: str) -> None:
     with pytest.raises(UsageError, match=words):
         Plan.from_dict(values)
+
+
+def test_a_plan_that_freezes_nothing_by_name_is_written_as_it_always_was() -> None:
+    assert "freeze" not in Plan(cut="stage5").to_dict()
+    assert Plan.from_dict(Plan(cut="stage5").to_dict()).freeze == ()
+    assert Plan(freeze=("stem",)).to_dict()["freeze"] == ["stem"]
+
+
+def test_one_name_to_freeze_is_not_taken_letter_by_letter() -> None:
+    for make in (lambda: Plan(freeze="stem"), lambda: Plan.from_dict({"freeze": "stem"})):  # type: ignore[arg-type]
+        with pytest.raises(UsageError, match=r"freeze.* is 'stem'; expected a (tuple of names, such as|list)"):
+            make()
 
 
 @pytest.mark.parametrize("seed", [-1, 2**32, 2**70])
@@ -83,19 +96,19 @@ def test_a_setting_of_training_that_cannot_be_is_refused_whatever_the_cut(
     training: dict[str, object], words: str, cut: str
 ) -> None:
     with pytest.raises(UsageError, match=words):
-        check_plan(Plan.from_dict({"cut": cut, "training": training}))
+        Plan.from_dict({"cut": cut, "training": training})
 
 
 def test_settings_of_training_that_can_be_are_taken_whatever_the_cut() -> None:
     training = {"epochs": 0, "learning_rate": 1, "optimizer": "sgd", "patience": None, "class_weights": [1, 2.5]}
     for cut in ("pooled", "stage6"):
-        check_plan(Plan.from_dict({"cut": cut, "training": training}))
+        Plan.from_dict({"cut": cut, "training": training}).require_runnable()
 
 
 @pytest.mark.parametrize("plan", [Plan(), Plan(cut="stage5", head="svm"), Plan(cut="stage5", training={"epochs": 0})])
 def test_gradual_unfreezing_where_nothing_is_trained_is_refused(plan: Plan) -> None:
     with pytest.raises(UsageError, match=r"--unfreeze stage6 .* nothing of it is trained"):
-        check_plan(replace(plan, unfreeze=("stage6",)))
+        replace(plan, unfreeze=("stage6",)).require_runnable()
 
 
 def test_a_plan_is_read_from_its_file_or_from_a_run_folder(tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from warmstart.errors import WarmstartError as WarmstartError
     from warmstart.model.features import FeatureExtractor as FeatureExtractor
     from warmstart.model.predictor import Model as Model
-    from warmstart.records import Plan as Plan
+    from warmstart.plan import Plan as Plan
     from warmstart.records import Prediction as Prediction
     from warmstart.workflows.predict import load as load
 
@@ -51,7 +51,7 @@ _HOME = {
     "Backbone": "backbones.chain",
     "FeatureExtractor": "model.features",
     "Model": "model.predictor",
-    "Plan": "records",
+    "Plan": "plan",
     "Prediction": "records",
     "WarmstartError": "errors",
     "compare": "api",

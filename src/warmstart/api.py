@@ -6,7 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from warmstart.cli.terminal import Terminal
-from warmstart.records import ADVISED, Plan
+from warmstart.plan import ADVISED, Plan
+from warmstart.session import outcome as _outcome
+from warmstart.session.progress import NullProgress
+from warmstart.session.settings import TrainSettings
 from warmstart.workflows import compare as _compare
 from warmstart.workflows import doctor as _doctor
 from warmstart.workflows import evaluate as _evaluate
@@ -14,11 +17,8 @@ from warmstart.workflows import explain as _explain
 from warmstart.workflows import export as _export
 from warmstart.workflows import filters as _filters
 from warmstart.workflows import inspect as _inspect
-from warmstart.workflows import outcome as _outcome
 from warmstart.workflows import report as _report
 from warmstart.workflows import train as _train
-from warmstart.workflows.settings import TrainSettings
-from warmstart.workflows.watch import Nobody
 
 
 def train(
@@ -52,7 +52,7 @@ def train(
         heat_maps=heat_maps,
         findings=findings,
     )
-    with nullcontext(Nobody()) if quiet else Terminal() as watcher:
+    with nullcontext(NullProgress()) if quiet else Terminal() as watcher:
         return _train.train(data, plan or Plan(cut=ADVISED), settings, watcher=watcher)
 
 
@@ -82,7 +82,7 @@ def compare(
         heat_maps=heat_maps,
         findings=findings,
     )
-    with nullcontext(Nobody()) if quiet else Terminal() as watcher:
+    with nullcontext(NullProgress()) if quiet else Terminal() as watcher:
         return _compare.compare(data, plans, plan, settings, watcher=watcher)
 
 
@@ -90,7 +90,7 @@ def evaluate(
     model: str | Path, data: Any, *, exclude: tuple[str, ...] = (), keep_damaged: bool | None = None, quiet: bool = False
 ) -> _evaluate.Evaluation:
     """Score a saved model on labelled pictures; see `workflows.evaluate.evaluate`."""
-    with nullcontext(Nobody()) if quiet else Terminal() as watcher:
+    with nullcontext(NullProgress()) if quiet else Terminal() as watcher:
         return _evaluate.evaluate(str(model), data, exclude=exclude, keep_damaged=keep_damaged, watcher=watcher)
 
 
@@ -109,7 +109,7 @@ def explain(
 ) -> _explain.Explanation:
     """Why a model says what it says of one picture, as arrays; drawn into the folder ``out`` too. See `workflows.explain`."""
     settings = _explain.ExplainSettings(class_name=class_name, method=method, layer=layer, neighbours=neighbours, data=data)
-    with nullcontext(Nobody()) if quiet else Terminal() as watcher:
+    with nullcontext(NullProgress()) if quiet else Terminal() as watcher:
         result = _explain.explain(str(model), picture, settings, download=download, watcher=watcher)
     return result if out is None else _explain.draw(result, Path(out))
 
@@ -118,7 +118,7 @@ def filters(
     name: str | Path, *, weights: str = "default", out: str | Path | None = None, download: bool = False, quiet: bool = False
 ) -> _filters.FilterPicture:
     """The first convolution's filters of a backbone or a model, as an array; drawn into the folder ``out`` too."""
-    with nullcontext(Nobody()) if quiet else Terminal() as watcher:
+    with nullcontext(NullProgress()) if quiet else Terminal() as watcher:
         result = _filters.filters(str(name), weights=weights, download=download, watcher=watcher)
     return result if out is None else _filters.draw(result, Path(out))
 
@@ -139,7 +139,7 @@ def doctor(
     force: also over a list of fixes that was edited since it was written.
     """
     settings = TrainSettings(exclude=exclude, download=download)
-    with nullcontext(Nobody()) if quiet else Terminal() as watcher:
+    with nullcontext(NullProgress()) if quiet else Terminal() as watcher:
         diagnosis = _doctor.doctor(data, plan, settings, watcher=watcher)
         _doctor.write(
             diagnosis,
@@ -176,7 +176,7 @@ def export(
         proof_pictures=proof_pictures,
         force=force,
     )
-    with nullcontext(Nobody()) if quiet else Terminal() as watcher:
+    with nullcontext(NullProgress()) if quiet else Terminal() as watcher:
         return _export.export(str(model), settings, download=download, watcher=watcher)
 
 
@@ -187,5 +187,5 @@ def report(run: str | Path, *, heat_maps: bool = True) -> _report.Report:
 
 def inspect(data: Any, *, exclude: tuple[str, ...] = (), quiet: bool = False) -> _inspect.Inspection:
     """Look at every picture of a data set; see `workflows.inspect.inspect`."""
-    with nullcontext(Nobody()) if quiet else Terminal() as watcher:
+    with nullcontext(NullProgress()) if quiet else Terminal() as watcher:
         return _inspect.inspect(data, exclude=exclude, watcher=watcher)

@@ -139,7 +139,7 @@ def graphs_folder() -> Path:
 
 
 def evidence_folder() -> Path:
-    """Where measurements are kept (`store.remembered`)."""
+    """Where measurements are kept (`store.memo`)."""
     return cache_folder() / "evidence"
 
 

@@ -7,9 +7,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from warmstart.backbones import cut_names, functional_layers
 from warmstart.backbones.build import build_network, to_backbone
 from warmstart.backbones.catalog import CATALOG, find
 from warmstart.backbones.chain import Backbone, Link, sequence
+from warmstart.backbones.cut_names import declared_cuts
 from warmstart.backbones.proof import randomise, unequal_cuts
 
 NAMED = (
@@ -52,6 +54,16 @@ def pictures(backbone: Backbone) -> Tensor:
 def run(links: tuple[Link, ...], backbone: Backbone, x: Tensor) -> Tensor:
     with torch.inference_mode():
         return backbone.classifier.module(sequence((*links, *backbone.dropout)).eval()(x))
+
+
+def test_the_cuts_that_are_known_without_the_network_are_those_it_has(backbone: Backbone) -> None:
+    """And an undeclared one has no such cuts."""
+    has = {"pixels": "pixels", **{stage.name: stage.alias for stage in backbone.stages}}
+    assert declared_cuts(backbone.spec.name) == (has if backbone.spec.declaration else None)
+
+
+def test_the_steps_that_name_no_cut_are_all_the_steps_there_are() -> None:
+    assert set(functional_layers.STEPS) == cut_names.STEPS
 
 
 def test_the_catalogue_has_every_backbone_that_was_asked_for() -> None:

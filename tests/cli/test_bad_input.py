@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from drawn_shapes import draw_folder, draw_shape
-from warmstart.workflows.outcome import Run
+from warmstart.session.outcome import Run
 
 Call = Callable[..., Any]
 

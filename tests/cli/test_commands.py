@@ -15,15 +15,15 @@ from rich.console import Console
 
 from drawn_shapes import CLASSES, draw_folder, draw_shape
 from warmstart.cli.main import app
-from warmstart.cli.options import seconds
 from warmstart.cli.reference import reference
 from warmstart.cli.terminal import Terminal
 from warmstart.cli.training_tables import say_overrun
 from warmstart.csv_cells import text_of
 from warmstart.errors import UsageError
-from warmstart.records import Plan
+from warmstart.options import read_seconds as seconds
+from warmstart.plan import Plan
+from warmstart.session.outcome import Run
 from warmstart.workflows import train as train_module
-from warmstart.workflows.outcome import Run
 
 Call = Callable[..., Any]
 
@@ -360,7 +360,7 @@ def test_a_plan_from_a_file_is_the_whole_recipe_and_options_beside_it_are_refuse
     assert "--seed was given beside it" in both.said
     usual = warmstart("train", shapes, "--plan", trained.folder, "--seed", 0, "--epochs", 1, "--heat-maps")
     assert usual.code == 2
-    assert "--epochs, --seed was given beside it" in usual.said
+    assert "--seed, --epochs was given beside it" in usual.said
 
 
 @pytest.mark.parametrize(

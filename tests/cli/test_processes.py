@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from patience import PATIENCE_S
-from warmstart.workflows.outcome import Run
+from warmstart.session.outcome import Run
 
 # argv: a command line. Says on stderr which heavy libraries were imported, after the command is over.
 LOOKS = """

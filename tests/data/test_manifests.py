@@ -18,7 +18,7 @@ from warmstart.data import text_tables
 from warmstart.data.class_names import class_name_of
 from warmstart.data.listing import read_listing
 from warmstart.errors import DataError
-from warmstart.records import Plan
+from warmstart.plan import Plan
 from warmstart.workflows.fixes import apply_fixes
 
 ROWS = [("pics/0.jpg", "cat"), ("pics/1.jpg", "dog"), ("pics/a b.jpg", "cat"), ("pics/c, d.jpg", "dog")]

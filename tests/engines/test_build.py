@@ -18,6 +18,10 @@ from warmstart.errors import UnknownNameError, UsageError
 from warmstart.records import json_digest
 
 
+def has_graph(prefix_key: str, folder: Path) -> bool:
+    return build._is_whole(build._graph_folder(prefix_key, folder), prefix_key)
+
+
 def proof_pictures(pictures: np.ndarray, key: str = "p") -> ProofPictures:
     return ProofPictures(key=key, load=lambda: pictures)
 
@@ -152,7 +156,7 @@ def test_whatever_befell_a_kept_graph_the_rows_are_the_same(
     home = graph_of(kept)
     FAULTS[fault](home)
     assert np.array_equal(rows_of(toy_prefix, pictures, kept), before)
-    assert build.has_graph(toy_prefix.key, kept) == home.is_dir()
+    assert has_graph(toy_prefix.key, kept) == home.is_dir()
 
 
 def test_the_whole_graph_of_another_network_in_the_place_of_ours_is_not_believed(
@@ -186,10 +190,10 @@ def test_a_graph_of_a_version_that_named_it_after_what_a_file_said_is_not_used(
 def test_another_version_of_a_library_makes_its_own_graph(
     what: str, toy_prefix: Prefix, kept: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert build.has_graph(toy_prefix.key, kept)
+    assert has_graph(toy_prefix.key, kept)
     versions = build.machine.versions
     monkeypatch.setattr(build.machine, "versions", lambda *names: versions(*names) | {what: "99.0"})
-    assert not build.has_graph(toy_prefix.key, kept)
+    assert not has_graph(toy_prefix.key, kept)
 
 
 @pytest.mark.parametrize("where", ["no folder can be made", "no room", "no room anywhere"])
@@ -220,7 +224,7 @@ def test_where_no_graph_can_be_kept_the_engine_runs_all_the_same_and_leaves_noth
 
 def test_a_kept_graph_needs_no_module(toy_prefix: Prefix, pictures: np.ndarray, tmp_path: Path) -> None:
     open_engine(toy_prefix, "openvino", "f32", folder=tmp_path)
-    assert build.has_graph(toy_prefix.key, tmp_path)
+    assert has_graph(toy_prefix.key, tmp_path)
 
     def no_module() -> nn.Module:
         raise AssertionError("module was built")

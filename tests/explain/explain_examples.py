@@ -8,7 +8,7 @@ from torch import nn
 
 from warmstart.backbones.catalog import find
 from warmstart.backbones.chain import Backbone, Classifier, Link, Stage
-from warmstart.explain.subject import Subject
+from warmstart.explain.attribution_model import AttributionModel
 from warmstart.heads.linear import LinearHead
 from warmstart.heads.protocol import Head
 
@@ -38,10 +38,12 @@ def toy_backbone() -> Backbone:
     )
 
 
-def toy(*, taps: tuple[str, ...] = ("pooled",), views: tuple[str, ...] = ("plain",), head: Head | None = None) -> Subject:
+def toy(
+    *, taps: tuple[str, ...] = ("pooled",), views: tuple[str, ...] = ("plain",), head: Head | None = None
+) -> AttributionModel:
     """Class 0 is bright, class 1 is red."""
     backbone = toy_backbone()
-    return Subject(
+    return AttributionModel(
         backbone=backbone,
         head=head or linear_head(np.array([[3.0, -1.0], [-2.0, 4.0]]), np.array([0.5, -0.5])),
         layout=backbone.tap_layout(SIDE_PX),

@@ -15,10 +15,10 @@ from warmstart.backbones.taps import tapped
 from warmstart.backbones.weights import load_backbone
 from warmstart.errors import BackboneError, UsageError
 from warmstart.explain import occlusion
+from warmstart.explain.attribution_model import AttributionModel, look
 from warmstart.explain.feature_maps import feature_maps
 from warmstart.explain.filters import first_filters
 from warmstart.explain.grad_cam import grad_cam, last_layer_read
-from warmstart.explain.subject import Subject, look
 from warmstart.extraction.features import columns
 from warmstart.heads.catalog import HEADS, make_head
 
@@ -43,7 +43,9 @@ def picture(size_px: int) -> np.ndarray:
     return np.random.default_rng(1).integers(0, 256, (3, size_px, size_px), dtype=np.uint8)
 
 
-def subject_with(backbone: Backbone, head_name: str, taps: tuple[str, ...], views: tuple[str, ...] = ("plain",)) -> Subject:
+def subject_with(
+    backbone: Backbone, head_name: str, taps: tuple[str, ...], views: tuple[str, ...] = ("plain",)
+) -> AttributionModel:
     """A head that was fitted on features around those of the picture, so that it does not say the same of everything."""
     size_px = SIZES_PX[backbone.spec.name]
     layout = backbone.tap_layout(size_px)
@@ -51,7 +53,7 @@ def subject_with(backbone: Backbone, head_name: str, taps: tuple[str, ...], view
         rows = tapped(backbone)(torch.from_numpy(picture(size_px)[None])).numpy()
     near = np.abs(np.random.default_rng(2).normal(1, 0.3, (24, rows.shape[1]))).astype(np.float32) * rows
     head = make_head(head_name).fit(columns(near, layout, taps), np.arange(24) % K, n_classes=K)
-    return Subject(backbone=backbone, head=head, layout=layout, taps=taps, temperature=1.3, views=views)
+    return AttributionModel(backbone=backbone, head=head, layout=layout, taps=taps, temperature=1.3, views=views)
 
 
 def test_both_methods_map_every_stage_of_every_network(backbone: Backbone) -> None:

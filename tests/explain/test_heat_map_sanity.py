@@ -15,9 +15,9 @@ from sklearn.datasets import load_sample_image
 
 from warmstart.backbones.build import build_network, to_backbone
 from warmstart.explain import occlusion
+from warmstart.explain.attribution_model import AttributionModel, ForwardPass, look
 from warmstart.explain.grad_cam import grad_cam
 from warmstart.explain.heat_map import HeatMap
-from warmstart.explain.subject import Pass, Subject, look
 from warmstart.extraction.rendering import render
 from warmstart.model.build import source_model
 from warmstart.records import Preprocessing
@@ -27,16 +27,16 @@ LIMIT = 0.5
 SEEDS = (1, 2, 3)
 LAYER = "stage8"
 
-Method = Callable[[Subject, Pass, int, str], HeatMap]
+Method = Callable[[AttributionModel, ForwardPass, int, str], HeatMap]
 
 
 @pytest.fixture(scope="module")
-def pretrained() -> Subject:
+def pretrained() -> AttributionModel:
     return subject_of(source_model("efficientnet_lite0"))
 
 
 @pytest.fixture(scope="module")
-def randomised(pretrained: Subject) -> list[Subject]:
+def randomised(pretrained: AttributionModel) -> list[AttributionModel]:
     spec = pretrained.backbone.spec
     return [replace(pretrained, backbone=to_backbone(spec, build_network(spec, seed=seed))) for seed in SEEDS]
 
@@ -46,18 +46,20 @@ def pixels(request: pytest.FixtureRequest) -> np.ndarray:
     return render(load_sample_image(request.param), Preprocessing(size_px=224))
 
 
-def edges(subject: Subject, seen: Pass, label: int, layer: str) -> HeatMap:
+def edges(subject: AttributionModel, seen: ForwardPass, label: int, layer: str) -> HeatMap:
     """A mutant: where the picture has edges, as pretty as any heat-map, and blind to the weights."""
     grey = seen.maps["pixels"][0].detach().numpy().mean(axis=0)
     steep = np.abs(np.gradient(grey)).sum(axis=0).reshape(7, 32, 7, 32).mean(axis=(1, 3))
     return HeatMap(method="edges", layer=layer, label=label, values=steep, against=np.zeros_like(steep))
 
 
-def likenesses(method: Method, subject: Subject, others: list[Subject], pixels: np.ndarray) -> Iterator[float]:
+def likenesses(
+    method: Method, subject: AttributionModel, others: list[AttributionModel], pixels: np.ndarray
+) -> Iterator[float]:
     seen = look(subject, pixels, gradients=True)
     label = int(np.argmax(subject.head.logits(seen.rows.detach().numpy()[:, -2560:-1280])))
 
-    def signed(of: Subject, seen: Pass) -> np.ndarray:
+    def signed(of: AttributionModel, seen: ForwardPass) -> np.ndarray:
         heat = method(of, seen, label, LAYER)
         return (heat.values - heat.against).ravel()
 
@@ -68,13 +70,13 @@ def likenesses(method: Method, subject: Subject, others: list[Subject], pixels: 
 
 @pytest.mark.parametrize("method", [occlusion.occlusion, grad_cam])
 def test_a_randomised_network_has_another_map(
-    method: Method, pretrained: Subject, randomised: list[Subject], pixels: np.ndarray
+    method: Method, pretrained: AttributionModel, randomised: list[AttributionModel], pixels: np.ndarray
 ) -> None:
     assert np.mean(list(likenesses(method, pretrained, randomised, pixels))) < LIMIT
     assert list(likenesses(method, pretrained, [pretrained], pixels)) == [pytest.approx(1)]
 
 
 def test_a_map_that_ignores_the_weights_does_not_pass(
-    pretrained: Subject, randomised: list[Subject], pixels: np.ndarray
+    pretrained: AttributionModel, randomised: list[AttributionModel], pixels: np.ndarray
 ) -> None:
     assert np.mean(list(likenesses(edges, pretrained, randomised, pixels))) > LIMIT

@@ -10,8 +10,8 @@ from PIL import Image
 from warmstart.data.views import DIHEDRAL, over_picture
 from warmstart.errors import UnknownNameError, UsageError
 from warmstart.explain import occlusion
+from warmstart.explain.attribution_model import look
 from warmstart.explain.grad_cam import grad_cam, last_layer_read
-from warmstart.explain.subject import look
 from warmstart.extraction.rendering import render
 from warmstart.records import Preprocessing
 

@@ -8,10 +8,10 @@ import pytest
 import torch
 from export_examples import Exporting
 
-from warmstart.records import Plan
+from warmstart.plan import Plan
+from warmstart.session.outcome import Run
+from warmstart.session.settings import TrainSettings
 from warmstart.workflows.export import Export, ExportSettings, export
-from warmstart.workflows.outcome import Run
-from warmstart.workflows.settings import TrainSettings
 from warmstart.workflows.train import train
 
 # float32 on every machine: exports are held against it, and a model that answers in bf16 is a thousandth away from itself.

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from warmstart.cli.main import run
-from warmstart.workflows.outcome import Run
+from warmstart.session.outcome import Run
 
 
 def command(*arguments: str) -> int:

@@ -16,8 +16,8 @@ from warmstart.errors import DataError, ModelFileError, ParityError, UnknownName
 from warmstart.export.formats import FORMATS
 from warmstart.model.predictor import Model
 from warmstart.runtime.predictor import open_exported
+from warmstart.session.outcome import Run
 from warmstart.workflows.export import ExportSettings, export
-from warmstart.workflows.outcome import Run
 from warmstart.workflows.predict import load, open_trained, predict
 
 HERE = [

@@ -8,7 +8,7 @@ import pytest
 
 from warmstart.export.parity import TIE, Decide, Parity, compare, most_probable
 from warmstart.model.predictor import Model
-from warmstart.workflows.outcome import Run
+from warmstart.session.outcome import Run
 
 
 def shares(*positive: float) -> np.ndarray:

@@ -16,13 +16,14 @@ from warmstart.errors import DataError
 from warmstart.extraction import scanning
 from warmstart.extraction.rendering import render
 from warmstart.extraction.scanning import scan
-from warmstart.records import Plan, Preprocessing
+from warmstart.plan import Plan
+from warmstart.records import Preprocessing
+from warmstart.session.settings import TrainSettings
 from warmstart.store.cache import Store
 from warmstart.store.index import stamp_of
 from warmstart.store.row_format import seal
 from warmstart.workflows.cache import verify
 from warmstart.workflows.evaluate import evaluate
-from warmstart.workflows.settings import TrainSettings
 from warmstart.workflows.train import train
 
 PLAN = Plan(image_size_px=64)

@@ -84,9 +84,12 @@ class Place:
         kept["data"] = {name: record["data"][name] for name in ("images", "classes", "splits", "fingerprint", "kept_together")}
         kept["proof"] = record["engine"]["proof"]
         tensors = load_file(folder / "model" / "model.safetensors")
+        predictions = (folder / "predictions.csv").read_text("utf-8")
+        for place in (str(self.clothing), sys.prefix):  # where pictures lie is no number
+            predictions = predictions.replace(place, "")
         return {
             **numbers(kept),
-            "predictions": digest((folder / "predictions.csv").read_text("utf-8").replace(str(self.clothing), "")),
+            "predictions": digest(predictions),
             "model": digest("".join(sorted(f"{v.dtype} {v.shape} {digest(v.tobytes())}" for v in tensors.values()))),
             "run_dir": record["run_dir"],
         }

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from warmstart.heads.folds import dealt, units_by_class
 from warmstart.heads.selection import choose_head, stratified_folds
+from warmstart.inspection.knn_accuracy import knn_accuracy
 from warmstart.inspection.probing import cross_validated
-from warmstart.strategy.transferability import knn_accuracy
 
 SCENES, CROPS = 30, 4
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from warmstart.records import Plan
-from warmstart.workflows.settings import TrainSettings
+from warmstart.plan import Plan
+from warmstart.session.settings import TrainSettings
 from warmstart.workflows.train import train
 
 TINY = Plan(backbone="timm:test_efficientnet", weights="random", image_size_px=64, taps="middle", views="flip", precision="f32")

@@ -17,7 +17,7 @@ from sklearn.svm import SVC
 from drawn_shapes import draw_shape
 from warmstart.errors import DataError, PictureError, UnknownNameError, UsageError
 from warmstart.model.features import FeatureExtractor
-from warmstart.workflows.outcome import Run
+from warmstart.session.outcome import Run
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def test_a_clone_has_the_same_settings_and_nothing_learnt(paths: list[str], feat
     extractor = FeatureExtractor(cut="stage3", image_size_px=64, views="flip").fit(paths)
     copy = clone(extractor)
     assert copy.get_params() == extractor.get_params()
-    assert not hasattr(copy, "prefix_")
+    assert not hasattr(copy, "recipe_")
     assert copy.set_params(cut="stage2").cut == "stage2"
 
 

@@ -1,6 +1,7 @@
 """What a model is known by: the digest of its own tensors, whatever its folder says; and pictures in memory, by their pixels."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,15 +12,17 @@ from PIL import Image
 from drawn_shapes import draw_folder, draw_shape
 from warmstart.backbones.weights import feature_tensors, load_backbone, weights_digest
 from warmstart.data.hashing import digest_pixels
+from warmstart.extraction.features import Extraction
 from warmstart.extraction.prefixes import cut_prefix, prefix_key, tapped_prefix
+from warmstart.extraction.reader import Reader
 from warmstart.model import files
 from warmstart.model.features import FeatureExtractor
 from warmstart.model.predictor import Model, load
-from warmstart.workflows import neighbours as neighbours_module
+from warmstart.records import Picture
+from warmstart.session.outcome import Run
+from warmstart.session.progress import NullProgress
 from warmstart.workflows.evaluate import evaluate
 from warmstart.workflows.neighbours import neighbours
-from warmstart.workflows.outcome import Run
-from warmstart.workflows.watch import Nobody
 
 # As stores that people have are named: a change of one of these makes all their rows cold.
 LITE0 = "9329dfae357fdc2b2b9e35c2f03c9603c50768b8842423f75bdb633936390e1f"
@@ -127,15 +130,15 @@ def test_a_picture_in_memory_has_one_row_whichever_way_it_comes_in(
     ).fit([source])
     extractor.transform([source])
     opened: list[int] = []
-    extract = neighbours_module.extract
+    rows = Reader.rows
 
-    def counted(*arguments: object, **options: object) -> object:
-        found = extract(*arguments, **options)  # type: ignore[arg-type]
+    def counted(reader: Reader, pictures: Sequence[Picture]) -> Extraction:
+        found = rows(reader, pictures)
         opened.append(found.misses)
         return found
 
-    monkeypatch.setattr(neighbours_module, "extract", counted)
-    close = neighbours(trained.model, str(trained.folder), source, count=3, data=str(shapes), watcher=Nobody())
+    monkeypatch.setattr(Reader, "rows", counted)
+    close = neighbours(trained.model, str(trained.folder), source, count=3, data=str(shapes), watcher=NullProgress())
     assert len(close.nearest) == 3
     assert opened == [0]  # it is the picture whose row `transform` left
     assert isinstance(drawn, Image.Image)

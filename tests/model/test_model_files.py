@@ -15,7 +15,7 @@ from warmstart.backbones import weights
 from warmstart.errors import ModelFileError
 from warmstart.model.files import _own_digest
 from warmstart.model.predictor import load
-from warmstart.workflows.outcome import Run
+from warmstart.session.outcome import Run
 
 
 @pytest.fixture

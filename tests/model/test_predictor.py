@@ -20,7 +20,7 @@ from warmstart.extraction.rendering import render
 from warmstart.model.predictor import Model
 from warmstart.records import Prediction, Preprocessing, Problem
 from warmstart.runtime.predictor import Exported
-from warmstart.workflows.outcome import Run
+from warmstart.session.outcome import Run
 from warmstart.workflows.predict import open_model, predict
 
 
@@ -58,7 +58,7 @@ def test_a_grey_array_is_one_picture_and_a_generator_is_several(model: Model) ->
 def test_pictures_prepared_one_by_one_and_predicted_together_get_the_answers_of_predict(
     model: Model, views: tuple[str, ...]
 ) -> None:
-    seen = replace(model, preprocessing=replace(model.preprocessing, views=views), _engine=None)
+    seen = replace(model, preprocessing=replace(model.preprocessing, views=views))
     pictures = [draw_shape("circle", seed) for seed in range(7)]
     prepared = [seen.prepare(picture) for picture in pictures]
     assert all(pixels.dtype == np.uint8 and pixels.shape == (3, 64, 64) for pixels in prepared)
@@ -238,9 +238,9 @@ def test_a_model_trained_in_bf16_is_used_in_float32_where_the_processor_has_none
     from warmstart.engines import openvino
 
     picture = draw_shape("circle", 3)
-    native = replace(model, engine="openvino", precision="bf16", _engine=None).predict(picture)
+    native = replace(model, engine="openvino", precision="bf16").predict(picture)
     monkeypatch.setattr(openvino, "precisions", lambda: ("f32",))
-    other = replace(model, engine="openvino", precision="bf16", _engine=None)
+    other = replace(model, engine="openvino", precision="bf16")
     assert other.usable_precision() == "f32"
     assert other.predict(picture).probabilities == pytest.approx(native.probabilities, abs=0.1)
 

@@ -52,7 +52,7 @@ def fault(folder: Path, engine: Engine | None = None) -> str | None:
     try:
         model = load(folder)
         if model.preprocessing.size_px == SIZE_PX and model.engine == "openvino" and model.backbone == BACKBONE:
-            model._engine = engine
+            model._opened.engine = engine
         prediction = model.predict(draw_shape("circle", 5), coverage=0.9 if model.trust else None)
     except ModelFileError as refusal:
         return None if folder.name in str(refusal) and "\n" not in str(refusal) else f"refused without a name: {refusal}"
@@ -68,8 +68,8 @@ def fault(folder: Path, engine: Engine | None = None) -> str | None:
 def opened(folder: Path) -> Engine:
     model = load(folder)
     model.predict(draw_shape("circle", 5))
-    assert model._engine is not None
-    return model._engine
+    assert model._opened.engine is not None
+    return model._opened.engine
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:

@@ -12,7 +12,7 @@ from warmstart.errors import StoreError
 from warmstart.model.predictor import load
 
 if TYPE_CHECKING:
-    from warmstart.workflows.outcome import Run
+    from warmstart.session.outcome import Run
 
 
 @pytest.mark.parametrize("cache", ["a file stands there", "no home"])

@@ -11,9 +11,9 @@ from PIL import Image
 from browser import Browser
 from drawn_shapes import draw_folder, draw_shape, set_back
 from photograph import photograph
-from warmstart.records import Plan
+from warmstart.plan import Plan
+from warmstart.session.progress import NullProgress
 from warmstart.workflows.doctor import doctor, write
-from warmstart.workflows.watch import Nobody
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def page(warm_copy: Callable[[], Path], tmp_path_factory: pytest.TempPathFactory
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("WARMSTART_CACHE", str(warm_copy()))
         found = doctor(str(folder), Plan(image_size_px=64))
-        write(found, fix_list=None, page=target, watcher=Nobody())
+        write(found, fix_list=None, page=target, watcher=NullProgress())
     assert {"broken", "copy", "near-copy", "label", "shape"} <= set(found.counts())
     return target
 

@@ -12,10 +12,11 @@ import pytest
 from browser import Browser
 from drawn_shapes import draw_folder
 from warmstart.data.listing import read_listing
-from warmstart.records import Listing, Plan
+from warmstart.plan import Plan
+from warmstart.records import Listing
+from warmstart.session.run_folder import new_run_folder
+from warmstart.session.settings import TrainSettings
 from warmstart.workflows.report import report
-from warmstart.workflows.run_folder import new_run_folder
-from warmstart.workflows.settings import TrainSettings
 from warmstart.workflows.train import train
 
 
@@ -58,11 +59,11 @@ def demo_report(warm_copy: Callable[[], Path], tmp_path_factory: pytest.TempPath
     pytest.importorskip("elpv_dataset", reason="the demo's pictures are not installed")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("WARMSTART_CACHE", str(warm_copy()))
-        listing, strata = solar_cells()
+        listing = solar_cells()
         plan = Plan(image_size_px=64, resize="squash", taps="pooled", positive="defective", fractions=(0.75, 0.0, 0.25))
         runs = tmp_path_factory.mktemp("runs")
         folder = new_run_folder(runs, "demo")
-        return train(every_tenth(listing), plan, TrainSettings(runs=runs), strata=strata, folder=folder).folder / "report.html"
+        return train(every_tenth(listing), plan, TrainSettings(runs=runs), folder=folder).folder / "report.html"
 
 
 PAGES = ["shapes_report", "clothing_report", "demo_report"]

@@ -52,6 +52,12 @@ def test_the_verdict_stands_beside_what_naming_one_class_would_do() -> None:
     [
         (["stem", "stage1", "stage2"], [], 0, "Stages stem to stage2 frozen, none of 11.2 M parameters trained: only a head learns."),
         (["stem"], ["stage1"], 8_400_000, "Stages stem frozen, stage1 trained: 8.4 M of 11.2 M parameters trained, and a head."),
+        (["stem", "stage1", "stage3"], ["stage2"], 8_400_000,
+         "Stages stem to stage1 and stage3 frozen, stage2 trained: 8.4 M of 11.2 M parameters trained, and a head."),
+        (["stem"], ["stage1", "stage3"], 8_400_000,
+         "Stages stem frozen, stage1 and stage3 trained: 8.4 M of 11.2 M parameters trained, and a head."),
+        (["stem"], [], 8_400_000, "Stages stem frozen, pooled trained: 8.4 M of 11.2 M parameters trained, and a head."),
+        ([], [], 0, "The whole network is frozen, none of 11.2 M parameters trained: only a head learns."),
         ([], ["stem", "stage1", "stage2"], 11_200_000, "Nothing frozen: 11.2 M of 11.2 M parameters trained, and a head."),
     ],
 )  # fmt: skip
@@ -60,6 +66,24 @@ def test_the_plan_says_what_is_frozen_and_what_is_trained(
 ) -> None:
     parameters = {"network": 11_200_000, "trained": count, "frozen_stages": frozen, "trained_stages": trained}
     assert expected in sentences.plan_in_words(record(parameters=parameters))
+
+
+def test_what_was_frozen_right_of_the_cut_is_named_in_few_words() -> None:
+    names = [f"layer4.{i}.bn1" for i in range(7)]
+    assert sentences.frozen_in_words({}) == []
+    (one,) = sentences.frozen_in_words({"frozen": {"names": names[:1], "digest": "d"}})
+    assert one == "Right of the cut, layer4.0.bn1 is bit for bit what it was, statistics included."
+    (many,) = sentences.frozen_in_words({"frozen": {"names": names, "digest": "d"}})
+    assert many.endswith("layer4.3.bn1, layer4.4.bn1 and 2 more layers are bit for bit what they were, statistics included.")
+    parts = {"network": 11_200_000, "trained": 11_100_000, "frozen_stages": [], "trained_stages": ["stem", "stage1"]}
+    training = {
+        "frozen": {"names": names, "digest": "d"},
+        "epochs": [{"epoch": 1}],
+        "best_epoch": 1,
+        "end": "every epoch was run",
+    }
+    said = sentences.plan_in_words(record(parameters=parts, training=training))
+    assert "No stage frozen whole: 11.1 M of 11.2 M parameters trained, and a head." in said
 
 
 def test_a_record_without_newer_keys_is_said_in_fewer_words() -> None:

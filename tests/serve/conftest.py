@@ -17,7 +17,7 @@ from warmstart.serve.app import make_app
 from warmstart.serve.settings import Limits, ServeSettings
 
 if TYPE_CHECKING:
-    from warmstart.workflows.outcome import Run
+    from warmstart.session.outcome import Run
 
 ADDRESS = "http://127.0.0.1:8000"
 Client = TestClient

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from warmstart.model.files import DESCRIPTION, _own_digest
-from warmstart.serve.problems import ApiError
+from warmstart.serve.errors import ApiError
 from warmstart.serve.registry import Models
 from warmstart.serve.settings import ServeSettings
 
 if TYPE_CHECKING:
-    from warmstart.workflows.outcome import Run
+    from warmstart.session.outcome import Run
 
 
 def tampered(folder: Path, **changes: Any) -> None:

@@ -1,6 +1,8 @@
 """Over the network comes what is not as it should be: each gets a 4xx that says why; the server lives, the disk is as before."""
 
 import io
+import json
+import re
 import stat
 import struct
 import zipfile
@@ -13,7 +15,7 @@ from starlette.testclient import TestClient
 
 from drawn_shapes import draw_shape
 from warmstart.serve import body, uploads
-from warmstart.serve.problems import ApiError
+from warmstart.serve.errors import ApiError
 from warmstart.serve.settings import Limits
 from warmstart.serve.uploads import unpack
 from warmstart.serve.zip_directory import check_directory
@@ -403,6 +405,35 @@ def test_other_requests_that_do_not_fit_are_refused(served: TestClient) -> None:
     refused(422, "unknown-name", served.post("/api/runs", json={"dataset": "x", "plan": {"head": "liner"}}), "Did you mean")
     secret = {"dataset": "x", "plan": {"weights": "/etc/passwd"}}
     refused(422, "unknown-name", served.post("/api/runs", json=secret), "default, random")
+
+
+@pytest.mark.parametrize(
+    ("plan", "kind", "words"),
+    [
+        ({"class_weight": "balance"}, "unknown-name", "Did you mean 'balanced'"),
+        ({"engine": "tensorrt"}, "unknown-name", "auto, openvino, pytorch"),
+        ({"precision": "int8"}, "unknown-name", "auto, bf16, f32"),
+        ({"class_weight": "balance", "engine": "tensorrt", "precision": "int8"}, "usage", "tensorrt.*int8.*balance"),
+        ({"cut": "stag5"}, "unknown-name", "has no cut 'stag5'"),
+        ({"cut": "pooled", "augment": "flip"}, "usage", "nothing of it is trained"),
+        ({"cut": "pixels", "head": "svm"}, "usage", "no features for a head"),
+        ({"cut": "auto", "head": "svm"}, "usage", "leaves the recipe to what is measured"),
+        ({"threshold": 0.4}, "usage", "name it with --positive"),
+        ({"cut": "stage5", "training": {"epochs": 1.5}}, "usage", "expected a whole number"),
+        ({"batch_size": 2000}, "usage", "at most 1024"),
+        ({"positive": "\ud800"}, "usage", "lone surrogates"),
+    ],
+)
+def test_a_plan_that_no_run_can_be_made_of_is_refused_at_once_and_starts_no_job(
+    served: TestClient, plan: dict[str, object], kind: str, words: str
+) -> None:
+    before = served.get("/api/runs").json()
+    answer = served.post(
+        "/api/runs", content=json.dumps({"dataset": "x", "plan": plan}), headers={"Content-Type": "application/json"}
+    )
+    assert (answer.status_code, answer.json()["error"]["kind"]) == (422, kind)
+    assert re.search(words, answer.json()["error"]["message"])
+    assert served.get("/api/runs").json() == before
 
 
 @pytest.mark.parametrize(

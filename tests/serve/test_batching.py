@@ -17,7 +17,7 @@ from warmstart.records import Prediction
 from warmstart.serve import batching
 from warmstart.serve.batching import Batcher, ReplacedError
 from warmstart.serve.decoding import Decoders, in_time
-from warmstart.serve.problems import ApiError
+from warmstart.serve.errors import ApiError
 from warmstart.serve.settings import Limits
 
 

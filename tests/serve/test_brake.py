@@ -6,8 +6,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from warmstart.serve.brake import GUESSES, GUESSES_OF_ALL, Brake
-from warmstart.serve.guard import cookie_value
-from warmstart.serve.problems import ApiError
+from warmstart.serve.errors import ApiError
+from warmstart.serve.security import cookie_value
 
 KEY = "long enough key"
 

@@ -7,7 +7,7 @@ import pytest
 from starlette.testclient import TestClient
 
 if TYPE_CHECKING:
-    from warmstart.workflows.outcome import Run
+    from warmstart.session.outcome import Run
 
 
 def test_a_model_has_one_export_at_a_time_and_none_of_a_model_that_has_changed(

@@ -15,8 +15,8 @@ from starlette.testclient import TestClient
 from patience import PATIENCE_S
 from warmstart.serve import run_routes
 from warmstart.serve.connection import Connection
+from warmstart.serve.errors import ApiError
 from warmstart.serve.intake import Intake, check_json
-from warmstart.serve.problems import ApiError
 from warmstart.serve.server import _listen, config_of
 from warmstart.serve.settings import Limits, ServeSettings
 

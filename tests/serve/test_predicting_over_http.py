@@ -14,7 +14,7 @@ from drawn_shapes import draw_shape
 from patience import PATIENCE_S
 from warmstart import machine
 from warmstart.serve.settings import Limits
-from warmstart.workflows.outcome import Run
+from warmstart.session.outcome import Run
 
 PREDICT = "/api/models/shapes/predict"
 
@@ -108,7 +108,7 @@ def test_a_model_folder_that_changes_is_served_anew_and_a_broken_one_leaves_the_
     assert not client.get(address).json()["loaded"]
     before = client.post(f"{address}/predict", files=files(png("circle", 70))).json()["predictions"][0]
 
-    replace(trained.model, class_names=("a", "b", "c"), _engine=None).save(place / "mine")
+    replace(trained.model, class_names=("a", "b", "c")).save(place / "mine")
     wait(lambda: client.get(address).json()["classes"] == ["a", "b", "c"])
     after = client.post(f"{address}/predict", files=files(png("circle", 70))).json()["predictions"][0]
     assert list(after["probabilities"].values()) == list(before["probabilities"].values())
@@ -119,7 +119,7 @@ def test_a_model_folder_that_changes_is_served_anew_and_a_broken_one_leaves_the_
     assert "digest differs" in client.get(address).json()["problem"]
     assert client.post(f"{address}/predict", files=files(png("circle", 70))).json()["predictions"][0]["class"] == after["class"]
 
-    replace(trained.model, trust=None, _engine=None).save(place / "second")
+    replace(trained.model, trust=None).save(place / "second")
     wait(lambda: len(client.get("/api/models").json()["models"]) == 2)
     uncalibrated = client.post("/api/models/second/predict?coverage=0.9", files=files(png("circle", 70)))
     assert (uncalibrated.status_code, uncalibrated.json()["error"]["kind"]) == (422, "usage")

@@ -10,7 +10,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from drawn_shapes import draw_folder
-from warmstart.serve.pages import STATIC
+from warmstart.serve.pages import STATIC, _keeps_best
 
 TEMPLATES = STATIC.parent / "templates"
 
@@ -63,3 +63,10 @@ def test_every_file_that_a_page_or_script_names_is_there() -> None:
     texts = {path.name: path.read_text("utf-8") for path in (*TEMPLATES.glob("*.html"), *STATIC.glob("*.js"))}
     named = {name for text in texts.values() for name in re.findall(r'(?:/static/|from "\./)([a-z]+\.[a-z]+)"', text)}
     assert named == {path.name for path in STATIC.iterdir()}
+
+
+def test_the_page_of_a_run_whose_plan_would_be_refused_today_can_still_be_shown() -> None:
+    assert _keeps_best({"cut": "auto"})
+    assert _keeps_best({"cut": "stage5"})
+    assert not _keeps_best({"cut": "pooled"})
+    assert not _keeps_best({"cut": "stage5", "class_weight": "balance"})

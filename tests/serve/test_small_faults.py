@@ -25,12 +25,12 @@ from warmstart.serve import run_routes, uploads
 from warmstart.serve.body import read_bytes
 from warmstart.serve.database import Database
 from warmstart.serve.datasets import Datasets
+from warmstart.serve.errors import ApiError
 from warmstart.serve.explainer import Explainer
-from warmstart.serve.guard import cookie_value
 from warmstart.serve.jobs import Jobs
-from warmstart.serve.piles import Piles
-from warmstart.serve.problems import ApiError
+from warmstart.serve.labelling import Piles
 from warmstart.serve.registry import Models
+from warmstart.serve.security import cookie_value
 from warmstart.serve.settings import Limits, ServeSettings
 
 Wait = Callable[[Callable[[], Any]], Any]
@@ -244,16 +244,24 @@ def test_numbers_that_no_database_counts_to_are_refused(served: TestClient) -> N
     assert served.get("/api/piles/x/pictures/1").status_code == 404
 
 
-@pytest.mark.parametrize("value", ["NaN", "[-Infinity]", '"\\ud800"'])
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ('"training": {"learning_rate": NaN}', "learning rate nan is not above 0"),
+        ('"training": {"class_weights": [-Infinity]}', "are not all 0 or more"),
+        ('"threshold": NaN', "threshold nan is outside 0"),
+        ('"positive": "\\ud800"', "cannot be written down"),
+    ],
+)
 def test_a_plan_that_cannot_be_written_down_is_refused_and_leaves_nothing(
-    serve: Callable[..., TestClient], shapes: Path, value: str
+    serve: Callable[..., TestClient], shapes: Path, values: str, words: str
 ) -> None:
     client = serve(roots=(shapes.parent,))
     state = client.app.state.server  # type: ignore[attr-defined]
-    body = f'{{"folder": "{shapes}", "plan": {{"training": {{"x": {value}}}}}}}'
+    body = f'{{"folder": "{shapes}", "plan": {{{values}}}}}'
     answer = client.post("/api/runs", content=body, headers={"Content-Type": "application/json"})
     assert (answer.status_code, answer.json()["error"]["kind"]) == (422, "usage")
-    assert "cannot be written down" in answer.json()["error"]["found"]
+    assert words in answer.json()["error"]["message"]
     assert list((Path(state.settings.home) / "jobs").iterdir()) == []
 
 

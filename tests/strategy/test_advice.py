@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from warmstart.data.augmentation import view_names
-from warmstart.records import Plan
+from warmstart.plan import Plan
 from warmstart.strategy.advice import (
     DIFFERENT_EARLY_SHARE,
     DIFFERENT_SHIFT,
@@ -179,10 +179,10 @@ def test_a_head_that_is_to_be_trained_with_the_network_reads_its_end() -> None:
 
 
 def test_what_the_caller_fixed_stays() -> None:
-    base = Plan(backbone="resnet18", resize="squash", seed=7, fractions=(0.8, 0.1, 0.1), positive="a")
+    base = Plan(backbone="efficientnet_lite1", resize="squash", seed=7, fractions=(0.8, 0.1, 0.1), positive="a")
     for plan in advise(replace(CLOTHES, train_images=3000), base).plans:
         assert (plan.backbone, plan.resize, plan.seed, plan.fractions, plan.positive) == (
-            "resnet18",
+            "efficientnet_lite1",
             "squash",
             7,
             base.fractions,

@@ -4,10 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from warmstart.records import Plan
+from warmstart.plan import Plan
 from warmstart.strategy.forecast import (
-    COLD_EPOCHS,
-    EPOCHS,
     SETTLING_BATCHES,
     Forecast,
     Speed,
@@ -15,11 +13,10 @@ from warmstart.strategy.forecast import (
     expected_epochs,
     fits,
     forecast,
-    side_by_side,
     within,
 )
 from warmstart.training import feature_norm
-from warmstart.training.settings import TrainingSettings, cold_settings
+from warmstart.training_settings import TrainingSettings
 
 SPEED = Speed(
     decode=100,
@@ -143,15 +140,8 @@ def test_the_expected_time_lies_between_the_soonest_end_by_patience_and_every_ep
 
 
 def test_its_defaults_are_those_of_training() -> None:
-    assert (TrainingSettings().epochs, cold_settings().epochs) == (EPOCHS, COLD_EPOCHS)
     assert TrainingSettings().patience is None
     assert feature_norm.SETTLING_BATCHES == SETTLING_BATCHES
-
-
-def test_forecast_and_truth_stand_side_by_side() -> None:
-    rows = side_by_side(of(TRAINED).seconds, {"extract": 8.0, "train": 100.0, "total": 120.0, "evaluate": 1.0})
-    assert [row.phase for row in rows] == ["extract", "train", "total"]
-    assert rows[1].factor == pytest.approx(100 / of(TRAINED).seconds["train"])
 
 
 @pytest.mark.parametrize(("left_s", "enough"), [(69.9, False), (70.0, True), (120.0, True)])

@@ -15,7 +15,7 @@ from warmstart.backbones.assembly import assemble
 from warmstart.backbones.catalog import BackboneSpec
 from warmstart.backbones.chain import Backbone
 from warmstart.backbones.declarations import Declaration
-from warmstart.backbones.taps import activations_prefix, tapped
+from warmstart.backbones.taps import tapped, tapped_up_to
 from warmstart.extraction.features import columns
 from warmstart.heads.linear import LinearHead
 from warmstart.heads.standardising import mean_and_scale
@@ -164,7 +164,7 @@ class Problem:
         """(activations, prefix taps) of the network as it is now: what the store would hold."""
         stored, _ = split_taps(self.backbone, cut, self.taps)
         with torch.inference_mode():
-            activations = activations_prefix(self.backbone, cut)(pixels)
+            activations = tapped_up_to(self.backbone, cut, ())(pixels).reshape(-1, *self.backbone.shapes(SIDE)[cut])
         prefix = torch.from_numpy(taps_of(self.backbone, pixels, stored))
         return activations.clone(), prefix
 

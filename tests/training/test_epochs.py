@@ -1,6 +1,5 @@
 """Order, views, batches, schedules, targets and mixtures: the pure parts."""
 
-import math
 from collections import Counter
 
 import numpy as np
@@ -11,7 +10,7 @@ from hypothesis import strategies as st
 
 from warmstart.errors import UsageError
 from warmstart.training.batches import TrainBatches, ValBatches
-from warmstart.training.loss import balanced_class_weights, cross_entropy, soft_targets
+from warmstart.training.loss import cross_entropy, soft_targets
 from warmstart.training.mixing import mixup
 from warmstart.training.randomness import generator, seeded_network
 from warmstart.training.sampling import balanced_order, epoch_order, epoch_views
@@ -117,16 +116,6 @@ def test_soft_targets_and_their_loss_are_those_of_torch():
     weights = (0.5, 1.0, 2.0, 3.0)
     weighted = torch.nn.functional.cross_entropy(logits, labels, reduction="sum", weight=torch.tensor(weights))
     torch.testing.assert_close(cross_entropy(logits, soft_targets(labels, 4, class_weights=weights)), weighted)
-
-
-def test_balanced_class_weights_are_those_of_scikit_learn_and_weigh_1_on_average():
-    from sklearn.utils.class_weight import compute_class_weight
-
-    labels = np.array([0] * 7 + [1] * 2 + [2])
-    found = balanced_class_weights(labels, 3)
-    np.testing.assert_allclose(found, compute_class_weight("balanced", classes=np.arange(3), y=labels))
-    assert np.mean(np.array(found)[labels]) == pytest.approx(1)
-    assert all(math.isfinite(weight) for weight in balanced_class_weights(labels, 5))
 
 
 def test_mixup_mixes_all_inputs_and_targets_with_one_share_and_one_partner():

@@ -8,8 +8,8 @@ from warmstart.errors import UsageError
 from warmstart.training.execution import Execution, default_execution
 from warmstart.training.loop import fine_tune
 from warmstart.training.lr_find import find_learning_rate, suggest
-from warmstart.training.settings import TrainingSettings
 from warmstart.training.validation import validate
+from warmstart.training_settings import TrainingSettings
 
 QUICK = TrainingSettings(epochs=1, learning_rate=2e-3)
 

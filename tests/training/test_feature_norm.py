@@ -14,9 +14,9 @@ from warmstart.training.batches import Batch, TrainBatches
 from warmstart.training.execution import Execution
 from warmstart.training.feature_norm import EPS, SETTLING_BATCHES, FeatureNorm
 from warmstart.training.loop import fine_tune
-from warmstart.training.settings import StatisticsPolicy, TrainingSettings
 from warmstart.training.tuned import TunedSuffix, set_training
 from warmstart.training.validation import settle
+from warmstart.training_settings import StatisticsPolicy, TrainingSettings
 
 D = 7
 LIVE = np.array([True, True, False, True, True, False, True])

@@ -18,7 +18,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from warmstart.backbones.build import build_network, to_backbone
 from warmstart.backbones.catalog import find
 from warmstart.backbones.chain import Backbone, split
-from warmstart.backbones.freezing import freeze, freeze_up_to
+from warmstart.backbones.freezing import freeze
 from warmstart.backbones.proof import randomise
 from warmstart.backbones.taps import tapped_up_to
 from warmstart.heads.linear import LinearHead
@@ -27,9 +27,9 @@ from warmstart.model.predictor import load
 from warmstart.records import Preprocessing
 from warmstart.training.batches import Inputs, TrainBatches, ValBatches
 from warmstart.training.loop import fine_tune
-from warmstart.training.settings import TrainingSettings
 from warmstart.training.tuned import TunedSuffix, split_taps
 from warmstart.training.validation import ValScores
+from warmstart.training_settings import TrainingSettings
 
 SIDE, CLASSES, PICTURES = 32, 3, 12
 CUT = {"resnet50": "stage2", "vgg16": "stage3"}  # in the middle
@@ -112,7 +112,7 @@ def test_a_network_frozen_up_to_the_cut_keeps_every_byte_of_it_through_twenty_st
 ) -> None:
     cut = CUT[source.spec.name]
     expected, prefix = tensors_of(source), prefix_names(source, cut)
-    freeze_up_to(backbone, cut)
+    freeze(backbone, backbone.cuts[1 : backbone.cuts.index(cut) + 1])
     train_whole(backbone, steps=20)
     after = tensors_of(backbone)
     assert changed(expected, after, prefix) == []

@@ -14,9 +14,9 @@ from warmstart.training.batches import TrainBatches, ValBatches
 from warmstart.training.events import Epoch, Finished, Step, Stopped
 from warmstart.training.execution import Execution
 from warmstart.training.loop import fine_tune
-from warmstart.training.settings import TrainingSettings, cold_settings
 from warmstart.training.tuned import TunedSuffix, cold_start
 from warmstart.training.validation import ValScores, validate
+from warmstart.training_settings import TrainingSettings, cold_settings
 
 QUICK = TrainingSettings(epochs=3, learning_rate=2e-3, depth_decay=1.0)
 

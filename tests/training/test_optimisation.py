@@ -5,17 +5,17 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 import torch
+from sklearn.utils.class_weight import compute_class_weight
 
 from warmstart.errors import UsageError
 from warmstart.training.batches import TrainBatches
 from warmstart.training.events import Epoch, Step
 from warmstart.training.execution import Execution
 from warmstart.training.loop import fine_tune
-from warmstart.training.loss import balanced_class_weights
 from warmstart.training.optimisation import WeightAverage, make_optimizer, parameter_groups, set_learning_rate
-from warmstart.training.settings import TrainingSettings, cold_settings
 from warmstart.training.tuned import set_training
 from warmstart.training.update import update
+from warmstart.training_settings import TrainingSettings, cold_settings
 
 # A step is the gradient times the rate, everywhere: nothing that is done for pretrained weights' sake.
 PLAIN = TrainingSettings(
@@ -197,7 +197,7 @@ def test_class_weights_and_balanced_sampling_make_a_rare_class_as_likely_as_the_
         rare = np.flatnonzero(p.labels == 0)[6:]
         kept = np.setdiff1d(np.arange(150), rare)
         p.pixels, p.labels = p.pixels[torch.from_numpy(kept)], p.labels[kept]
-        weights = balanced_class_weights(p.labels, 3) if weighted else None
+        weights = tuple(compute_class_weight("balanced", classes=np.arange(3), y=p.labels)) if weighted else None
         settings = replace(PLAIN, class_weights=weights)
         module, source = p.module("pooled"), p.train("pooled", balanced=balanced)
         optimizer = make_optimizer(module, settings)

@@ -7,7 +7,7 @@ import torch
 
 from warmstart.training.execution import Execution
 from warmstart.training.pace import STEPS, WARM_UP, seconds_per_epoch
-from warmstart.training.settings import TrainingSettings
+from warmstart.training_settings import TrainingSettings
 
 # 'stored': nothing but steps and val is read. 'update' settles the norm before val, which takes a few batches more.
 SETTINGS = TrainingSettings(head_norm="stored", learning_rate=0.1, batch_norm="update")

@@ -19,7 +19,7 @@ from warmstart.training.checkpoint import read_checkpoint, write_checkpoint
 from warmstart.training.events import Epoch, Finished, Resumed, Step
 from warmstart.training.execution import Execution
 from warmstart.training.loop import fine_tune
-from warmstart.training.settings import TrainingSettings
+from warmstart.training_settings import TrainingSettings
 
 IDENTITY = {"plan": {"cut": "stem", "taps": "all"}, "data": "d1"}
 EVERYTHING = TrainingSettings(

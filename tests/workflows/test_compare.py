@@ -14,13 +14,13 @@ import pytest
 from drawn_shapes import draw_folder
 from report_text import page
 from warmstart.errors import InputError, UnknownNameError, UsageError
-from warmstart.records import Plan
+from warmstart.plan import Plan
+from warmstart.session.history import HistoryRow
+from warmstart.session.progress import NullProgress
+from warmstart.session.settings import TrainSettings
 from warmstart.workflows import compare as module
 from warmstart.workflows.compare import Comparison, compare, resume
-from warmstart.workflows.history import HistoryRow
 from warmstart.workflows.report import report
-from warmstart.workflows.settings import TrainSettings
-from warmstart.workflows.watch import Nobody
 
 BASE = Plan(image_size_px=64, batch_size=8, training={"epochs": 2})
 NAMES = ("frozen", "stage6", "scratch@32")
@@ -127,7 +127,7 @@ def test_an_interrupted_comparison_goes_on_where_it_was(
 def test_ctrl_c_leaves_a_plan_unfinished_so_that_all_have_had_the_same_time(
     data: Path, tmp_path: Path, warm_cache: Path
 ) -> None:
-    class Impatient(Nobody):
+    class Impatient(NullProgress):
         def epoch(self, row: HistoryRow) -> None:
             if row.epoch == 1:
                 raise KeyboardInterrupt

@@ -10,10 +10,11 @@ from drawn_shapes import CLASSES, draw_shape, set_back
 from warmstart.extraction.rendering import render
 from warmstart.model.features import FeatureExtractor
 from warmstart.model.predictor import load
-from warmstart.records import Plan, ValueRange
+from warmstart.plan import Plan
+from warmstart.records import ValueRange
+from warmstart.session.settings import TrainSettings
 from warmstart.workflows.evaluate import evaluate
 from warmstart.workflows.export import ExportSettings, export
-from warmstart.workflows.settings import TrainSettings
 from warmstart.workflows.train import train
 
 PLAN = Plan(image_size_px=64)
@@ -88,7 +89,7 @@ def test_a_transformer_learns_the_range_in_fit_and_keeps_it_in_transform(tmp_pat
     data = draw(tmp_path / "data", "12 bits", per_class=2)
     paths = [str(path) for path in sorted(data.rglob("*.tif"))]
     features = FeatureExtractor(image_size_px=64).fit(paths)
-    assert features.preprocessing_.values == ValueRange(bits=12)
+    assert features.recipe_.preprocessing.values == ValueRange(bits=12)
     dark = tmp_path / "dark.tif"
     Image.fromarray(np.asarray(Image.open(paths[0])) // 16).save(dark)
     assert not np.allclose(features.transform([paths[0]]), features.transform([str(dark)]))

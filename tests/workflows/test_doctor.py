@@ -10,9 +10,9 @@ from PIL import Image
 from drawn_shapes import draw_folder, draw_shape, set_back
 from photograph import photograph
 from warmstart.errors import DataError
-from warmstart.records import Plan
+from warmstart.plan import Plan
+from warmstart.session.settings import TrainSettings
 from warmstart.workflows.doctor import Diagnosis, doctor
-from warmstart.workflows.settings import TrainSettings
 from warmstart.workflows.train import train
 
 SMALL = Plan(image_size_px=64)

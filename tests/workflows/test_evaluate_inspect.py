@@ -8,9 +8,9 @@ from PIL import Image
 from drawn_shapes import draw_folder, draw_shape
 from warmstart.data.hashing import digest_file
 from warmstart.errors import DataError
+from warmstart.session.outcome import Run
 from warmstart.workflows.evaluate import evaluate
 from warmstart.workflows.inspect import inspect
-from warmstart.workflows.outcome import Run
 from warmstart.workflows.predict import predict
 
 

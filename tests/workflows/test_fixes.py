@@ -11,13 +11,14 @@ from drawn_shapes import draw_folder
 from warmstart.data.listing import read_listing
 from warmstart.errors import DataError, UsageError
 from warmstart.inspection.findings import Finding
-from warmstart.records import Listing, Plan
+from warmstart.plan import Plan
+from warmstart.records import Listing
+from warmstart.session.settings import TrainSettings
 from warmstart.workflows import advise as advise_module
 from warmstart.workflows import compare as compare_module
 from warmstart.workflows import lr_find as lr_find_module
 from warmstart.workflows import train as train_module
 from warmstart.workflows.fixes import COLUMNS, apply_fixes, write_fix_list
-from warmstart.workflows.settings import TrainSettings
 
 
 @pytest.fixture

@@ -12,12 +12,12 @@ from PIL import Image
 
 from drawn_shapes import draw_folder, draw_shape, set_back
 from photograph import photograph
-from warmstart.records import Plan
+from warmstart.plan import Plan
+from warmstart.session.probe import Probe
+from warmstart.session.progress import NullProgress, Watcher
+from warmstart.session.settings import TrainSettings
 from warmstart.workflows import run_findings
-from warmstart.workflows.probe import Probe
-from warmstart.workflows.settings import TrainSettings
 from warmstart.workflows.train import Run, train
-from warmstart.workflows.watch import Nobody, Watcher
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +87,7 @@ def test_what_would_take_long_is_left_out_and_said(
 ) -> None:
     monkeypatch.setattr(run_findings, "SEARCH_MOST", 1000)
     monkeypatch.setattr(run_findings, "LABELS_MOST", 1000)
-    run_findings.examine(runs[2], tmp_path, Nobody())
+    run_findings.examine(runs[2], tmp_path, NullProgress())
     found = document(tmp_path)
     assert names(found, "copy")
     assert not names(found, "label") + names(found, "near-copy") + names(found, "outlier")
@@ -96,7 +96,7 @@ def test_what_would_take_long_is_left_out_and_said(
 
 
 def test_a_network_with_random_weights_is_not_asked(runs: tuple[Run, Run, Probe], tmp_path: Path) -> None:
-    run_findings.examine(replace(runs[2], plan=replace(runs[2].plan, weights="random")), tmp_path, Nobody())
+    run_findings.examine(replace(runs[2], plan=replace(runs[2].plan, weights="random")), tmp_path, NullProgress())
     found = document(tmp_path)
     assert {one["kind"] for one in found["findings"]} <= {"copy", "class"}
     assert "random weights" in found["notes"][0]

@@ -22,15 +22,16 @@ from drawn_shapes import CLASSES, draw_folder
 from warmstart.evaluation.conformal import conformity, of_label
 from warmstart.heads import selection
 from warmstart.model.predictor import load
-from warmstart.records import Plan
+from warmstart.plan import Plan
+from warmstart.session import dataset as dataset_module
+from warmstart.session.outcome import Run, frozen
+from warmstart.session.probe import Probe
+from warmstart.session.progress import NullProgress
+from warmstart.session.settings import TrainSettings
+from warmstart.tasks.classify.targets import ClassTargets
 from warmstart.training.validation import ValScores
-from warmstart.workflows import dataset as dataset_module
 from warmstart.workflows.evaluate import evaluate
-from warmstart.workflows.outcome import Run, frozen
-from warmstart.workflows.probe import Probe
-from warmstart.workflows.settings import TrainSettings
 from warmstart.workflows.train import train
-from warmstart.workflows.watch import Nobody
 
 FROZEN = Plan(backbone="timm:test_efficientnet", weights="random", image_size_px=64, precision="f32")  # small
 TUNED = replace(FROZEN, cut="stage2", taps="all", batch_size=8, training={"epochs": 1})
@@ -253,14 +254,16 @@ def test_probabilities_are_calibrated_on_logits_that_no_pictures_own_label_chose
     for seed in range(20):  # until folds disagree about the best candidate, as they mostly do
         rng = np.random.default_rng(seed)
         pictures = [(str(path), str(rng.choice(["heads", "tails"]))) for path in paths]
-        made = train(pictures, plan, TrainSettings(runs=tmp_path / "runs", report=False, findings=False), watcher=Nobody())
+        made = train(
+            pictures, plan, TrainSettings(runs=tmp_path / "runs", report=False, findings=False), watcher=NullProgress()
+        )
         choice = seen[-1].choice
         if not np.array_equal(choice.apart_logits, choice.held_out_logits):
             break
     assert not np.array_equal(choice.apart_logits, choice.held_out_logits)
     assert choice.method == ("val" if by_val else "folds")
     exp = np.exp(choice.apart_logits.astype(np.float64) / made.model.temperature)
-    y = seen[-1].dataset.labels[choice.held_out]
+    y = seen[-1].dataset.targets.labels[choice.held_out]
     expected = np.sort(of_label(conformity(exp / exp.sum(axis=1, keepdims=True)), y))
     assert load_file(made.folder / "model" / "model.safetensors")["trust.calibration"] == pytest.approx(expected, abs=1e-5)
 
@@ -273,9 +276,8 @@ def test_halves_of_val_divide_neither_copies_nor_groups() -> None:
     units = np.concatenate([np.arange(n - val), n + rng.integers(0, 150, val)])
     dataset = dataset_module.Dataset(
         source="x",
-        class_names=("a", "b"),
         pictures=tuple(Picture(path=str(i), digest=rng.bytes(16)) for i in range(n)),
-        labels=rng.integers(0, 2, n),
+        targets=ClassTargets(class_names=("a", "b"), labels=rng.integers(0, 2, n)),
         splits=("train",) * (n - val) + ("val",) * val,
         units=units,
         problems=(),

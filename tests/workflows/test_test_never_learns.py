@@ -20,16 +20,17 @@ from safetensors.numpy import load_file
 from drawn_shapes import CLASSES, draw_folder
 from warmstart import machine
 from warmstart.heads import selection
-from warmstart.records import Plan
+from warmstart.plan import Plan
+from warmstart.session import forecasting, tune
+from warmstart.session import probe as probe_module
+from warmstart.session.dataset import Dataset
+from warmstart.session.outcome import Run
+from warmstart.session.settings import TrainSettings
 from warmstart.strategy import advice
 from warmstart.training.validation import ValScores
-from warmstart.workflows import candidates, forecasting, tune
-from warmstart.workflows import probe as probe_module
+from warmstart.workflows import plan_search
 from warmstart.workflows.compare import compare
-from warmstart.workflows.dataset import Dataset
 from warmstart.workflows.lr_find import lr_find
-from warmstart.workflows.outcome import Run
-from warmstart.workflows.settings import TrainSettings
 from warmstart.workflows.train import train
 
 FROZEN = Plan(backbone="timm:test_efficientnet", weights="random", image_size_px=64, precision="f32")  # small
@@ -133,10 +134,10 @@ def _val_is_large_enough_to_choose_by(monkeypatch: pytest.MonkeyPatch) -> None:
 def _one_plan_is_tried_and_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     """However small val is, however busy the machine."""
     for module, name, value in (
-        (candidates, "FEWEST_VAL", 1),
-        (candidates, "RIGHT_ON_ALL", 2.0),
-        (candidates, "better_on_val", lambda *_: False),
-        (candidates, "fits", lambda *_: True),
+        (plan_search, "FEWEST_VAL", 1),
+        (plan_search, "RIGHT_ON_ALL", 2.0),
+        (plan_search, "better_on_val", lambda *_: False),
+        (plan_search, "fits", lambda *_: True),
         (tune, "seconds_per_epoch", lambda *_: 1e-3),
         (advice, "FEWEST_VAL", 1),
         (advice, "FEWEST_TO_TRAIN", 1),

@@ -17,12 +17,12 @@ from PIL import Image
 from drawn_shapes import CLASSES, draw_folder, draw_shape, set_back
 from warmstart.errors import DataError, StoreError, UnknownNameError, UsageError
 from warmstart.model.predictor import load
-from warmstart.records import Plan
+from warmstart.plan import Plan
+from warmstart.session.outcome import Run
+from warmstart.session.settings import TrainSettings
 from warmstart.store.cache import Store
 from warmstart.store.key import row_key
 from warmstart.workflows.evaluate import evaluate
-from warmstart.workflows.outcome import Run
-from warmstart.workflows.settings import TrainSettings
 from warmstart.workflows.train import train
 
 SMALL = Plan(image_size_px=64)

@@ -11,7 +11,7 @@ from torch import nn
 from warmstart.backbones.catalog import BackboneSpec
 from warmstart.backbones.chain import Backbone, Classifier, Link, Stage, with_submodule
 from warmstart.backbones.declarations import Declaration
-from warmstart.backbones.steps import STEPS
+from warmstart.backbones.functional_layers import STEPS
 from warmstart.errors import BackboneError
 
 

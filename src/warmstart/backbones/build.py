@@ -7,10 +7,10 @@ import torch
 from torch import nn
 
 from warmstart.backbones.assembly import assemble
+from warmstart.backbones.auto_chain import discover
 from warmstart.backbones.catalog import BackboneSpec
 from warmstart.backbones.chain import Backbone
 from warmstart.backbones.declarations import DECLARATIONS
-from warmstart.backbones.undeclared import discover
 
 # torchvision's Inception networks come with auxiliary classifiers, which only their original training used; and their
 # published weights expect the input to be shifted from ImageNet's mean to 0.5.

@@ -27,6 +27,7 @@ class BackboneSpec:
     library: Library
     builder: str  # the library's own name
     declaration: str | None  # key into `declarations.DECLARATIONS`; None: the chain is found and proven
+    blocks: int = 7  # how many stages a '.*' of the declaration stands for
     input_size_px: int = 224
     mean: Triple = IMAGENET_MEAN
     std: Triple = IMAGENET_STD
@@ -47,13 +48,29 @@ def find(name: str) -> BackboneSpec:
 
     Raises UnknownNameError with the nearest names.
     """
+    library, colon, builder = name.partition(":")
+    if name not in CATALOG and colon and library == "timm":
+        return _from_timm(name, builder)
+    if name not in CATALOG and colon and library == "torchvision":
+        return _from_torchvision(name, builder)
+    return _listed(name)
+
+
+def declared_spec(name: str) -> BackboneSpec | None:
+    """The catalogue's entry for a name, its network's whatever the weights, without loading a library; None for one outside it.
+
+    Raises UnknownNameError for a name that is of no library either.
+    """
+    library, colon, builder = name.partition(":")
+    if name not in CATALOG and colon and library in ("timm", "torchvision"):
+        wanted = (library, builder.partition(".")[0])
+        return next((spec for spec in CATALOG.values() if (spec.library, spec.builder) == wanted), None)
+    return _listed(name)
+
+
+def _listed(name: str) -> BackboneSpec:
     if name in CATALOG:
         return CATALOG[name]
-    library, colon, builder = name.partition(":")
-    if colon and library == "timm":
-        return _from_timm(name, builder)
-    if colon and library == "torchvision":
-        return _from_torchvision(name, builder)
     plain = _plain(name)
     for known in (*CATALOG, *ALIASES):
         if _plain(known) == plain:
@@ -139,7 +156,7 @@ _SPECS = (
     replace(_timm("xception", "xception", 22.9, "tf_in1k", builder="legacy_xception", size=299), mean=HALF, std=HALF),
     _timm("mobilenetv2", "efficientnet", 3.5, "ra_in1k", builder="mobilenetv2_100"),
     _timm("mobilenetv3_large", "mobilenetv3", 5.5, "ra_in1k", builder="mobilenetv3_large_100"),
-    _timm("mobilenetv3_small", "mobilenetv3", 2.5, "lamb_in1k", builder="mobilenetv3_small_100"),
+    replace(_timm("mobilenetv3_small", "mobilenetv3", 2.5, "lamb_in1k", builder="mobilenetv3_small_100"), blocks=6),
     _timm("efficientnet_b0", "efficientnet", 5.3, "ra_in1k"),
     _timm("densenet121", "densenet", 8.0, "ra_in1k"),
     _timm("densenet169", "densenet", 14.1, "tv_in1k"),

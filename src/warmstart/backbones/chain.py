@@ -10,7 +10,7 @@ B batch, C channels, H, W.
 """
 
 from collections.abc import Iterable, Sequence
-from copy import copy
+from copy import copy, deepcopy
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -19,8 +19,9 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from warmstart.backbones.catalog import BackboneSpec
-from warmstart.backbones.steps import SpatialMean
-from warmstart.errors import BackboneError, UnknownNameError
+from warmstart.backbones.cut_names import unknown_cut
+from warmstart.backbones.functional_layers import SpatialMean
+from warmstart.errors import BackboneError
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ class Backbone:
         for stage in self.stages:
             if stage.alias == name:
                 return stage.name
-        raise _unknown_cut(self, name)
+        raise unknown_cut(self.spec.name, name, self.cuts, [stage.alias for stage in self.stages])
 
     @property
     def tap_names(self) -> tuple[str, ...]:
@@ -136,6 +137,13 @@ def split(backbone: Backbone, cut: str) -> tuple[nn.Sequential, nn.Sequential]:
     return sequence(backbone.links[:at]), behind.append(backbone.classifier.module)
 
 
+def trainable_copy(backbone: Backbone, cut: str) -> Backbone:
+    """The same network to be changed right of ``cut``: tensors left of it are shared, for nothing changes them, all others are copies."""
+    prefix, _ = split(backbone, cut)
+    shared = {id(tensor): tensor for tensor in (*prefix.parameters(), *prefix.buffers())}
+    return deepcopy(backbone, shared)
+
+
 def sequence(links: Iterable[Link]) -> nn.Sequential:
     """The links as one module. Its children are numbered; `torch` allows no dots in their names."""
     return nn.Sequential(*(link.module for link in links))
@@ -165,17 +173,3 @@ def _averages(pooling: Sequence[Link]) -> bool:
         or (isinstance(module, nn.AdaptiveAvgPool2d) and module.output_size in (1, (1, 1)))
         for module in kinds
     )
-
-
-def _unknown_cut(backbone: Backbone, name: str) -> UnknownNameError:
-    aliases = [stage.alias for stage in backbone.stages]
-    error = UnknownNameError("cut", name, [*backbone.cuts, *aliases])
-    maps = [stage.name for stage in backbone.stages if stage.name.startswith("stage")]
-    middle = ["stem", *([maps[0]] if len(maps) == 1 else [f"{maps[0]} … {maps[-1]}"])] if maps else []
-    guess = f" Did you mean {' or '.join(repr(near) for near in error.nearest)}?" if error.nearest else ""
-    # The general wording would list canonical names and aliases in one long row; people know cuts by their range.
-    error.args = (
-        f"backbone {backbone.spec.name!r} has no cut {name!r}. Its cuts are {', '.join(['pixels', *middle, 'pooled'])}.{guess} "
-        f"List them with shapes: warmstart backbones {backbone.spec.name}",
-    )
-    return error

@@ -5,7 +5,7 @@ A declaration lists the paths of a network's modules in the order in which its f
     conv1 bn1            the modules at these paths, one after the other
     features.3-5         the children features.3, features.4, features.5
     blocks.*             as a whole stage entry: every child of `blocks` is a stage of its own
-    +flatten             a step that the library writes as a function call, made a module by `warmstart.backbones.steps`
+    +flatten             a step that the library writes as a function call, made a module by `warmstart.backbones.functional_layers`
 
 Stages end behind activation and pooling, never before them: an activation that works in place would overwrite what was
 read at the cut.

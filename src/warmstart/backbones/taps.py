@@ -18,7 +18,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from warmstart.backbones.chain import Backbone, sequence, split
+from warmstart.backbones.chain import Backbone, sequence
 
 
 class Normalise(nn.Module):
@@ -104,14 +104,6 @@ def tapped_up_to(backbone: Backbone, cut: str, tap_names: tuple[str, ...]) -> nn
     at = backbone.cuts.index(backbone.resolve_cut(cut))
     stages = [(stage.name, sequence(backbone.links[stage.start : stage.stop])) for stage in backbone.stages[:at]]
     return TappedPrefix(_normalise(backbone, None, None), stages, tap_names, keep_activations=True).eval()
-
-
-def activations_prefix(
-    backbone: Backbone, cut: str, *, mean: Sequence[float] | None = None, std: Sequence[float] | None = None
-) -> nn.Sequential:
-    """uint8 (B, 3, H, W) → float32 activations at the cut, in eval mode: what a suffix from `split` is trained on."""
-    prefix, _ = split(backbone, cut)
-    return nn.Sequential(_normalise(backbone, mean, std), *prefix).eval()
 
 
 def _normalise(backbone: Backbone, mean: Sequence[float] | None, std: Sequence[float] | None) -> Normalise:

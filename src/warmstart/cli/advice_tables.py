@@ -14,12 +14,11 @@ from warmstart.strategy.advice import LARGE_IMAGES, SCENARIOS, by_gain
 
 if TYPE_CHECKING:
     from warmstart.inspection.evidence import Evidence
-    from warmstart.records import Plan
+    from warmstart.plan import Plan
     from warmstart.workflows.advise import Advised
     from warmstart.workflows.backbone_competition import Competition
 
 BARS = "▁▂▃▄▅▆▇█"
-SCORES = {"logme": "LogME", "h_score": "H", "knn": "k-NN", "leep": "LEEP", "nce": "NCE"}
 
 
 def advice(result: "Advised", out: Console) -> None:
@@ -190,10 +189,11 @@ def _competition(contest: "Competition", out: Console) -> None:
     table.add_column("backbone", overflow="fold")
     for name in ("accuracy", "95 % interval", "pictures", "images/s", "parameters"):
         table.add_column(name, justify="right", overflow="fold")
-    scores = Table(box=box.SIMPLE_HEAD, title="Fast scores of the pooled features, and licences", title_justify="left")
+    scores = Table(
+        box=box.SIMPLE_HEAD, title="Pictures whose nearest others name their class, and licences", title_justify="left"
+    )
     scores.add_column("backbone", overflow="fold")
-    for name in SCORES.values():
-        scores.add_column(name, justify="right", overflow="fold")
+    scores.add_column("k-NN", justify="right", overflow="fold")
     scores.add_column("licence", overflow="fold")
     for candidate in contest.places:
         place, name = candidate.place, escape(candidate.name)
@@ -205,8 +205,7 @@ def _competition(contest: "Competition", out: Console) -> None:
             name + tie, f"{place.accuracy:.3f}", f"{low:.3f}-{high:.3f}", f"{place.pictures}", speed,
             f"{candidate.params_millions:.1f} M", style=style,
         )  # fmt: skip
-        found = (f"{candidate.scores[key]:.2f}" if key in candidate.scores else "" for key in SCORES)
-        scores.add_row(name, *found, escape(candidate.licence or "not stated"), style=style)
+        scores.add_row(name, f"{candidate.scores['knn']:.2f}", escape(candidate.licence or "not stated"), style=style)
     out.print(table)
     out.print(scores)
     for name, reason in contest.absent.items():

@@ -8,12 +8,17 @@ import typer
 from warmstart.atomic import require_writable
 from warmstart.cli import doctor_tables
 from warmstart.cli import options as o
+from warmstart.cli.option_groups import Given, Group
 from warmstart.cli.tables import console
 from warmstart.cli.terminal import Terminal
-from warmstart.records import Plan
+from warmstart.plan import Plan
+from warmstart.session.settings import TrainSettings
+
+DOCTOR = Group("doctor")
 
 
 def doctor(
+    *,
     data: o.Data,
     fix_list: Annotated[
         Path | None,
@@ -25,14 +30,8 @@ def doctor(
     page: Annotated[
         Path | None, typer.Option(metavar="HTML", help="Write a page of thumbnails by kind; it opens from disk.")
     ] = None,
-    backbone: o.Backbone = "efficientnet_lite0",
-    weights: o.Weights = "default",
-    image_size: o.ImageSize = None,
-    resize: o.ResizeMode = o.Resize.CROP,
-    keep_damaged: o.KeepDamaged = False,
-    seed: o.Seed = 0,
-    exclude: o.Exclude = None,
-    download: o.Download = False,
+    recipe: Annotated[Given[Plan], DOCTOR],
+    settings: Annotated[Given[TrainSettings], DOCTOR],
     as_json: o.Json = False,
 ) -> None:
     """Find what is wrong with a data set: broken files, copies and near copies, doubtful labels, outliers, odd pictures.
@@ -41,16 +40,12 @@ def doctor(
     """
     from warmstart.workflows.doctor import doctor as doctor_workflow
     from warmstart.workflows.doctor import write
-    from warmstart.workflows.settings import TrainSettings
 
     for option, file in (("--fix-list", fix_list), ("--page", page)):
         if file is not None:
             require_writable(option, file)
-    plan = Plan(
-        backbone=backbone, weights=weights, image_size_px=image_size, resize=resize.value, keep_damaged=keep_damaged, seed=seed
-    )
-    settings = TrainSettings(exclude=tuple(exclude or ()), download=download)
+    plan, how = recipe.make(), settings.make()
     with Terminal() as terminal:
-        diagnosis = doctor_workflow(data, plan, settings, watcher=terminal)
+        diagnosis = doctor_workflow(data, plan, how, watcher=terminal)
         write(diagnosis, fix_list=fix_list, page=page, watcher=terminal, force=force)
     o.give(diagnosis.to_dict(), as_json, lambda: doctor_tables.diagnosis(diagnosis, console()))

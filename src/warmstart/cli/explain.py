@@ -35,9 +35,9 @@ def explain(
     as_json: o.Json = False,
 ) -> None:
     """Show where in a picture the evidence for a class lies, what the stages see, and the training pictures most like it."""
+    from warmstart.session.run_folder import new_run_folder
     from warmstart.workflows.explain import ExplainSettings, draw
     from warmstart.workflows.explain import explain as explain_workflow
-    from warmstart.workflows.run_folder import new_run_folder
 
     settings = ExplainSettings(class_name=class_name, method=method, layer=layer, neighbours=neighbours, data=data)
     with Terminal() as terminal:
@@ -54,9 +54,9 @@ def filters(
     as_json: o.Json = False,
 ) -> None:
     """Draw the filters of the first convolution in colour."""
+    from warmstart.session.run_folder import new_run_folder
     from warmstart.workflows.filters import draw
     from warmstart.workflows.filters import filters as filters_workflow
-    from warmstart.workflows.run_folder import new_run_folder
 
     with Terminal() as terminal:
         result = filters_workflow(name, weights=weights, download=download, watcher=terminal)

@@ -16,6 +16,8 @@ import typer
 
 from warmstart.atomic import require_writable
 from warmstart.cli import advice, doctor, explain, export, serving, tables, training, training_tables
+from warmstart.cli.option_groups import command as opened
+from warmstart.cli.option_groups import flags_typed
 from warmstart.cli.options import (
     Data,
     Download,
@@ -26,15 +28,12 @@ from warmstart.cli.options import (
     Runs,
     Views,
     give,
-    names,
     only_beside_resume,
-    seconds,
-    size_bytes,
-    typed,
 )
 from warmstart.cli.terminal import Terminal, command, printable, stderr
 from warmstart.errors import InputError, UsageError, WarmstartError
 from warmstart.machine import installed_version, process_seconds
+from warmstart.options import read_gigabytes, read_names, read_seconds
 from warmstart.refusals import explained, refusal
 
 app = typer.Typer(
@@ -68,15 +67,15 @@ def _root(
     DEBUG = debug
 
 
-app.command()(training.train)
-app.command()(training.compare)
-app.command("lr-find")(training.lr_find)
-app.command()(advice.advise)
+app.command()(opened(training.train))
+app.command()(opened(training.compare))
+app.command("lr-find")(opened(training.lr_find))
+app.command()(opened(advice.advise))
 app.command()(explain.explain)
 app.command()(explain.filters)
-app.command()(doctor.doctor)
+app.command()(opened(doctor.doctor))
 app.command()(export.export)
-app.command()(serving.serve)
+app.command()(opened(serving.serve))
 
 
 @app.command()
@@ -219,7 +218,7 @@ def cache(
             document = workflow.contents()
             give(document, as_json, lambda: tables.cache(document))
         case CacheAction.PRUNE:
-            pruned = workflow.prune(size_bytes(to_gb), recipe)
+            pruned = workflow.prune(None if to_gb is None else read_gigabytes(to_gb), recipe)
             give(pruned, as_json, lambda: tables.pruned(pruned))
         case CacheAction.VERIFY:
             checked = workflow.verify(all_files=all_files)
@@ -253,7 +252,7 @@ def demo(
     from warmstart.workflows.demo import LICENCE, compare_demo
     from warmstart.workflows.demo import demo as demo_workflow
 
-    given = typed(context)
+    given = flags_typed(context)
     if resume is not None:
         only_beside_resume(context, ("compare", "as_json"))
     elif compare and "views" in given:
@@ -271,9 +270,9 @@ def demo(
     if compare:
         with Terminal() as terminal:
             comparison = compare_demo(
-                names=names(plans),
+                names=read_names(plans or ""),
                 seed=seed,
-                budget_s=seconds("10m" if budget is None else budget),
+                budget_s=read_seconds("10m" if budget is None else budget),
                 runs=runs,
                 resume_from=resume,
                 watcher=terminal,
@@ -281,7 +280,7 @@ def demo(
         give(comparison.to_dict(), as_json, lambda: training_tables.compare(comparison, licence=f"elpv-dataset, {LICENCE}"))
         _say_what_is_next(as_json)
         return
-    budget_s = None if budget is None else seconds(budget)
+    budget_s = None if budget is None else read_seconds(budget)
     with Terminal() as terminal:
         result = demo_workflow(
             seed=seed,

@@ -20,6 +20,7 @@ from warmstart.cli.run_tables import advice_taken, took
 from warmstart.cli.terminal import printable
 from warmstart.csv_cells import cell_of
 from warmstart.evaluation.novelty import UNLIKE
+from warmstart.report.sentences import frozen_in_words
 
 if TYPE_CHECKING:
     from warmstart.evaluation.trust import Coverage
@@ -63,6 +64,8 @@ def train(record: "RunRecord") -> None:
         f"head {escape(record.plan.head)}"
         f"{escape(_settings(choice['settings']))}, chosen {'on val' if choice['method'] == 'val' else 'by folds of train'}"
     )
+    for sentence in frozen_in_words(record.training):
+        out.print(escape(sentence), soft_wrap=True)
     if fixes := record.data.get("fixes"):
         dropped, relabelled = fixes["dropped"], fixes["relabelled"]
         out.print(

@@ -1,6 +1,5 @@
 """The verbs that train: train, compare, lr-find."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,80 +7,42 @@ import typer
 
 from warmstart.cli import options as o
 from warmstart.cli import tables, training_tables
+from warmstart.cli.option_groups import Given, Group
 from warmstart.cli.terminal import Terminal
 from warmstart.errors import UsageError
 from warmstart.machine import process_seconds
-from warmstart.records import ADVISED, Plan
-from warmstart.workflows.run_folder import read_plan
+from warmstart.options import read_names, tagged
+from warmstart.plan import ADVISED, BY_ADVICE, Plan
+from warmstart.session.run_folder import read_plan
+from warmstart.session.settings import TrainSettings
 
-# What may stand beside --plan: where, how strictly and how long, but nothing of the recipe. And what --cut auto leaves to the advice.
-BESIDE_PLAN = {
-    "data", "plan", "budget", "exclude", "runs", "strict", "download", "cache_gb", "fixes", "group_duplicates", "heat_maps", "findings",
-    "as_json",
-}  # fmt: skip
-ADVICE_DECIDES = ("taps", "head", "views", "unfreeze", "augment", "epochs", "learning_rate", "training")
-
-Cut = Annotated[str, typer.Option(help="Where the frozen part ends: 'pooled', a stage, or 'pixels': nothing is frozen.")]
+TRAIN = Group(
+    "train",
+    defaults={"cut": None},
+    helps={
+        "cut": "Where the frozen part ends: 'pooled', a stage, 'pixels' (nothing is frozen), or 'auto': probe, then what advise "
+        "recommends. Default: auto, or pooled where another part of the recipe is given.",
+    },
+)
+COMPARE = Group("compare", defaults={"budget_s": "10m"}, helps={"budget_s": "Wall-clock for each plan: 90s, 10m, 1h."})
+LR_FIND = Group(
+    "lr-find",
+    defaults={"cut": None},
+    helps={
+        "cut": "Where the frozen part ends: a stage, or 'pixels': nothing is frozen. Default: as --freeze has it, or stage5."
+    },
+)
 
 
 def train(
     context: typer.Context,
+    *,
     data: o.DataOrNot = None,
     plan: Annotated[
         Path | None, typer.Option(metavar="FILE", help="A plan.json of a run or of advise: the recipe, instead of options.")
     ] = None,
-    backbone: o.Backbone = "efficientnet_lite0",
-    weights: o.Weights = "default",
-    cut: Annotated[
-        str | None,
-        typer.Option(
-            help="Where the frozen part ends: 'pooled', a stage, 'pixels' (nothing is frozen), or 'auto': probe, then what advise "
-            "recommends. Default: auto, or pooled where another part of the recipe is given.",
-        ),
-    ] = None,
-    taps: o.Taps = "auto",
-    head: Annotated[str, typer.Option(help="linear, svm, svm-rbf, ridge, knn or mlp.")] = "linear",
-    image_size: o.ImageSize = None,
-    resize: o.ResizeMode = o.Resize.CROP,
-    keep_damaged: o.KeepDamaged = False,
-    views: o.Views = "none",
-    engine: o.Engine = "auto",
-    precision: o.Precision = "auto",
-    class_weight: o.ClassWeight = "none",
-    positive: o.Positive = None,
-    threshold: Annotated[
-        float | None, typer.Option(help="Probability from which --positive is predicted; default 0.5.")
-    ] = None,
-    split: o.Shares = "70/15/15",
-    unfreeze: Annotated[
-        str | None,
-        typer.Option(
-            metavar="CUTS", help="Gradual unfreezing: cuts to train from before --cut, later ones first: stage6,stage5."
-        ),
-    ] = None,
-    augment: o.Augment = "none",
-    augment_views: o.AugmentViews = 4,
-    batch_size: o.BatchSize = 32,
-    epochs: o.Epochs = None,
-    learning_rate: o.LearningRate = None,
-    training: o.Training = None,
-    budget: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TIME",
-            help="Wall-clock in which training is to end (90s, 10m, 1h): fewer epochs if need be. With --cut auto 2m if not given.",
-        ),
-    ] = None,
-    seed: o.Seed = 0,
-    exclude: o.Exclude = None,
-    runs: o.Runs = Path("runs"),
-    strict: o.Strict = False,
-    download: o.Download = False,
-    cache_gb: o.CacheSize = None,
-    fixes: o.Fixes = None,
-    group_duplicates: o.GroupDuplicates = None,
-    heat_maps: o.HeatMaps = True,
-    findings: o.Findings = True,
+    recipe: Annotated[Given[Plan], TRAIN],
+    settings: Annotated[Given[TrainSettings], TRAIN],
     resume: Annotated[
         Path | None, typer.Option(metavar="RUN", help="Instead of DATA: go on with a run whose training was interrupted.")
     ] = None,
@@ -93,64 +54,28 @@ def train(
     With --cut before 'pooled' and the linear head, the network right of the cut is trained as well; with another head, or
     --epochs 0, that head reads the frozen stage.
     """
-    from warmstart.workflows.settings import TrainSettings
     from warmstart.workflows.train import resume as resume_workflow
     from warmstart.workflows.train import train as train_workflow
 
     _one_of(data, resume, "RUN")
     if resume is not None:
         o.only_beside_resume(context, ("download", "as_json"))
+        download = settings.make().download
         with Terminal() as terminal:
             run = resume_workflow(resume, watcher=terminal, download=download, seconds_before=process_seconds())
         o.give(run.record.to_dict(), as_json, lambda: tables.train(run.record))
         return
-    given = o.typed(context)
-    if plan is not None:
-        recipe = _from_file(plan, given)
-    else:
-        recipe = Plan(
-            backbone=backbone,
-            weights=weights,
-            cut=_cut(cut, given),
-            taps=taps,
-            head=head,
-            image_size_px=image_size,
-            resize=resize.value,
-            keep_damaged=keep_damaged,
-            views=views,
-            engine=engine,
-            precision=precision,
-            class_weight=class_weight,
-            positive=positive,
-            threshold=threshold,
-            fractions=o.shares(split),
-            seed=seed,
-            unfreeze=o.names(unfreeze),
-            augment=augment,
-            augment_views=augment_views,
-            batch_size=batch_size,
-            training=o.training_given(epochs, learning_rate, training),
-        )
-    settings = TrainSettings(
-        exclude=tuple(exclude or ()),
-        runs=runs,
-        strict=strict,
-        download=download,
-        store_bytes=o.size_bytes(cache_gb),
-        fixes=fixes,
-        group_duplicates=group_duplicates,
-        heat_maps=heat_maps,
-        findings=findings,
-        budget_s=None if budget is None else o.seconds(budget),
-    )
+    asked = recipe.make(cut=_cut(recipe)) if plan is None else _from_file(plan, recipe)
+    how = settings.make()
     with Terminal() as terminal:
-        run = train_workflow(data, recipe, settings, watcher=terminal, seconds_before=process_seconds())
-        training_tables.say_overrun(run.record, settings.budget_s, terminal)
+        run = train_workflow(data, asked, how, watcher=terminal, seconds_before=process_seconds())
+        training_tables.say_overrun(run.record, how.budget_s, terminal)
     o.give(run.record.to_dict(), as_json, lambda: tables.train(run.record))
 
 
 def compare(
     context: typer.Context,
+    *,
     data: o.DataOrNot = None,
     plans: Annotated[
         str | None,
@@ -160,32 +85,8 @@ def compare(
             "joined by ','. Default: frozen, a cut two thirds down, full, scratch.",
         ),
     ] = None,
-    budget: Annotated[str, typer.Option(metavar="TIME", help="Wall-clock for each plan: 90s, 10m, 1h.")] = "10m",
-    backbone: o.Backbone = "efficientnet_lite0",
-    weights: o.Weights = "default",
-    taps: o.Taps = "auto",
-    image_size: o.ImageSize = None,
-    resize: o.ResizeMode = o.Resize.CROP,
-    keep_damaged: o.KeepDamaged = False,
-    views: o.Views = "none",
-    class_weight: o.ClassWeight = "none",
-    positive: o.Positive = None,
-    split: o.Shares = "70/15/15",
-    augment: o.Augment = "none",
-    augment_views: o.AugmentViews = 4,
-    batch_size: o.BatchSize = 32,
-    epochs: o.Epochs = None,
-    learning_rate: o.LearningRate = None,
-    training: o.Training = None,
-    seed: o.Seed = 0,
-    exclude: o.Exclude = None,
-    runs: o.Runs = Path("runs"),
-    strict: o.Strict = False,
-    download: o.Download = False,
-    fixes: o.Fixes = None,
-    group_duplicates: o.GroupDuplicates = None,
-    heat_maps: o.HeatMaps = True,
-    findings: o.Findings = True,
+    recipe: Annotated[Given[Plan], COMPARE],
+    settings: Annotated[Given[TrainSettings], COMPARE],
     resume: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Instead of DATA: go on with a comparison that was interrupted.")
     ] = None,
@@ -194,104 +95,40 @@ def compare(
     """Run several plans in the same time each and compare them: majority class, frozen, partly trained, full, from scratch."""
     from warmstart.workflows.compare import compare as compare_workflow
     from warmstart.workflows.compare import resume as resume_workflow
-    from warmstart.workflows.settings import TrainSettings
 
     _one_of(data, resume, "FOLDER")
-    if resume is not None:
-        o.only_beside_resume(context, ("download", "as_json"))
     with Terminal() as terminal:
         if resume is not None:
-            result = resume_workflow(resume, watcher=terminal, download=download)
+            o.only_beside_resume(context, ("download", "as_json"))
+            result = resume_workflow(resume, watcher=terminal, download=settings.make().download)
         else:
-            plan = Plan(
-                backbone=backbone,
-                weights=weights,
-                taps=taps,
-                image_size_px=image_size,
-                resize=resize.value,
-                keep_damaged=keep_damaged,
-                views=views,
-                class_weight=class_weight,
-                positive=positive,
-                fractions=o.shares(split),
-                seed=seed,
-                augment=augment,
-                augment_views=augment_views,
-                batch_size=batch_size,
-                training=o.training_given(epochs, learning_rate, training),
-            )
-            settings = TrainSettings(
-                exclude=tuple(exclude or ()),
-                runs=runs,
-                strict=strict,
-                download=download,
-                fixes=fixes,
-                group_duplicates=group_duplicates,
-                heat_maps=heat_maps,
-                findings=findings,
-                budget_s=o.seconds(budget),
-            )
-            result = compare_workflow(data, o.names(plans), plan, settings, watcher=terminal)
+            result = compare_workflow(data, read_names(plans or ""), recipe.make(), settings.make(), watcher=terminal)
     o.give(result.to_dict(), as_json, lambda: training_tables.compare(result))
 
 
 def lr_find(
+    *,
     data: o.Data,
-    backbone: o.Backbone = "efficientnet_lite0",
-    weights: o.Weights = "default",
-    cut: Cut = "stage5",
-    taps: o.Taps = "auto",
-    image_size: o.ImageSize = None,
-    resize: o.ResizeMode = o.Resize.CROP,
-    keep_damaged: o.KeepDamaged = False,
-    class_weight: o.ClassWeight = "none",
-    split: o.Shares = "70/15/15",
-    augment: o.Augment = "none",
-    augment_views: o.AugmentViews = 4,
-    batch_size: o.BatchSize = 32,
-    training: o.Training = None,
+    recipe: Annotated[Given[Plan], LR_FIND],
     lowest: Annotated[float, typer.Option(help="The smallest rate that is tried.")] = 1e-6,
     highest: Annotated[float, typer.Option(help="The largest rate that is tried.")] = 1.0,
     steps: Annotated[int, typer.Option(help="How many rates are tried, a step of training each.")] = 100,
-    seed: o.Seed = 0,
-    exclude: o.Exclude = None,
-    runs: o.Runs = Path("runs"),
-    download: o.Download = False,
-    fixes: o.Fixes = None,
-    group_duplicates: o.GroupDuplicates = None,
+    settings: Annotated[Given[TrainSettings], LR_FIND],
     as_json: o.Json = False,
 ) -> None:
     """Find a learning rate: train a copy for a few steps under a growing rate, draw the curve, suggest one."""
     from warmstart.workflows.lr_find import lr_find as workflow
-    from warmstart.workflows.settings import TrainSettings
 
-    plan = Plan(
-        backbone=backbone,
-        weights=weights,
-        cut=cut,
-        taps=taps,
-        image_size_px=image_size,
-        resize=resize.value,
-        keep_damaged=keep_damaged,
-        class_weight=class_weight,
-        fractions=o.shares(split),
-        seed=seed,
-        augment=augment,
-        augment_views=augment_views,
-        batch_size=batch_size,
-        training=o.training_given(None, None, training),
-    )
-    settings = TrainSettings(
-        exclude=tuple(exclude or ()), runs=runs, download=download, fixes=fixes, group_duplicates=group_duplicates
-    )
+    default_cut = "pooled" if "freeze" in recipe.typed else "stage5"
+    plan, how = recipe.make(cut=recipe.values.get("cut") or default_cut), settings.make()
     with Terminal() as terminal:
-        result = workflow(data, plan, settings, lowest=lowest, highest=highest, steps=steps, watcher=terminal)
+        result = workflow(data, plan, how, lowest=lowest, highest=highest, steps=steps, watcher=terminal)
     o.give(result.to_dict(), as_json, lambda: training_tables.learning_rate(result))
 
 
-def _from_file(file: Path, given: Mapping[str, str]) -> Plan:
+def _from_file(file: Path, recipe: Given[Plan]) -> Plan:
     """The plan of the file. Raises UsageError where a part of the recipe was typed beside it, even with the same value."""
-    beside = [option for name, option in given.items() if name not in BESIDE_PLAN]
+    beside = [flag for flags in recipe.typed.values() for flag in flags]
     if beside:
         raise UsageError(
             f"--plan {file} is the whole recipe, and {', '.join(beside)} was given beside it: edit the file instead"
@@ -299,12 +136,18 @@ def _from_file(file: Path, given: Mapping[str, str]) -> Plan:
     return read_plan(file)
 
 
-def _cut(cut: str | None, given: Mapping[str, str]) -> str:
+def _cut(recipe: Given[Plan]) -> str:
     """As typed; else 'auto', or 'pooled' where another part of the recipe was typed. Raises UsageError for such a part beside 'auto'."""
-    parts = [given[name] for name in ADVICE_DECIDES if name in given]
+    cut: str | None = recipe.values.get("cut")
+    parts = [flag for field in tagged(Plan, BY_ADVICE) for flag in recipe.typed.get(field.name, ())]
     if cut == ADVISED and parts:
         raise UsageError(
             f"--cut auto leaves the recipe to what is measured, and {', '.join(parts)} was given: name a cut instead, such as --cut pooled"
+        )
+    if cut == "pooled" and "freeze" in recipe.typed:
+        raise UsageError(
+            "--cut pooled trains nothing of the network, and --freeze names what is not trained of it. Leave --cut out, and it stands "
+            "before the first layer that learns; or leave --freeze out"
         )
     return ("pooled" if parts else ADVISED) if cut is None else cut
 

@@ -17,7 +17,8 @@ import re
 import numpy as np
 from PIL import Image, ImageEnhance
 
-from warmstart.data.trivial_augment import trivial_augment
+from warmstart.data.geometry import Geometry, inverse
+from warmstart.data.trivial_augment import drawn_operation, trivial_augment
 from warmstart.data.views import (
     DIHEDRAL,
     RESIZE_MODES,
@@ -27,6 +28,7 @@ from warmstart.data.views import (
     drawn_size,
     on_page,
     resize,
+    seen_window,
 )
 from warmstart.errors import UnknownNameError, UsageError
 
@@ -69,21 +71,52 @@ def render_view(picture: Image.Image, view: str, *, digest: bytes, size_px: int,
     """
     if view in DIHEDRAL:
         return apply_view(resize(picture, size_px=size_px, mode=mode), view)
-    match = _DRAWN_VIEW.fullmatch(view)
-    if match is None:
+    if mode not in RESIZE_MODES:
+        raise UnknownNameError("resize mode", mode, RESIZE_MODES)
+    box, mirrored, rng = _drawn(picture.size, view, digest=digest, mode=mode)
+    # Under 'pad' the window takes the place of the whole picture, and the border stays untouched by what follows.
+    small = picture.resize(drawn_size(picture.size, size_px=size_px, mode=mode), Image.Resampling.BICUBIC, box=box)
+    if mirrored:
+        small = small.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    small = trivial_augment(small, rng) if view.startswith("strong") else _jitter(small, rng)
+    return on_page(small, size_px)
+
+
+def view_geometry(size: tuple[int, int], view: str, *, digest: bytes, size_px: int, mode: str) -> Geometry:
+    """Where what `render_view` makes of a picture of ``size`` (width, height) lies on it. No pixel is needed. Raises UnknownNameError."""
+    width, height = drawn_size(size, size_px=size_px, mode=mode)
+    left, top = (size_px - width) // 2, (size_px - height) // 2
+    page = (left, top, left + width, top + height)
+    if view in DIHEDRAL:
+        mirrored, quarter_turns = DIHEDRAL[view]
+        plain = Geometry.of_window(seen_window(size, mode=mode), page, size_px=size_px, picture_size=size)
+        return (plain.mirrored() if mirrored else plain).turned(quarter_turns)
+    box, mirrored, rng = _drawn(size, view, digest=digest, mode=mode)
+    out = Geometry.of_window(box, page, size_px=size_px, picture_size=size)
+    if mirrored:  # within its place on the page
+        out = out.then((-1.0, 0.0, float(2 * left + width), 0.0, 1.0, 0.0))
+    if view.startswith("strong"):
+        operation, amount = drawn_operation(rng)
+        if operation.source is not None:
+            out = out.then((1.0, 0.0, -left, 0.0, 1.0, -top))
+            out = out.then(inverse(operation.source(amount, width, height)))
+            out = out.then((1.0, 0.0, left, 0.0, 1.0, top))
+    return out
+
+
+def _drawn(
+    size: tuple[int, int], view: str, *, digest: bytes, mode: str
+) -> tuple[tuple[int, int, int, int], bool, np.random.Generator]:
+    """(window of the picture, whether it is mirrored, where the numbers for what follows come from) of a drawn view."""
+    if _DRAWN_VIEW.fullmatch(view) is None:
         raise UnknownNameError(
             "view", view, [*DIHEDRAL, "standard-1", "strong-1"], hint="Any number from 1 may follow the dash."
         )
-    if mode not in RESIZE_MODES:
-        raise UnknownNameError("resize mode", mode, RESIZE_MODES)
     rng = _generator(digest, view)
-    box = random_window(picture.size, mode=mode, rng=rng)
-    # Under 'pad' the window takes the place of the whole picture, and the border stays untouched by what follows.
-    small = picture.resize(drawn_size(picture.size, size_px=size_px, mode=mode), Image.Resampling.BICUBIC, box=box)
-    if rng.random() < 0.5 and match[1] != "unmirrored":  # letters and digits are others, or none, in a mirror
-        small = small.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    small = trivial_augment(small, rng) if match[1] == "strong" else _jitter(small, rng)
-    return on_page(small, size_px)
+    box = random_window(size, mode=mode, rng=rng)
+    # Letters and digits are others, or none, in a mirror.
+    mirrored = bool(rng.random() < 0.5) and not view.startswith("unmirrored")
+    return box, mirrored, rng
 
 
 def random_window(size: tuple[int, int], *, mode: str, rng: np.random.Generator) -> tuple[int, int, int, int]:

@@ -110,6 +110,14 @@ def decoded(
     return replace(flat, picture=upright)
 
 
+def decoded_size(size: tuple[int, int], format_name: str, *, shorter_side_px: int) -> tuple[int, int]:
+    """(width, height) of what `decode` makes of an upright picture of ``size``: a JPEG is decoded smaller."""
+    width, height = size
+    target = 2 * shorter_side_px
+    scale = next((s for s in (8, 4, 2) if min(width // target, height // target) >= s), 1) if format_name == "jpeg" else 1
+    return -(-width // scale), -(-height // scale)
+
+
 def read_header(source: Path | str | bytes, *, max_pixels: int = MAX_PIXELS, name: str | None = None) -> Header:
     """Size, format and mode of a picture; no pixel is decoded. ``name`` and what is raised: as for `decode`."""
     opened = _opened(source, name, max_pixels)

@@ -13,11 +13,12 @@ Every operation takes and gives an 8-bit RGB picture of the same size.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image, ImageEnhance, ImageOps
 
+from warmstart.data.geometry import Affine, rotation
 from warmstart.data.views import PAD_GREY
 
 STRENGTHS = 31
@@ -25,9 +26,15 @@ STRENGTHS = 31
 
 def trivial_augment(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
     """``picture`` after one operation of the table. Draws three numbers from ``rng``, whichever operation it is."""
+    operation, amount = drawn_operation(rng)
+    return operation.apply(picture, amount)
+
+
+def drawn_operation(rng: np.random.Generator) -> "tuple[Operation, float]":
+    """An operation and its amount. Draws three numbers."""
     drawn, strength, sign = rng.random(3)
     operation = list(OPERATIONS.values())[int(drawn * len(OPERATIONS))]
-    return operation.run(picture, int(strength * STRENGTHS) / (STRENGTHS - 1), negative=bool(sign < 0.5))
+    return operation, operation.amount(int(strength * STRENGTHS) / (STRENGTHS - 1), negative=bool(sign < 0.5))
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,34 +45,29 @@ class Operation:
     weakest: float = 0.0
     strongest: float = 0.0
     signed: bool = False  # the amount is negated in half of the draws
+    # (amount, width, height) → where the result's points come from, (x, y) of the result → of the picture. None: all stay in place.
+    source: Callable[[float, float, float], Affine] | None = None
+
+    def amount(self, strength: float, *, negative: bool) -> float:
+        """For a ``strength`` of 0 … 1."""
+        amount = self.weakest + (self.strongest - self.weakest) * strength
+        return -amount if negative and self.signed else amount
 
     def run(self, picture: Image.Image, strength: float, *, negative: bool) -> Image.Image:
         """``picture`` changed with ``strength``, 0 … 1."""
-        amount = self.weakest + (self.strongest - self.weakest) * strength
-        return self.apply(picture, -amount if negative and self.signed else amount)
+        return self.apply(picture, self.amount(strength, negative=negative))
 
 
-def _shear_x(picture: Image.Image, slope: float) -> Image.Image:
-    return _affine(picture, (1, slope, -slope * picture.height / 2, 0, 1, 0))
+def _warp(source: Callable[[float, float, float], Affine]) -> Operation:
+    """Points moved by an affine map; ``source`` as in `Operation`."""
 
+    def apply(picture: Image.Image, amount: float) -> Image.Image:
+        data = source(amount, *picture.size)
+        return picture.transform(
+            picture.size, Image.Transform.AFFINE, data, resample=Image.Resampling.BILINEAR, fillcolor=PAD_GREY
+        )
 
-def _shear_y(picture: Image.Image, slope: float) -> Image.Image:
-    return _affine(picture, (1, 0, 0, slope, 1, -slope * picture.width / 2))
-
-
-def _translate_x(picture: Image.Image, fraction: float) -> Image.Image:
-    return _affine(picture, (1, 0, fraction * picture.width, 0, 1, 0))
-
-
-def _translate_y(picture: Image.Image, fraction: float) -> Image.Image:
-    return _affine(picture, (1, 0, 0, 0, 1, fraction * picture.height))
-
-
-def _affine(picture: Image.Image, inverse: tuple[float, ...]) -> Image.Image:
-    """(x, y) of the result shows (a x + b y + c, d x + e y + f) of the picture."""
-    return picture.transform(
-        picture.size, Image.Transform.AFFINE, inverse, resample=Image.Resampling.BILINEAR, fillcolor=PAD_GREY
-    )
+    return Operation(apply, signed=True, source=source)
 
 
 OPERATIONS: dict[str, Operation] = {
@@ -77,6 +79,7 @@ OPERATIONS: dict[str, Operation] = {
         weakest=0,
         strongest=135,
         signed=True,
+        source=lambda degrees, width, height: rotation(-degrees, width, height),
     ),
     # Values from this level up are inverted.
     "solarize": Operation(lambda picture, level: ImageOps.solarize(picture, round(level)), weakest=256, strongest=0),
@@ -86,8 +89,8 @@ OPERATIONS: dict[str, Operation] = {
     "contrast": Operation(lambda picture, factor: ImageEnhance.Contrast(picture).enhance(factor), 0.2, 2.0),
     "brightness": Operation(lambda picture, factor: ImageEnhance.Brightness(picture).enhance(factor), 0.2, 2.0),
     "sharpness": Operation(lambda picture, factor: ImageEnhance.Sharpness(picture).enhance(factor), 0.01, 2.0),
-    "shear-x": Operation(_shear_x, weakest=0, strongest=0.99, signed=True),
-    "shear-y": Operation(_shear_y, weakest=0, strongest=0.99, signed=True),
-    "translate-x": Operation(_translate_x, weakest=0, strongest=32 / 224, signed=True),
-    "translate-y": Operation(_translate_y, weakest=0, strongest=32 / 224, signed=True),
+    "shear-x": replace(_warp(lambda slope, _, height: (1, slope, -slope * height / 2, 0, 1, 0)), strongest=0.99),
+    "shear-y": replace(_warp(lambda slope, width, _: (1, 0, 0, slope, 1, -slope * width / 2)), strongest=0.99),
+    "translate-x": replace(_warp(lambda fraction, width, _: (1, 0, fraction * width, 0, 1, 0)), strongest=32 / 224),
+    "translate-y": replace(_warp(lambda fraction, _, height: (1, 0, 0, 0, 1, fraction * height)), strongest=32 / 224),
 }

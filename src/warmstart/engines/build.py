@@ -18,7 +18,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,7 +52,8 @@ class Prefix:
     key: str  # hex, changes whenever the numbers would: weights, architecture, input size, normalisation, outputs
     size_px: int
     layout: tuple[tuple[str, int], ...]  # (tap name, width) in column order
-    module: "Callable[[], torch.nn.Module]"  # builds it on first use: uint8 (B, 3, size_px, size_px) → float32 (B, D)
+    # Builds it on first use: uint8 (B, 3, size_px, size_px) → float32 (B, D). Two prefixes of one key are equal however they are built.
+    module: "Callable[[], torch.nn.Module]" = field(compare=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,11 +143,6 @@ def open_engine(prefix: Prefix, engine: str, precision: str, *, folder: Path | N
         with _graph(prefix, folder) as graph:
             return openvino.OpenVinoEngine(graph, precision=precision)
     return pytorch.PyTorchEngine(prefix.module(), precision=precision, device=pytorch.best_device())
-
-
-def has_graph(prefix_key: str, folder: Path) -> bool:
-    """Whether `open_engine` can open OpenVINO without building the module."""
-    return _is_whole(_graph_folder(prefix_key, folder), prefix_key)
 
 
 def _reference(prefix: Prefix, pixels: np.ndarray) -> np.ndarray:

@@ -117,11 +117,6 @@ def shape(curve: LearningCurve) -> Shape:
     )
 
 
-def seconds_to(curve: LearningCurve, accuracy: float) -> float | None:
-    """When the curve was first evaluated at ``accuracy`` or above; None: never. Nothing is interpolated."""
-    return next((point.seconds for point in curve.points if point.val_accuracy >= accuracy), None)
-
-
 def compare_shapes(warm: LearningCurve, cold: LearningCurve, *, val_pictures: int) -> Transfer:
     """What the warm start brought, measured against the cold one on the same ``val_pictures`` and under the same budget.
 

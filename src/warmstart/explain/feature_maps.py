@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from warmstart.data.views import undo_view
-from warmstart.explain.subject import Pass, Subject
+from warmstart.explain.attribution_model import AttributionModel, ForwardPass
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +25,7 @@ class FeatureMaps:
         return maps
 
 
-def feature_maps(subject: Subject, seen: Pass, layer: str) -> FeatureMaps:
+def feature_maps(subject: AttributionModel, seen: ForwardPass, layer: str) -> FeatureMaps:
     """The maps of a stage, equal to the bit to what the network computes there."""
     view = subject.views[0]  # 'plain' in every policy
     activations = undo_view(seen.maps[layer][0].detach().numpy(), view)

@@ -17,14 +17,14 @@ from torch import Tensor
 
 from warmstart.data.views import undo_view
 from warmstart.errors import UsageError
+from warmstart.explain.attribution_model import AttributionModel, ForwardPass, column_indices
 from warmstart.explain.heat_map import HeatMap, signed
-from warmstart.explain.subject import Pass, Subject, column_indices
 from warmstart.heads_in_torch import logits
 
 METHOD = "grad-cam"
 
 
-def grad_cam(subject: Subject, seen: Pass, label: int, layer: str) -> HeatMap:
+def grad_cam(subject: AttributionModel, seen: ForwardPass, label: int, layer: str) -> HeatMap:
     """``seen`` is from `look` with gradients, and can be used again.
 
     Raises UsageError for a head without gradient, and for a stage that the head does not depend on.
@@ -46,7 +46,7 @@ def grad_cam(subject: Subject, seen: Pass, label: int, layer: str) -> HeatMap:
     return signed(METHOD, layer, label, np.asarray(plain))
 
 
-def last_layer_read(subject: Subject, seen: Pass) -> str:
+def last_layer_read(subject: AttributionModel, seen: ForwardPass) -> str:
     """The last stage with positions on which anything that the head reads depends: Grad-CAM's own layer by default."""
     layers = tuple(name for name in subject.layers(seen.maps) if name != "pixels")
     if not {"pooled", "max"} & set(subject.taps):
@@ -56,7 +56,7 @@ def last_layer_read(subject: Subject, seen: Pass) -> str:
     return layers[-1]
 
 
-def _log_odds(subject: Subject, rows: Tensor, label: int) -> Tensor:
+def _log_odds(subject: AttributionModel, rows: Tensor, label: int) -> Tensor:
     features = rows[:, column_indices(subject.layout, subject.taps)].mean(dim=0, keepdim=True)
     z = logits(subject.head, features)[0] / subject.temperature
     others = torch.cat([z[:label], z[label + 1 :]])

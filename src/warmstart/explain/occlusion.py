@@ -9,7 +9,7 @@ left as it was. Here a window is left out of the *map of a stage*:
 
 so at the last stage, the default, nothing but pooling is done again, and what is measured is what the window brought into the
 features that the head reads. It needs no gradient and works for every head. The value of a position is the mean loss of evidence
-(`Subject.evidence`) over the windows that cover it. How it compares with pixels, Ablation-CAM, RISE and Grad-CAM: docs/explain.md.
+(`AttributionModel.evidence`) over the windows that cover it. How it compares with pixels, Ablation-CAM, RISE and Grad-CAM: docs/explain.md.
 
 V views, M windows, C channels, H, W, D features over all taps.
 """
@@ -20,8 +20,8 @@ from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
 from warmstart.data.views import apply_view
+from warmstart.explain.attribution_model import AttributionModel, ForwardPass
 from warmstart.explain.heat_map import HeatMap, signed
-from warmstart.explain.subject import Pass, Subject
 
 METHOD = "occlusion"
 
@@ -33,7 +33,7 @@ STEPS = 14
 WINDOWS_AT_ONCE = 16  # 32 channels of 112 × 112: 26 MB
 
 
-def occlusion(subject: Subject, seen: Pass, label: int, layer: str, *, window: float = WINDOW) -> HeatMap:
+def occlusion(subject: AttributionModel, seen: ForwardPass, label: int, layer: str, *, window: float = WINDOW) -> HeatMap:
     """What every window of a stage's map, or of the pixels, is worth to the class. ``window``: its side as a share of the map's."""
     height, width = seen.maps[layer].shape[2:]
     left_out = windows(height, width, window)  # (M, H, W)
@@ -43,7 +43,7 @@ def occlusion(subject: Subject, seen: Pass, label: int, layer: str, *, window: f
     return signed(METHOD, layer, label, np.tensordot(loss, left_out, axes=1) / covered)
 
 
-def default_layer(subject: Subject, seen: Pass) -> str:
+def default_layer(subject: AttributionModel, seen: ForwardPass) -> str:
     """The last stage with positions; 'pixels' in a network whose stages are not known."""
     return subject.layers(seen.maps)[-1]
 
@@ -54,7 +54,7 @@ def windows(height: int, width: int, window: float = WINDOW) -> np.ndarray:
     return np.stack([row[:, None] & column[None, :] for row in rows for column in columns])
 
 
-def rows_without(subject: Subject, seen: Pass, layer: str, left_out: np.ndarray) -> np.ndarray:
+def rows_without(subject: AttributionModel, seen: ForwardPass, layer: str, left_out: np.ndarray) -> np.ndarray:
     """float32 (M, D): the rows, mean over views, of the picture with each window (M, H, W) of the stage's map left out."""
     total = np.zeros((len(left_out), seen.rows.shape[1]), np.float32)
     with torch.inference_mode():
@@ -66,7 +66,7 @@ def rows_without(subject: Subject, seen: Pass, layer: str, left_out: np.ndarray)
     return total / np.float32(len(subject.views))
 
 
-def _rows_of_view(subject: Subject, maps: dict[str, Tensor], layer: str, kept: Tensor) -> Tensor:
+def _rows_of_view(subject: AttributionModel, maps: dict[str, Tensor], layer: str, kept: Tensor) -> Tensor:
     """(M, D). ``maps``: stage → (1, C, H, W); ``kept`` (M, 1, H, W), 1 where a position of ``layer`` stays, 0 where not."""
     network = subject.network
     names = ("pixels", *network.stage_names)

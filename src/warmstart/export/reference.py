@@ -14,7 +14,7 @@ import torch
 from warmstart.backbones.taps import tapped
 from warmstart.data.views import apply_view
 from warmstart.errors import PictureError
-from warmstart.extraction.ahead import chunks, map_ahead
+from warmstart.extraction.prefetch import chunks, map_ahead
 from warmstart.extraction.rendering import render
 from warmstart.model.predictor import Model
 

@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from warmstart.backbones.catalog import find
-from warmstart.data.decoding import DECODER_ID
 from warmstart.engines.build import Prefix, ProofPictures, Proven, resolve
 from warmstart.engines.proof import PROOF_PICTURES
 from warmstart.errors import PictureError
-from warmstart.extraction.rendering import render_views
+from warmstart.extraction.rendering import PICTURES, Renderer
 from warmstart.records import Picture, Preprocessing
 from warmstart.store.key import recipe_key
 
@@ -60,7 +59,14 @@ def prefix_key(architecture: str, weights: str, size_px: int) -> str:
 
 
 def choose_engine(
-    pictures: Sequence[Picture], prefix: Prefix, preprocessing: Preprocessing, *, engine: str, precision: str, graphs: Path
+    pictures: Sequence[Picture],
+    prefix: Prefix,
+    preprocessing: Preprocessing,
+    *,
+    engine: str,
+    precision: str,
+    graphs: Path,
+    renderer: Renderer = PICTURES,
 ) -> Proven:
     """The fastest engine that proves itself on 16 of these pictures: those with the smallest digests that can be decoded."""
     first = sorted({p.digest: p for p in pictures}.values(), key=lambda p: p.digest)[: 2 * PROOF_PICTURES]
@@ -70,7 +76,7 @@ def choose_engine(
         rendered = []
         for picture in first:
             try:
-                rendered += render_views(picture, ("plain",), preprocessing)
+                rendered += renderer.render(picture, ("plain",), preprocessing)[0]
             except PictureError:
                 if picture.content is None and not os.access(picture.path, os.R_OK):  # the next time it may be there
                     out_of_reach.append(picture.path)
@@ -87,7 +93,7 @@ def choose_engine(
             "size_px": preprocessing.size_px,
             "resize": preprocessing.resize,
             "values": asdict(preprocessing.values),
-            "decoder": DECODER_ID,
+            "decoder": renderer.id,
         }
     )
     proof = ProofPictures(key=key, load=load, lasting=lambda: not out_of_reach)

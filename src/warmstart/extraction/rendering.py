@@ -1,24 +1,76 @@
 """A picture → the uint8 array that the network takes, in one view or several. S image side."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from PIL.Image import Resampling
 
-from warmstart.data.augmentation import render_view
-from warmstart.data.facts import check_intact
+from warmstart.data.augmentation import render_view, view_geometry
+from warmstart.data.decoding import DECODER_ID, decoded_size
+from warmstart.data.facts import check_intact, damage_message, row_identity
 from warmstart.data.files import read_bytes
+from warmstart.data.geometry import Geometry
 from warmstart.data.hashing import digest
 from warmstart.data.memory import in_memory, understood
 from warmstart.data.one_colour import Loss, loss_of
 from warmstart.data.views import needed_shorter_side_px, resize
-from warmstart.errors import PictureError
-from warmstart.records import Picture, Preprocessing
+from warmstart.errors import DataError, PictureError
+from warmstart.records import Picture, Preprocessing, Problem
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+
+class Renderer(Protocol):
+    """What makes the network's input of an example: pictures today. Part of a recipe, so frozen and hashable."""
+
+    @property
+    def id(self) -> str:
+        """Changes whenever a pixel of any view would."""
+        ...
+
+    def identity(self, picture: Picture, preprocessing: Preprocessing) -> bytes:
+        """What an example's rows stand under, beside the view, 16 bytes: of its content, and of what turns that into pixels."""
+        ...
+
+    def obstacle(self, picture: Picture, preprocessing: Preprocessing) -> Problem | None:
+        """Why an example is not to be used although it can be rendered, by what is known of it without opening it."""
+        ...
+
+    def render(
+        self, picture: Picture, views: Sequence[str], preprocessing: Preprocessing
+    ) -> tuple[list[np.ndarray], Loss | None]:
+        """uint8 (3, S, S) for each view, and what all of them have lost. Raises PictureError."""
+        ...
+
+
+@dataclass(frozen=True)
+class PictureRenderer:
+    """Pictures: decoded, resized, in views."""
+
+    id: str = DECODER_ID
+
+    def identity(self, picture: Picture, preprocessing: Preprocessing) -> bytes:
+        """See `Renderer`."""
+        return row_identity(picture.digest, picture.facts, preprocessing.values)
+
+    def obstacle(self, picture: Picture, preprocessing: Preprocessing) -> Problem | None:
+        """Bytes that are damaged but decode, unless these are kept."""
+        if preprocessing.keep_damaged or picture.facts is None or picture.facts.damage is None:
+            return None
+        return Problem(path=picture.path, kind="damaged", message=damage_message(repr(picture.path), picture.facts.damage))
+
+    def render(
+        self, picture: Picture, views: Sequence[str], preprocessing: Preprocessing
+    ) -> tuple[list[np.ndarray], Loss | None]:
+        """See `Renderer`."""
+        return views_and_loss(picture, views, preprocessing)
+
+
+PICTURES = PictureRenderer()
 
 
 def render_views(picture: Picture, views: Sequence[str], preprocessing: Preprocessing) -> list[np.ndarray]:
@@ -51,14 +103,25 @@ def views_and_loss(
     return rendered, loss
 
 
+def geometry_of(picture: Picture, view: str, preprocessing: Preprocessing, size: tuple[int, int] | None = None) -> Geometry:
+    """Where a view lies on the upright picture, so that what is found in the one can be drawn into the other. No file is opened.
+
+    ``size``: (width, height) of a picture without facts. Raises UnknownNameError for a view that does not exist.
+    """
+    facts = picture.facts
+    if size is None:
+        if facts is None:
+            raise DataError(f"{picture.path}: its size is not known, so nothing can be drawn onto it; expected facts or a size")
+        size = facts.width, facts.height
+    side = needed_shorter_side_px(preprocessing.size_px, preprocessing.resize)
+    decoded = size if facts is None else decoded_size(size, facts.format, shorter_side_px=side)
+    found = view_geometry(decoded, view, digest=picture.digest, size_px=preprocessing.size_px, mode=preprocessing.resize)
+    return found.of_size(size)
+
+
 def render(source: Any, preprocessing: Preprocessing) -> np.ndarray:
     """uint8 (3, S, S): the plain view of anything that `data.memory.understood` takes. Raises PictureError."""
     return resize(whole(source, preprocessing), size_px=preprocessing.size_px, mode=preprocessing.resize)
-
-
-def rendered_or_why_not(source: Any, preprocessing: Preprocessing) -> np.ndarray | PictureError:
-    """As `render`, for one of many pictures: what is wrong with one is its own affair."""
-    return or_why_not(lambda: render(source, preprocessing))
 
 
 def or_why_not(prepare: Callable[[], np.ndarray]) -> np.ndarray | PictureError:

@@ -8,22 +8,19 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
 
 from warmstart import machine
-from warmstart.data.decoding import DECODER_ID
-from warmstart.data.facts import damage_message, row_identity
-from warmstart.engines.build import Prefix, open_engine
+from warmstart.engines.build import open_engine
 from warmstart.errors import PictureError
-from warmstart.extraction.ahead import chunks, map_ahead
-from warmstart.extraction.rendering import views_and_loss
+from warmstart.extraction.prefetch import chunks, map_ahead
+from warmstart.extraction.recipe import Recipe
 from warmstart.extraction.scanning import Progress, silent
-from warmstart.records import Picture, Preprocessing, Problem
-from warmstart.store.cache import Store
+from warmstart.extraction.workspace import Workspace
+from warmstart.records import Picture, Problem
 from warmstart.store.key import row_key
 from warmstart.store.row_format import RowFormat, UnstorableRowError
 from warmstart.store.rows import DamagedRowsError, RowStore
@@ -58,21 +55,16 @@ class StoredRows:
 
     def __init__(
         self,
-        store: Store,
-        prefix: Prefix,
+        recipe: Recipe,
+        workspace: Workspace,
         *,
-        engine: str,
-        precision: str,
-        preprocessing: Preprocessing,
-        graphs: Path,
         on_progress: Progress = silent,
     ) -> None:
         self.notes: list[str] = []  # damaged rows recomputed, formats or versions changed
         self._unreachable: dict[bytes, PictureError] = {}  # digest → why its bytes could not be had in this run
-        self._store, self._prefix, self._engine, self._precision = store, prefix, engine, precision
-        self._preprocessing, self._graphs, self._on_progress = preprocessing, graphs, on_progress
-        self._recipe = _recipe(prefix, preprocessing, engine, precision)
-        self._format: RowFormat = "float32" if store.has(self._recipe | {"format": "float32"}) else "float16"
+        self._recipe, self._workspace, self._on_progress = recipe, workspace, on_progress
+        wide = _document(recipe, "float32")
+        self._format: RowFormat = "float32" if workspace.store.has(wide) else "float16"
         self._rows = self._open()
 
     def fill(self, pictures: Sequence[Picture], views: Sequence[str]) -> Filled:
@@ -90,10 +82,9 @@ class StoredRows:
 
     def read(self, pictures: Sequence[Picture], views: Sequence[str]) -> np.ndarray:
         """(N, D) of the stored type, one view for each picture. Damaged rows are computed again, and noted."""
-        width = sum(width for _, width in self._prefix.layout)
         if not pictures:
-            return np.zeros((0, width), dtype=self._format)
-        keys = [row_key(self._identity(picture), view) for picture, view in zip(pictures, views, strict=True)]
+            return np.zeros((0, self._recipe.width), dtype=self._format)
+        keys = [row_key(self._recipe.row_identity(picture), view) for picture, view in zip(pictures, views, strict=True)]
         for _ in range(2):
             try:
                 return self._rows.read(keys)
@@ -109,28 +100,25 @@ class StoredRows:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._rows.close()
 
-    def _identity(self, picture: Picture) -> bytes:
-        return row_identity(picture.digest, picture.facts, self._preprocessing.values)
-
     def _open(self) -> RowStore:
-        return self._store.rows(self._recipe | {"format": self._format}, row_format=self._format)
+        return self._workspace.store.rows(_document(self._recipe, self._format), row_format=self._format)
 
     def _fill(self, pictures: Sequence[Picture], views: Sequence[str]) -> Filled:
-        damaged = {} if self._preprocessing.keep_damaged else damaged_ones(pictures)
-        whole = [picture for i, picture in enumerate(pictures) if i not in damaged]
+        unfit = self._recipe.unfit(pictures)
+        whole = [picture for i, picture in enumerate(pictures) if i not in unfit]
         self._check_versions(whole, views)
         misses = self._compute(whole, views)
-        found = self._rows.problems([self._identity(picture) for picture in pictures])
-        broken = damaged | {
+        found = self._rows.problems([self._recipe.row_identity(picture) for picture in pictures])
+        broken = unfit | {
             i: Problem(path=(path := pictures[i].path), kind=kind, message=message.replace(PATH, path))
             for i, (kind, message) in found.items()
-            if i not in damaged
+            if i not in unfit
         }
         for i, picture in enumerate(pictures):
             if i not in broken and (reason := self._unreachable.get(picture.digest)):
                 broken[i] = Problem(path=picture.path, kind=reason.kind, message=str(reason).replace(PATH, picture.path))
         usable = len(pictures) - len(broken)
-        losses = self._rows.remarks([self._identity(picture) for picture in pictures])
+        losses = self._rows.remarks([self._recipe.row_identity(picture) for picture in pictures])
         return Filled(
             hits=usable * len(views) - misses,
             misses=misses,
@@ -144,7 +132,7 @@ class StoredRows:
         total = sum(len(lacking) for _, lacking in todo)
         if not total:
             return 0
-        engine = open_engine(self._prefix, self._engine, self._precision, folder=self._graphs)
+        engine = open_engine(self._recipe.prefix, self._recipe.engine, self._recipe.precision, folder=self._workspace.graphs)
         pending: list[tuple[bytes, np.ndarray]] = []
         done, last_commit = 0, time.monotonic()
         for keys, computed in engine.map(self._batches(todo, engine.batch_size)):
@@ -160,7 +148,7 @@ class StoredRows:
 
     def _missing(self, pictures: Sequence[Picture], views: Sequence[str]) -> list[_Task]:
         """Each picture once, with the (row key, view) that it lacks: a picture is decoded once for all its views."""
-        wanted = {row_key(self._identity(picture), view): (picture, view) for picture in pictures for view in views}
+        wanted = {row_key(self._recipe.row_identity(picture), view): (picture, view) for picture in pictures for view in views}
         keys = list(wanted)
         todo: dict[bytes, _Task] = {}
         for i in self._rows.missing(keys):
@@ -181,16 +169,20 @@ class StoredRows:
         pixels: list[np.ndarray] = []
         for picture, lacking in tasks:
             try:
-                rendered, loss = views_and_loss(picture, [view for _, view in lacking], self._preprocessing)
+                rendered, loss = self._recipe.renderer.render(
+                    picture, [view for _, view in lacking], self._recipe.preprocessing
+                )
                 pixels += rendered
                 keys += [key for key, _ in lacking]
                 if loss is not None:
-                    self._rows.write_remark(self._identity(picture), loss)
+                    self._rows.write_remark(self._recipe.row_identity(picture), loss)
             except PictureError as reason:
                 if reason.transient:  # this run's alone: nothing is known of the bytes
                     self._unreachable[picture.digest] = reason
                 else:  # kept by content, and the same bytes may lie elsewhere under another name
-                    self._rows.write_problem(self._identity(picture), reason.kind, str(reason).replace(picture.path, PATH))
+                    self._rows.write_problem(
+                        self._recipe.row_identity(picture), reason.kind, str(reason).replace(picture.path, PATH)
+                    )
         return keys, pixels
 
     def _check_versions(self, pictures: Sequence[Picture], views: Sequence[str]) -> None:
@@ -198,7 +190,7 @@ class StoredRows:
         now, before = library_versions(), self._rows.versions()
         if before == now:
             return
-        wanted = {row_key(self._identity(picture), view): (picture, view) for picture in pictures for view in views}
+        wanted = {row_key(self._recipe.row_identity(picture), view): (picture, view) for picture in pictures for view in views}
         absent = set(self._rows.missing(list(wanted)))
         there = [key for i, key in enumerate(wanted) if i not in absent and not self._rows.problems([key])]
         if before and there and not self._agree({key: wanted[key] for key in there[:VERSION_SAMPLE]}):
@@ -208,7 +200,7 @@ class StoredRows:
 
     def _agree(self, sample: dict[bytes, tuple[Picture, str]]) -> bool:
         """Whether stored rows are what would be computed now."""
-        engine = open_engine(self._prefix, self._engine, self._precision, folder=self._graphs)
+        engine = open_engine(self._recipe.prefix, self._recipe.engine, self._recipe.precision, folder=self._workspace.graphs)
         todo = [(picture, [(key, view)]) for key, (picture, view) in sample.items()]
         fresh = {key: row for keys, rows in engine.map(self._batches(todo, 1)) for key, row in zip(keys, rows, strict=True)}
         if not fresh:  # none of these can be decoded any more
@@ -218,34 +210,16 @@ class StoredRows:
         return bool(np.linalg.norm(stored - computed) <= ROW_TOLERANCE * np.linalg.norm(computed))
 
 
-def count_missing(
-    pictures: Sequence[Picture],
-    views: Sequence[str],
-    *,
-    store: Store,
-    prefix: Prefix,
-    engine: str,
-    precision: str,
-    preprocessing: Preprocessing,
-) -> int:
+def count_missing(recipe: Recipe, workspace: Workspace, pictures: Sequence[Picture], views: Sequence[str]) -> int:
     """How many rows `StoredRows.fill` would compute. Creates nothing in the store."""
-    wanted = {row_key(row_identity(p.digest, p.facts, preprocessing.values), view) for p in pictures for view in views}
-    recipe = _recipe(prefix, preprocessing, engine, precision)
+    wanted = {row_key(recipe.row_identity(picture), view) for picture in pictures for view in views}
     formats: tuple[RowFormat, ...] = ("float32", "float16")
     for row_format in formats:
-        if store.has(recipe | {"format": row_format}):
-            with store.rows(recipe | {"format": row_format}, row_format=row_format) as rows:
+        document = _document(recipe, row_format)
+        if workspace.store.has(document):
+            with workspace.store.rows(document, row_format=row_format) as rows:
                 return len(rows.missing(list(wanted)))
     return len(wanted)
-
-
-def damaged_ones(pictures: Sequence[Picture]) -> dict[int, Problem]:
-    """Position → what is wrong with a picture whose bytes are damaged but decode."""
-    return {
-        i: Problem(path=picture.path, kind="damaged", message=damage_message(repr(picture.path), picture.facts.damage))
-        for i, picture in enumerate(pictures)
-        if picture.facts is not None and picture.facts.damage is not None
-    }
 
 
 def library_versions() -> dict[str, str]:
@@ -253,15 +227,5 @@ def library_versions() -> dict[str, str]:
     return machine.versions("pillow", "openvino", "timm", "torch", "torchvision")
 
 
-def _recipe(prefix: Prefix, preprocessing: Preprocessing, engine: str, precision: str) -> dict[str, Any]:
-    """What changes the numbers, as plain data; its digest names the rows. The view is part of the row's key instead."""
-    return {
-        "architecture": prefix.name,
-        "prefix": prefix.key,
-        "layout": [list(tap) for tap in prefix.layout],
-        "size_px": preprocessing.size_px,
-        "resize": preprocessing.resize,
-        "decoder": DECODER_ID,
-        "engine": engine,
-        "precision": precision,
-    }
+def _document(recipe: Recipe, row_format: RowFormat) -> dict[str, Any]:
+    return recipe.document() | {"format": row_format}

@@ -5,13 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from warmstart.errors import UnknownNameError
-from warmstart.heads.affine import lbfgs_memory
 from warmstart.heads.knn import KnnHead
 from warmstart.heads.linear import LinearHead, LinearSvmHead
 from warmstart.heads.mlp import MlpHead
 from warmstart.heads.protocol import Head, Settings
 from warmstart.heads.ridge import RidgeHead
-from warmstart.heads.standardising import ROWS_AT_ONCE
 from warmstart.heads.svm_rbf import RbfSvmHead
 
 
@@ -41,27 +39,6 @@ def head_spec(name: str) -> HeadSpec:
     if name not in HEADS:
         raise UnknownNameError("head", name, HEADS)
     return HEADS[name]
-
-
-def fitting_bytes(name: str, *, examples: int, features: int, classes: int) -> int:
-    """About the most memory that choosing this head by folds takes besides the stored rows, to be said beforehand when large.
-
-    For the linear heads it stays below 1.5 times the rows' own size as long as there are 150 or more examples per class.
-    """
-    head_spec(name)
-    n, d, k = examples, features, classes
-    rows = n * d  # those of train, read into one block
-    # 5 folds; blocks of parameters: the optimiser's pairs and about a dozen while a step is made; 8 blocks of logits
-    parameters = 5 * k * d * (2 * lbfgs_memory(n, 5 * k) + 12) + 5 * k * n * 8
-    numbers = {
-        "linear": rows + parameters,
-        "svm": rows + parameters,
-        "svm-rbf": 4 * rows + 4 * n * n,  # a fold's copy, it standardised, support vectors; kernels in float32 and float64
-        "ridge": rows + min(n, d) ** 2 + 12 * 5 * k * d + 3 * ROWS_AT_ONCE * d,
-        "knn": 4 * rows,  # a fold's copy, its directions and those being made, the last head's
-        "mlp": rows + 5 * 32 * d * (2 * 8 + 9) + 5 * 32 * n * 8,
-    }
-    return 4 * numbers[name]
 
 
 def make_head(name: str, **settings: Any) -> Head:

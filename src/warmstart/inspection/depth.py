@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from warmstart.heads.protocol import Array, Labels
+from warmstart.inspection.knn_accuracy import knn_accuracy
 from warmstart.inspection.probing import HeldOut, cross_validated
-from warmstart.strategy.transferability import knn_accuracy
 
 AS_GOOD_Z = 1.64  # a stage is as good as the best when the best is not better at the 5 % level, one-sided, pictures paired
 

@@ -1,6 +1,6 @@
 """Everything measured before advice is given, apart from the advice: plain data, made from train pictures alone.
 
-    taps of train pictures, at most 1,200 ────────┬→ depth profile → sets of taps → learning curve → transferability scores
+    taps of train pictures, at most 1,200 ────────┬→ depth profile → sets of taps → learning curve → nearest neighbours
     the source's classifier                       ├→ its names for the target's classes
     a few pictures again, decoded                 ├→ shift of statistics, signs of difficulty
     a few pictures again, turned                  └→ whether they keep their class
@@ -23,6 +23,7 @@ from warmstart.extraction.features import columns
 from warmstart.extraction.rendering import render_views
 from warmstart.heads.protocol import Array, Labels
 from warmstart.inspection.depth import DepthProfile, class_entropy, depth_profile
+from warmstart.inspection.knn_accuracy import knn_accuracy
 from warmstart.inspection.learning_curve import LearningCurve, learning_curve
 from warmstart.inspection.pictures import PictureSigns, Turned, picture_signs, turned
 from warmstart.inspection.probing import HeldOut, cross_validated
@@ -31,7 +32,6 @@ from warmstart.inspection.source_classes import SourceNames, source_names
 from warmstart.records import Picture, Preprocessing
 from warmstart.strategy.advice import Measured
 from warmstart.strategy.taps import tap_sets
-from warmstart.strategy.transferability import h_score, knn_accuracy, logme
 
 MOST_PICTURES = 1200  # of train that are looked at: intervals are then ± 2 points, and more would decide nothing else
 TURNED_PICTURES = 200  # the standard error of a change is then about 2 points
@@ -82,7 +82,7 @@ class Evidence:
     depth: DepthProfile
     tap_sets: dict[str, TapSetProbe]
     learning_curve: LearningCurve | None
-    scores: dict[str, float]  # logme, h_score, knn on the pooled features
+    scores: dict[str, float]  # knn: share of pictures whose nearest others name their class, by the pooled features
     source_names: SourceNames | None
     shift: Shift | None
     pictures: PictureSigns
@@ -161,7 +161,7 @@ def gather(seen: Seen, rows_of: RowsOf, *, seed: int, on_progress: Callable[[str
         depth=depth,
         tap_sets={name: _probe(probe, y) for name, probe in probes.items()},
         learning_curve=curve,
-        scores={"logme": logme(pooled, y), "h_score": h_score(pooled, y), "knn": knn_accuracy(pooled, y, units=seen.units)},
+        scores={"knn": knn_accuracy(pooled, y, units=seen.units)},
         source_names=_source_names(seen, pooled, y, seed),
         shift=_shift(seen, seed) if seen.pretrained else None,
         pictures=signs,

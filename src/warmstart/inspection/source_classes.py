@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from warmstart.evaluation.calibration import softmax
 from warmstart.heads.protocol import Array, Labels
 from warmstart.inspection.probing import folds_of
-from warmstart.strategy.transferability import leep, nce
 
 SHOWN = 3
 
@@ -25,8 +24,6 @@ class SourceNames:
     by_class: dict[str, tuple[tuple[str, float], ...]]  # class → (source class, share of its pictures), the most frequent first
     named: float  # accuracy of "rename each source class to the target class it mostly meant", learnt on other folds, 0 … 1
     majority: float  # accuracy of always naming the most frequent class
-    leep: float
-    nce: float
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
@@ -51,8 +48,6 @@ def source_names(
         by_class={name: _most_frequent(guesses[labels == k], source_class_names) for k, name in enumerate(class_names)},
         named=_renamed_accuracy(guesses, labels, len(source_class_names), len(class_names), seed, units),
         majority=float(np.bincount(labels).max() / len(labels)),
-        leep=leep(probabilities, labels),
-        nce=nce(guesses, labels),
     )
 
 

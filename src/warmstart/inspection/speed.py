@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from warmstart.backbones.chain import Backbone, sequence
 from warmstart.backbones.taps import Normalise
 from warmstart.engines.protocol import Engine
-from warmstart.extraction.ahead import map_ahead
+from warmstart.extraction.prefetch import map_ahead
 from warmstart.extraction.rendering import render_views
 from warmstart.records import Picture, Preprocessing
 from warmstart.strategy.forecast import Speed

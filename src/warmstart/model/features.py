@@ -11,15 +11,17 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from warmstart import machine
 from warmstart.backbones.weights import load_backbone
 from warmstart.data.depth import range_of
 from warmstart.data.memory import name_of, one_or_many, understood
 from warmstart.data.views import VIEW_POLICIES
 from warmstart.errors import DataError, PictureError, UnknownNameError
-from warmstart.extraction.features import Extraction, columns, extract
+from warmstart.extraction.features import columns
 from warmstart.extraction.prefixes import choose_engine, tapped_prefix
+from warmstart.extraction.reader import Reader
+from warmstart.extraction.recipe import Recipe
 from warmstart.extraction.scanning import picture_of, scan
+from warmstart.extraction.workspace import Workspace
 from warmstart.records import Picture, Preprocessing
 from warmstart.store.cache import Store
 from warmstart.strategy.taps import candidate_taps
@@ -70,36 +72,28 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         cut = backbone.resolve_cut(self.cut)
         sets = candidate_taps(self.taps or ("pooled" if cut == "pooled" else "auto"), cut, backbone.tap_names)
         (self.taps_,) = sets.values()
-        with Store(machine.store_folder()) as store:
-            pictures = _pictures(X, store)
-        self.preprocessing_ = Preprocessing(
+        with Workspace.opened() as workspace:
+            pictures = _pictures(X, workspace.store)
+        preprocessing = Preprocessing(
             size_px=self.image_size_px or backbone.spec.input_size_px,
             resize=self.resize,
             views=VIEW_POLICIES[self.views],
             values=range_of(picture.facts.depth for picture in pictures if picture.facts),
         )
-        self.prefix_ = tapped_prefix(backbone, self.preprocessing_.size_px)
-        graphs = machine.graphs_folder()
+        prefix = tapped_prefix(backbone, preprocessing.size_px)
         self.proven_ = choose_engine(
-            pictures, self.prefix_, self.preprocessing_, engine=self.engine, precision=self.precision, graphs=graphs
+            pictures, prefix, preprocessing, engine=self.engine, precision=self.precision, graphs=workspace.graphs
         )
-        widths = dict(self.prefix_.layout)
+        self.recipe_ = Recipe.of(prefix, preprocessing, self.proven_)
+        widths = dict(prefix.layout)
         self.n_features_out_ = sum(widths[tap] for tap in self.taps_)
         return self
 
     def transform(self, X: Sequence[Any]) -> np.ndarray:
         """float32 (N, D). Raises PictureError naming the first picture that cannot be decoded: a row cannot be left out here."""
-        check_is_fitted(self, "prefix_")
-        with Store(machine.store_folder()) as store:
-            extraction: Extraction = extract(
-                _pictures(X, store),
-                prefix=self.prefix_,
-                engine=self.proven_.engine,
-                precision=self.proven_.precision,
-                preprocessing=self.preprocessing_,
-                store=store,
-                graphs=machine.graphs_folder(),
-            )
+        check_is_fitted(self, "recipe_")
+        with Workspace.opened() as workspace:
+            extraction = Reader(recipe=self.recipe_, workspace=workspace).rows(_pictures(X, workspace.store))
         if extraction.broken:
             first = extraction.broken[min(extraction.broken)]
             raise PictureError(first.kind, f"{len(extraction.broken)} pictures cannot be used, the first: {first.message}")
@@ -107,7 +101,7 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """'pooled_0', 'pooled_1' …: the tap and the channel."""
-        widths = dict(self.prefix_.layout)
+        widths = dict(self.recipe_.prefix.layout)
         return np.array([f"{tap}_{i}" for tap in self.taps_ for i in range(widths[tap])], dtype=object)
 
 

@@ -8,16 +8,15 @@ B batch, N pictures, K classes, S image side, D features.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from warmstart import machine
 from warmstart.backbones.catalog import find
 from warmstart.backbones.identity import tensors_digest
-from warmstart.data.memory import each, name_of, one_or_many
 from warmstart.data.views import apply_view
 from warmstart.engines import openvino
 from warmstart.engines.build import Prefix, open_engine
@@ -26,24 +25,23 @@ from warmstart.engines.protocol import Engine
 from warmstart.errors import (
     BackboneError,
     ModelFileError,
-    PictureError,
     StoreError,
     UnknownNameError,
-    UsageError,
     WarmstartError,
 )
 from warmstart.evaluation.calibration import softmax
-from warmstart.evaluation.conformal import prediction_sets
+from warmstart.evaluation.class_answers import ClassAnswers
 from warmstart.evaluation.trust import Coverage, Trust
-from warmstart.extraction.ahead import chunks, map_ahead
 from warmstart.extraction.described import read_class_names, read_preprocessing, read_temperature, read_threshold
 from warmstart.extraction.features import columns
 from warmstart.extraction.prefixes import prefix_key
-from warmstart.extraction.rendering import render, rendered_or_why_not
+from warmstart.extraction.recipe import Recipe
+from warmstart.extraction.rendering import render
 from warmstart.heads.catalog import head_spec
 from warmstart.heads.protocol import Head
 from warmstart.model import files
 from warmstart.model.checking import check_description, check_tensors
+from warmstart.predicting import Batches, ModelFacts, Predictor
 from warmstart.records import Prediction, Preprocessing, Problem
 
 if TYPE_CHECKING:
@@ -54,10 +52,24 @@ if TYPE_CHECKING:
 
 _Answer = tuple[np.ndarray, float | None]  # probabilities (K,), novelty
 
+UNCALIBRATED = ": it was made before warmstart did that, or is the network of its source as it is. Train again for one that is."
 
-@dataclass(kw_only=True)
+
+@dataclass
+class _Opened:
+    """What a model has opened or computed of itself: another model, also one made of it by `replace`, has its own."""
+
+    engine: Engine | None = None
+    engine_of: tuple[object, ...] | None = None  # what it was opened for
+    digest: str | None = None  # of the tensors
+
+
+@dataclass(frozen=True, kw_only=True)
 class Model:
-    """A trained classifier. Made by `warmstart.train`, read by `warmstart.load`; self-contained in its folder."""
+    """A trained classifier. Made by `warmstart.train`, read by `warmstart.load`; self-contained in its folder.
+
+    Frozen: `dataclasses.replace` makes another one of it.
+    """
 
     class_names: tuple[str, ...]
     backbone: str  # name in the catalogue
@@ -75,9 +87,7 @@ class Model:
     about: Mapping[str, Any] = field(default_factory=dict)  # plan, scores, licence, digests of training pictures, versions
     trust: Trust | None = None  # None: the network of the source as it is, or a model from before there was one
     _place: str = field(default="the model", repr=False, compare=False)  # where it was read from, for messages
-    _engine: Engine | None = field(default=None, repr=False)
-    _engine_of: tuple[object, ...] | None = field(default=None, repr=False)  # what `_engine` was opened for
-    _digest: tuple[Mapping[str, np.ndarray], str] | None = field(default=None, repr=False)  # of these tensors
+    _opened: _Opened = field(default_factory=_Opened, init=False, repr=False, compare=False)
 
     @property
     def weights_digest(self) -> str:
@@ -85,9 +95,22 @@ class Model:
 
         What a model folder says of itself is anybody's word: with the digest of another network it would be answered for by that one.
         """
-        if self._digest is None or self._digest[0] is not self.tensors:
-            self._digest = (self.tensors, tensors_digest(self.tensors))
-        return self._digest[1]
+        if self._opened.digest is None:
+            self._opened.digest = tensors_digest(self.tensors)
+        return self._opened.digest
+
+    @property
+    def facts(self) -> ModelFacts:
+        """What it says of itself."""
+        return ModelFacts(
+            class_names=self.class_names,
+            size_px=self.preprocessing.size_px,
+            backbone=self.backbone,
+            head=self.head_name,
+            calibrated=self.trust is not None,
+            positive=self.positive,
+            about=self.about,
+        )
 
     def predict(self, sources: Any, *, coverage: float | None = None) -> "Prediction | list[Prediction]":
         """The prediction for one picture, or a list for several.
@@ -97,24 +120,15 @@ class Model:
         Raises PictureError for a picture that cannot be decoded; `predict_each` goes on instead. Raises UsageError for a coverage
         that is none, or that the model was not calibrated for.
         """
-        pictures, one = one_or_many(sources)
-        results = list(self.predict_each(pictures, coverage=coverage))
-        for result in results:
-            if isinstance(result, Problem):
-                raise PictureError(result.kind, result.message)
-        return results[0] if one else results  # type: ignore[return-value]
+        return self._predictor(coverage).predict(sources)
 
     def predict_each(self, sources: Iterable[Any], *, coverage: float | None = None) -> Iterator[Prediction | Problem]:
         """A prediction or a named problem for each source, in order. Decoding, engine and head overlap; memory stays bounded."""
-        limit = None if coverage is None else self.set_limit(coverage)
-        names: dict[int, str] = {}
-        for first, block in self._blocks(each(sources), names):
-            for offset, result in enumerate(block):
-                name = names.pop(first + offset)
-                if isinstance(result, PictureError):
-                    yield Problem(path=name, kind=result.kind, message=str(result))
-                else:
-                    yield self._prediction(name, result, limit)
+        yield from self._predictor(coverage).predict_each(sources)
+
+    def keeping_damaged(self, keep: bool) -> Self:
+        """The same, for which pictures that are damaged but decode are used, or are not."""
+        return replace(self, preprocessing=replace(self.preprocessing, keep_damaged=keep))
 
     def prepare(self, source: Any) -> np.ndarray:
         """uint8 (3, S, S) for `predict_prepared`: a picture as `predict` takes it, decoded and resized. Raises PictureError."""
@@ -127,13 +141,7 @@ class Model:
 
         For a server, which decodes as pictures come and runs together what is waiting.
         """
-        limit = None if coverage is None else self.set_limit(coverage)
-        engine = self._open_engine()
-        size = self._pictures_per_batch(engine)
-        batches = ((first, self._in_views(pixels[first : first + size])) for first in range(0, len(pixels), size))
-        rows = dict(engine.map(batches))
-        answers = self._answers(np.concatenate([rows[first] for first in sorted(rows)])) if rows else []
-        return [self._prediction(name, answer, limit) for name, answer in zip(names, answers, strict=True)]
+        return self._predictor(coverage).predict_prepared(pixels, names)
 
     def probabilities(self, rows: np.ndarray) -> np.ndarray:
         """float64 (N, K) for prefix rows (N, D over all taps), as extraction gives them."""
@@ -147,11 +155,7 @@ class Model:
 
     def decide(self, probabilities: np.ndarray) -> np.ndarray:
         """Labels int64 (N,) for probabilities (N, K): the most probable class, or by threshold where one is set."""
-        if self.threshold is None or self.positive is None:
-            return np.asarray(probabilities.argmax(axis=1))
-        positive = self.class_names.index(self.positive)
-        labels: np.ndarray = np.where(probabilities[:, positive] >= self.threshold, positive, 1 - positive)
-        return labels
+        return self._says.decide(probabilities)
 
     def novelty(self, rows: np.ndarray) -> np.ndarray | None:
         """Percentiles (N,) for prefix rows (N, D over all taps), 0 … 100; None where the model holds nothing to tell by."""
@@ -161,19 +165,21 @@ class Model:
 
     def set_limit(self, coverage: float) -> float:
         """Up to which conformity a class is in the set, for `evaluation.conformal.prediction_sets`. Raises UsageError."""
-        return self._calibrated().limit(coverage)
+        return self._says.set_limit(coverage)
 
     def coverage(self, asked: float) -> Coverage:
         """How often sets for this coverage held the true class of test pictures. Raises UsageError."""
-        return self._calibrated().coverage(asked)
+        return self._says.coverage(asked)
 
-    def _calibrated(self) -> Trust:
-        if self.trust is None:
-            raise UsageError(
-                "this model was not calibrated for sets of classes: it was made before warmstart did that, or is the network of its "
-                "source as it is. Train again for one that is."
-            )
-        return self.trust
+    @property
+    def _says(self) -> ClassAnswers:
+        return ClassAnswers(
+            class_names=self.class_names,
+            positive=self.positive,
+            threshold=self.threshold,
+            trust=self.trust,
+            uncalibrated=UNCALIBRATED,
+        )
 
     def usable_precision(self) -> str:
         """`precision`; 'f32', slower and more exact, where the model was trained with bf16 and this processor has none."""
@@ -213,6 +219,12 @@ class Model:
         key = prefix_key(self.backbone, self.weights_digest, size_px)
         return Prefix(name=self.backbone, key=key, size_px=size_px, layout=self.layout, module=self._module)
 
+    def recipe(self) -> Recipe:
+        """What makes the rows that this model reads."""
+        return Recipe(
+            prefix=self.prefix(), preprocessing=self.preprocessing, engine=self.engine, precision=self.usable_precision()
+        )
+
     def network(self) -> "Backbone":
         """The backbone with this model's tensors, rebuilt in PyTorch: to be looked into, cut, or trained further."""
         import torch
@@ -239,14 +251,15 @@ class Model:
 
     def _open_engine(self) -> Engine:
         prefix, precision = self.prefix(), self.usable_precision()
-        needed = (prefix.key, self.engine, precision)  # a model made from this one by `replace` may need another
-        if self._engine is None or self._engine_of != needed or not opened_here(self._engine):
+        needed = (prefix.key, self.engine, precision)
+        opened = self._opened
+        if opened.engine is None or opened.engine_of != needed or not opened_here(opened.engine):
             try:
                 graphs = machine.graphs_folder()
             except StoreError:  # nowhere to keep a graph
                 graphs = None
             try:
-                self._engine = open_engine(prefix, self.engine, precision, folder=graphs)
+                opened.engine = open_engine(prefix, self.engine, precision, folder=graphs)
             except (WarmstartError, OSError, MemoryError):
                 raise
             except Exception as reason:  # converters and compilers raise whatever they like at a network that they cannot run
@@ -254,40 +267,26 @@ class Model:
                 raise ModelFileError(
                     f"{self._place}: {self.engine} cannot run its network ({type(reason).__name__}: {why}). {files.AGAIN}"
                 ) from reason
-            self._engine_of = needed
-        return self._engine
+            opened.engine_of = needed
+        return opened.engine
 
-    def _blocks(self, sources: Iterable[Any], names: dict[int, str]) -> Iterator[tuple[int, list[_Answer | PictureError]]]:
-        """(index of the first source, answer or problem of each) per batch, in the order of the sources, which it names."""
+    def _predictor(self, coverage: float | None) -> Predictor[_Answer, Prediction]:
+        """Raises UsageError for a coverage that is none, or that the model was not calibrated for."""
+        says = self._says
+        limit = None if coverage is None else says.set_limit(coverage)
         engine = self._open_engine()
-        decoded: dict[int, list[np.ndarray | PictureError]] = {}
+        views = self.preprocessing.views
 
-        def decode_batch(task: list[tuple[int, Any]]) -> tuple[int, list[np.ndarray | PictureError]]:
-            names.update((i, name_of(source, i)) for i, source in task)
-            return task[0][0], [rendered_or_why_not(source, self.preprocessing) for _, source in task]
+        def run(batches: Batches) -> Iterator[tuple[int, list[_Answer]]]:
+            for token, rows in engine.map((token, self._in_views(pictures)) for token, pictures in batches):
+                yield token, self._answers(rows)
 
-        def batches() -> Iterator[tuple[int, np.ndarray]]:
-            for first, pictures in map_ahead(decode_batch, chunks(enumerate(sources), self._pictures_per_batch(engine))):
-                decoded[first] = pictures
-                good = [p for p in pictures if not isinstance(p, PictureError)]
-                order.append(first)
-                if good:
-                    yield first, self._in_views(good)
-                else:
-                    finished[first] = [p for p in pictures if isinstance(p, PictureError)]
-
-        order: list[int] = []
-        finished: dict[int, list[_Answer | PictureError]] = {}
-        for first, rows in engine.map(batches()):
-            answers = iter(self._answers(rows))
-            finished[first] = [p if isinstance(p, PictureError) else next(answers) for p in decoded.pop(first)]
-            while order and order[0] in finished:
-                yield order[0], finished.pop(order.pop(0))
-        for first in order:
-            yield first, finished.pop(first)
-
-    def _pictures_per_batch(self, engine: Engine) -> int:
-        return max(1, engine.batch_size // len(self.preprocessing.views))
+        return Predictor(
+            prepare=self.prepare,
+            run=run,
+            answer=lambda name, found: says.prediction(name, found[0], limit=limit, novelty=found[1]),
+            batch_size=max(1, engine.batch_size // len(views)),
+        )
 
     def _in_views(self, pictures: Sequence[np.ndarray]) -> np.ndarray:
         """uint8 (B × views, 3, S, S): every picture in every view, one picture after the other."""
@@ -303,23 +302,6 @@ class Model:
         novelty = self.novelty(rows)
         shares = self.probabilities(rows)
         return [(p, None if novelty is None else float(novelty[i])) for i, p in enumerate(shares)]
-
-    def _prediction(self, name: str, answer: _Answer, limit: float | None) -> Prediction:
-        probabilities, novelty = answer
-        label = int(self.decide(probabilities[None])[0])
-        return Prediction(
-            source=name,
-            class_name=self.class_names[label],
-            probability=float(probabilities[label]),
-            probabilities={c: float(p) for c, p in zip(self.class_names, probabilities, strict=True)},
-            novelty=novelty,
-            classes=None if limit is None else self._classes(probabilities, limit),
-        )
-
-    def _classes(self, probabilities: np.ndarray, limit: float) -> tuple[str, ...]:
-        """Those in the set, most probable first."""
-        (inside,) = prediction_sets(probabilities[None], limit)
-        return tuple(self.class_names[k] for k in np.argsort(-probabilities, kind="stable") if inside[k])
 
 
 def load(folder: str | Path) -> Model:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from warmstart.atomic import write_asked
-from warmstart.extraction.ahead import map_ahead
+from warmstart.extraction.prefetch import map_ahead
 from warmstart.inspection.findings import KINDS, Finding, Kind
 from warmstart.report.thumbnails import HEIGHT_PX, thumbnail
 

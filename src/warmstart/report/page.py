@@ -20,9 +20,9 @@ from markupsafe import Markup
 from warmstart.evaluation.calibration import Bin, reliability_bins, softmax
 from warmstart.inspection.findings import KINDS, About
 from warmstart.report import charts, confusion, sentences
-from warmstart.report.looks import Looks
 from warmstart.report.printable import percent, printable
 from warmstart.report.run_files import LATER, Judged, RunFiles
+from warmstart.report.saliency_examples import Looks
 from warmstart.report.thumbnails import Thumbnails
 
 if TYPE_CHECKING:

@@ -15,6 +15,7 @@ Record = Mapping[str, Any]
 
 FEW_TEST = 200  # pictures: an accuracy of 0.9 has then an interval of ± 4 points
 FEW_OF_CLASS = 20  # pictures of test: one moves the class's recall by five points
+SHOWN = 5  # names of layers in a sentence
 WEAK_RECALL = 0.75
 
 
@@ -53,11 +54,17 @@ def plan_in_words(record: Record) -> list[str]:
         trained_count = _millions(parameters["trained"]) if parameters["trained"] else "none"
         share = f"{trained_count} of {_millions(parameters['network'])} parameters trained"
         if not parameters["trained"]:
-            out.append(f"Stages {_span(frozen)} frozen, {share}: only a head learns.")
+            which = f"Stages {_span(frozen)}" if frozen else "The whole network is"
+            out.append(f"{which} frozen, {share}: only a head learns.")
         elif frozen:
-            out.append(f"Stages {_span(frozen)} frozen, {_span(trained)} trained: {share}, and a head.")
+            out.append(
+                f"Stages {_span(frozen)} frozen, {_span(trained) if trained else 'pooled'} trained: {share}, and a head."
+            )
+        elif (record.get("training") or {}).get("frozen"):
+            out.append(f"No stage frozen whole: {share}, and a head.")
         else:
             out.append(f"Nothing frozen: {share}, and a head.")
+    out += frozen_in_words(record.get("training") or {})
     choice = record.get("choice") or {}
     if choice:
         settings = ", ".join(f"{name} {value}" for name, value in choice["settings"].items())
@@ -72,6 +79,18 @@ def plan_in_words(record: Record) -> list[str]:
         done = training["epochs"][-1]["epoch"]
         out.append(f"{done} epochs of training, of which number {training['best_epoch']} was best on val; {training['end']}.")
     return out
+
+
+def frozen_in_words(training: Mapping[str, Any]) -> list[str]:
+    """What was frozen by name right of the cut, if anything was."""
+    if not (frozen := training.get("frozen")):
+        return []
+    names = list(map(str, frozen["names"]))
+    named = _list(names) if len(names) <= SHOWN else f"{', '.join(names[:SHOWN])} and {len(names) - SHOWN} more layers"
+    which = "is" if len(names) == 1 else "are"
+    return [
+        f"Right of the cut, {named} {which} bit for bit what {'it was' if which == 'is' else 'they were'}, statistics included."
+    ]
 
 
 def calibration_in_words(record: Record) -> list[str]:
@@ -222,7 +241,18 @@ def _millions(count: int) -> str:
 
 
 def _span(stages: Sequence[str]) -> str:
-    return stages[0] if len(stages) == 1 else f"{stages[0]} to {stages[-1]}"
+    """'stem to stage2 and stage4': in the order of the network, neighbours together."""
+    runs: list[list[str]] = []
+    for stage in stages:
+        if runs and _place(stage) == _place(runs[-1][-1]) + 1:
+            runs[-1].append(stage)
+        else:
+            runs.append([stage])
+    return _list([run[0] if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs])
+
+
+def _place(stage: str) -> int:
+    return int(stage.removeprefix("stage") or 0) if stage.startswith("stage") else 0
 
 
 def _list(names: Sequence[str]) -> str:

@@ -9,9 +9,9 @@ from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
 
 from warmstart.machine import installed_version
-from warmstart.serve import data_routes, export_routes, metrics, pages, pile_routes, predicting, problems, run_routes
-from warmstart.serve.guard import Guard
+from warmstart.serve import data_routes, errors, export_routes, labelling_routes, metrics, pages, predicting, run_routes
 from warmstart.serve.intake import Intake
+from warmstart.serve.security import Guard
 from warmstart.serve.settings import ServeSettings
 from warmstart.serve.state import Server, State
 
@@ -24,7 +24,7 @@ def make_app(settings: ServeSettings) -> FastAPI:
 
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
-        pile_routes.go_on(state)
+        labelling_routes.go_on(state)
         yield
         for task in list(state.tasks):
             task.cancel()
@@ -41,14 +41,14 @@ def make_app(settings: ServeSettings) -> FastAPI:
         openapi_url="/api/openapi.json",
     )
     app.state.server = state
-    problems.install(app)
+    errors.install(app)
     for router in (
         predicting.router,
         export_routes.router,
         data_routes.router,
         run_routes.router,
         run_routes.pages,
-        pile_routes.router,
+        labelling_routes.router,
         pages.router,
     ):
         app.include_router(router)

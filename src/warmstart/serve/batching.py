@@ -22,19 +22,26 @@ import numpy as np
 
 from warmstart.data.decoding import read_header
 from warmstart.errors import PictureError
+from warmstart.evaluation.trust import Coverage
+from warmstart.predicting import ModelFacts
 from warmstart.records import Prediction
 from warmstart.serve.decoding import Decoders, all_old, stuck
-from warmstart.serve.problems import ApiError
+from warmstart.serve.errors import ApiError
 from warmstart.serve.settings import Limits
 
 # Calls of an engine at once: while one waits for its last picture, the next already has the cores that are free.
 CALLS = 2
 
 
-class Predictor(Protocol):
-    """What the server needs of a model."""
+class Served(Protocol):
+    """What the server needs of a model, whichever kind it is."""
 
-    class_names: tuple[str, ...]
+    @property
+    def facts(self) -> ModelFacts:
+        """What it says of itself."""
+
+    def coverage(self, asked: float) -> Coverage:
+        """How often sets of classes for this coverage held the true class of test pictures. Raises UsageError."""
 
     def prepare(self, source: bytes) -> np.ndarray:
         """uint8 (3, S, S). Raises PictureError."""
@@ -65,7 +72,7 @@ class Batcher:
 
     def __init__(
         self,
-        model: Predictor,
+        model: Served,
         limits: Limits,
         decoders: Decoders,
         *,

@@ -13,7 +13,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import Request
 
-from warmstart.serve.problems import ApiError
+from warmstart.serve.errors import ApiError
 
 FIELD_BYTES = 100_000
 FIELDS = 100

@@ -14,7 +14,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from warmstart.serve.problems import ApiError
+from warmstart.serve.errors import ApiError
 
 GUESSES, GUESS_S = 10, 6.0  # of an address: at once, and seconds until one more is allowed
 GUESSES_OF_ALL, GUESS_OF_ALL_S = 100, 1.0

@@ -11,14 +11,14 @@ from starlette.concurrency import run_in_threadpool
 
 from warmstart.data.decoding import DECODER_ID
 from warmstart.machine import file_stamp
-from warmstart.records import Plan
+from warmstart.plan import Plan
 from warmstart.report.thumbnails import jpeg
 from warmstart.serve.body import kind_of, read_bytes, read_form, read_to_file
 from warmstart.serve.datasets import StoredDataset, relative
 from warmstart.serve.decoding import in_time
+from warmstart.serve.errors import ApiError
 from warmstart.serve.jobs import progress_of
 from warmstart.serve.plans import checked_plan
-from warmstart.serve.problems import ApiError
 from warmstart.serve.state import Server, State
 from warmstart.serve.uploads import Unpacked, place, unpack
 from warmstart.store.key import recipe_key

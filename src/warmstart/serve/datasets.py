@@ -21,15 +21,17 @@ from warmstart.data.files import read_bytes
 from warmstart.data.listing import read_listing
 from warmstart.errors import DataError, PictureError
 from warmstart.extraction.scanning import look_at
-from warmstart.records import Example, Listing, Picture, Plan
+from warmstart.plan import Plan
+from warmstart.records import Example, Listing, Picture
 from warmstart.serve import fixes
 from warmstart.serve.database import Database
-from warmstart.serve.problems import ApiError, not_found
+from warmstart.serve.errors import ApiError, not_found
 from warmstart.serve.registry import slug
 from warmstart.serve.uploads import Unpacked
+from warmstart.session.what_is_lost import notices, seen_of
+from warmstart.session.what_is_lost import told as as_told
 from warmstart.store.index import Stamp, stamp_of
-from warmstart.workflows.what_is_lost import notices, seen_of
-from warmstart.workflows.what_is_lost import told as as_told
+from warmstart.tasks.classify.targets import alike_names
 
 FRESH_S = 20.0  # a folder of the machine may change; until then its listing counts
 PROBLEMS_SHOWN = 50
@@ -195,7 +197,7 @@ class Datasets:
         """What its pictures lose on their way into a network by the usual centre crop, from a sample spread over them. JSON-ready."""
         listing = self.listing(dataset)
         pictures = [p for e in listing.examples[:: max(1, len(listing.examples) // LOOKED_AT)] if (p := self._look(e.path))]
-        found = notices(pictures, resize=Plan().resize, class_names=listing.class_names, keep_damaged=None)
+        found = (*notices(pictures, resize=Plan().resize, keep_damaged=None), *alike_names(listing.class_names))
         return {
             "seen": seen_of(pictures, Plan().resize).to_dict(),
             "notices": [

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from warmstart.errors import PictureError, WarmstartError
-from warmstart.serve.problems import ApiError
+from warmstart.serve.errors import ApiError
 
 IDLE_S = 300.0
 WAITING = 4

@@ -7,9 +7,9 @@ from fastapi import APIRouter
 from fastapi.responses import FileResponse
 from pydantic import BaseModel
 
+from warmstart.serve.errors import ApiError
 from warmstart.serve.job_process import EXPORT
 from warmstart.serve.jobs import of_model, progress_of
-from warmstart.serve.problems import ApiError
 from warmstart.serve.state import Server, State
 
 router = APIRouter(prefix="/api/models", tags=["models"])

@@ -22,12 +22,13 @@ from warmstart import machine
 from warmstart.atomic import replaced, write_json
 from warmstart.data.listing import read_listing
 from warmstart.errors import InputError, UsageError, WarmstartError
-from warmstart.records import Listing, Plan
+from warmstart.plan import Plan
+from warmstart.records import Listing
 from warmstart.serve.datasets import with_additions
 from warmstart.serve.fixes import applied
 from warmstart.serve.job_events import EventWriter
+from warmstart.session.settings import TrainSettings
 from warmstart.store.locks import lock_alone
-from warmstart.workflows.settings import TrainSettings
 
 ORPHANED = 4  # exit code
 EXPORT = "export.zip"
@@ -58,8 +59,8 @@ def main(folder: Path) -> int:
 
 def train(spec: dict[str, Any], folder: Path, events: EventWriter) -> None:
     """Train into the run folder that spec names, or go on with what is in it."""
+    from warmstart.session.run_folder import START, is_finished
     from warmstart.workflows.report import report
-    from warmstart.workflows.run_folder import START, is_finished
     from warmstart.workflows.train import resume
     from warmstart.workflows.train import train as workflow
 

@@ -21,11 +21,11 @@ from pathlib import Path
 from typing import IO, Any
 
 from warmstart.atomic import write_bytes, write_json
-from warmstart.records import Plan
+from warmstart.plan import Plan
 from warmstart.serve.database import Database
 from warmstart.serve.datasets import StoredDataset
+from warmstart.serve.errors import ApiError, not_found
 from warmstart.serve.job_events import read_events, tell
-from warmstart.serve.problems import ApiError, not_found
 from warmstart.serve.registry import slug
 from warmstart.serve.settings import Limits
 

@@ -18,18 +18,19 @@ from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Resp
 from fastapi.routing import APIRoute
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from warmstart.errors import DataError, WarmstartError
+from warmstart.errors import DataError, UsageError, WarmstartError
 from warmstart.inspection.findings import KINDS
-from warmstart.records import ADVISED, Listing, Plan
+from warmstart.plan import ADVISED, Plan
+from warmstart.records import Listing
 from warmstart.report.sentences import verdict
 from warmstart.serve.body import read_bytes
 from warmstart.serve.data_routes import told
 from warmstart.serve.datasets import StoredDataset
+from warmstart.serve.errors import STATUS, ApiError, of_machine
 from warmstart.serve.export_routes import export_of
-from warmstart.serve.guard import COOKIE, address_of, cookie_value
 from warmstart.serve.jobs import ACTIVE
-from warmstart.serve.problems import STATUS, ApiError, of_machine
 from warmstart.serve.run_routes import about_run, brief, run_record
+from warmstart.serve.security import COOKIE, address_of, cookie_value
 from warmstart.serve.state import Server, State
 
 LOG = logging.getLogger(__name__)
@@ -145,13 +146,12 @@ def run(server: Server, run: str) -> HTMLResponse:
     """How far it is; afterwards how good the model is."""
     job = server.jobs.get(run, "train")
     record = run_record(server, run)
-    plan = Plan.from_dict(server.jobs.spec(run)["plan"])
     return page(
         "run.html",
         title=f"Run {run}",
         run=about_run(server, job),
         active=job["state"] in ACTIVE,
-        keeps_best=plan.cut == ADVISED or plan.trains_network,
+        keeps_best=_keeps_best(server.jobs.spec(run)["plan"]),
         verdict=verdict(record) if record else None,
         plan=record["plan"] if record else None,
         export=_or_none(lambda: export_of(server, run)),
@@ -254,6 +254,15 @@ def _newest_first(models: list[dict[str, Any]], runs: list[str]) -> list[dict[st
     """Models of these runs, which come with the newest first, before all others."""
     place = {run: i for i, run in enumerate(runs)}
     return sorted(models, key=lambda model: place.get(model["run"], len(runs)))
+
+
+def _keeps_best(plan: dict[str, Any]) -> bool:
+    """Whether stopping the run keeps a model. No plan that would be refused today, of a job of before, does."""
+    try:
+        asked = Plan.from_dict(plan)
+    except UsageError:
+        return False
+    return asked.cut == ADVISED or asked.trains_network or bool(asked.freeze)
 
 
 def _or_none(question: Callable[[], Any]) -> Any:

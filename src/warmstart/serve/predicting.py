@@ -18,7 +18,7 @@ from warmstart.serve.batching import Batcher, ReplacedError
 from warmstart.serve.body import Form, kind_of, read_bytes, read_form
 from warmstart.serve.datasets import StoredDataset, checked_label
 from warmstart.serve.decoding import in_time
-from warmstart.serve.problems import ApiError
+from warmstart.serve.errors import ApiError
 from warmstart.serve.state import Server, State
 
 REPLACED_AT_MOST = 20  # times while one request waits
@@ -80,10 +80,7 @@ async def predict(server: Server, request: Request, name: str, coverage: Coverag
     ]
     if not predictions:
         raise next(answer for answer in answers if isinstance(answer, PictureError))
-    measured = getattr(
-        batcher.model, "coverage", None
-    )  # how often such sets held the true class on test; an export may not tell
-    covered = measured(coverage).to_dict() if measured is not None and coverage is not None else None
+    covered = None if coverage is None else batcher.model.coverage(coverage).to_dict()
     return JSONResponse(
         {
             "model": name,

@@ -27,10 +27,11 @@ from warmstart.extraction.described import read_class_names, read_preprocessing
 from warmstart.machine import file_stamp
 from warmstart.model.checking import check_description
 from warmstart.model.files import DESCRIPTION, read_description
+from warmstart.predicting import ModelFacts
 from warmstart.records import fits
 from warmstart.serve.batching import Batcher
 from warmstart.serve.decoding import Decoders
-from warmstart.serve.problems import ApiError, not_found
+from warmstart.serve.errors import ApiError, not_found
 from warmstart.serve.settings import ServeSettings
 from warmstart.workflows.predict import SOURCE_PREFIX, open_model
 
@@ -250,7 +251,7 @@ class Models:
         )
         with self._lock:
             old, entry.batcher = entry.batcher, batcher
-            entry.opened, entry.problem, entry.about = signature, None, _about(model)
+            entry.opened, entry.problem, entry.about = signature, None, _summary(model.facts)
             entry.asked = time.monotonic()
         if old is not None:
             threading.Thread(target=old.close, daemon=True).start()
@@ -313,13 +314,15 @@ def _read_about(entry: Entry, signature: Signature) -> None:
         document = read_description(place)
         check_description(document)
         entry.about = _summary(
-            read_class_names(document["class_names"]),
-            read_preprocessing(document["preprocessing"]).size_px,
-            document["about"],
-            backbone=document["backbone"]["name"],
-            head=document["head"]["name"],
-            calibrated=document.get("trust") is not None,
-            positive=document["positive"],
+            ModelFacts(
+                class_names=read_class_names(document["class_names"]),
+                size_px=read_preprocessing(document["preprocessing"]).size_px,
+                backbone=document["backbone"]["name"],
+                head=document["head"]["name"],
+                calibrated=document.get("trust") is not None,
+                positive=document["positive"],
+                about=document["about"],
+            )
         )
     except WarmstartError as reason:
         entry.problem = str(reason)
@@ -327,29 +330,8 @@ def _read_about(entry: Entry, signature: Signature) -> None:
         entry.problem = f"{place / DESCRIPTION} lacks or misuses {reason}; was it written by another program?"
 
 
-def _about(model: Any) -> dict[str, Any]:
-    """Of an open model, whichever kind it is."""
-    return _summary(
-        model.class_names,
-        model.preprocessing.size_px,
-        getattr(model, "about", {}),
-        backbone=getattr(model, "backbone", None),
-        head=getattr(model, "head_name", None),
-        calibrated=getattr(model, "trust", None) is not None,
-        positive=getattr(model, "positive", None),
-    )
-
-
-def _summary(
-    class_names: Any,
-    size_px: int,
-    about: Any,
-    *,
-    backbone: str | None,
-    head: str | None,
-    calibrated: bool,
-    positive: str | None,
-) -> dict[str, Any]:
+def _summary(facts: ModelFacts) -> dict[str, Any]:
+    about = facts.about
     scores = about.get("scores") or {}
     test = scores.get("test") or scores.get("val") or {}
 
@@ -357,12 +339,12 @@ def _summary(
         return value if fits(value, kind) else None
 
     return {
-        "classes": list(class_names),
-        "backbone": backbone,
-        "head": head,
-        "size_px": size_px,
-        "calibrated": calibrated,  # whether sets of classes can be asked for
-        "positive": positive,
+        "classes": list(facts.class_names),
+        "backbone": facts.backbone,
+        "head": facts.head,
+        "size_px": facts.size_px,
+        "calibrated": facts.calibrated,
+        "positive": facts.positive,
         "accuracy": of_kind(test.get("accuracy"), float),
         "tested_on": of_kind(test.get("n"), int),
         "created": of_kind(about.get("created"), str),

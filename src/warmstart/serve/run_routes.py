@@ -11,12 +11,12 @@ from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 from starlette.types import Receive, Scope, Send
 
-from warmstart.records import ADVISED
+from warmstart.plan import ADVISED
 from warmstart.serve.data_routes import page_of
+from warmstart.serve.errors import ApiError
 from warmstart.serve.job_events import stream
 from warmstart.serve.jobs import WORK_KINDS, progress_of
 from warmstart.serve.plans import checked_plan
-from warmstart.serve.problems import ApiError
 from warmstart.serve.state import Server, State
 
 router = APIRouter(prefix="/api/runs", tags=["runs"])

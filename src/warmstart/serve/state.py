@@ -17,8 +17,8 @@ from warmstart.serve.datasets import Datasets
 from warmstart.serve.decoding import Decoders
 from warmstart.serve.explainer import Explainer
 from warmstart.serve.jobs import Jobs
+from warmstart.serve.labelling import Piles
 from warmstart.serve.metrics import Metrics
-from warmstart.serve.piles import Piles
 from warmstart.serve.places import Places
 from warmstart.serve.registry import Models
 from warmstart.serve.settings import ServeSettings

@@ -20,7 +20,7 @@ from pathlib import Path, PurePosixPath
 
 from warmstart.data.formats import PICTURE_EXTENSIONS, SNIFF_BYTES, sniff
 from warmstart.serve.body import Upload
-from warmstart.serve.problems import ApiError
+from warmstart.serve.errors import ApiError
 from warmstart.serve.settings import Limits
 from warmstart.serve.zip_directory import check_directory, check_places, damaged, too_many_entries
 

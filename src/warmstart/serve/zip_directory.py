@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO
 from zipfile import ZipInfo
 
-from warmstart.serve.problems import ApiError
+from warmstart.serve.errors import ApiError
 
 ENTRY_BYTES = 400  # of the directory, for each entry that is allowed: names of that length are refused anyway
 END = b"PK\x05\x06"

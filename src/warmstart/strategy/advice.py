@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from warmstart.records import Plan
+from warmstart.plan import Plan
 
 # Between the study of docs/advice.md, whose tasks have at most 400 pictures, and the two data sets that training was settled on, of 1,700
 # and 3,000: the border between them was not searched for. BiT (Kolesnikov et al. 2020) begins its table at 20,000.
@@ -94,7 +94,7 @@ class Scenario:
     sources: tuple[str, ...]
 
 
-# Rate, decay and epochs are training's own defaults, measured in `training/settings.py`; they stand here so that a plan says all. Gains:
+# Rate, decay and epochs are training's own defaults, measured in `training_settings.py`; they stand here so that a plan says all. Gains:
 # clothing from stage5 (one split), solar cells from stage4 (three splits) and from stage3 at 224 px (one split), all in docs/training.md;
 # small data, the mean over the tasks of each kind in the study of docs/advice.md, where stage3 did best and from the pixels on worse.
 SCENARIOS: tuple[Scenario, ...] = (

@@ -11,14 +11,15 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from warmstart.records import Plan
+from warmstart.plan import Plan
+from warmstart.training_settings import TrainingSettings, cold_settings
 
 STORED_BYTES = 2  # half precision
 TRAINED_BYTES = 16  # a parameter in training: weight, gradient, two moments of AdamW
 LOOKING = 3.0  # forward alone is about three times as fast as forward and back (two matrix products of three fall away)
 FEWEST_EPOCHS = 0.5  # share of a plan's epochs below which it is not begun: a schedule cut down further is another plan
-# Defaults of `training.settings` and `training.feature_norm`, which this layer cannot see; a test compares.
-EPOCHS, COLD_EPOCHS, SETTLING_BATCHES = 15, 60, 12
+EPOCHS, COLD_EPOCHS = TrainingSettings().epochs, cold_settings().epochs
+SETTLING_BATCHES = 12  # of `training.feature_norm`, which this layer cannot see; a test compares
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,20 +67,6 @@ class Forecast:
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
         return asdict(self)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Comparison:
-    """One phase after the run."""
-
-    phase: str
-    forecast_s: float
-    measured_s: float
-
-    @property
-    def factor(self) -> float:
-        """Measured over forecast; 1 is a perfect forecast."""
-        return self.measured_s / max(self.forecast_s, 1e-9)
 
 
 def forecast(plan: Plan, speed: Speed, work: Work) -> Forecast:
@@ -136,15 +123,6 @@ def within(expected: Forecast, budget_s: float) -> Forecast:
 def expected_epochs(epochs: int, patience: int | None) -> float:
     """All; with a patience it ends that long after its best epoch, which nobody knows beforehand: halfway between soonest and latest."""
     return epochs if patience is None else (min(patience, epochs) + epochs) / 2
-
-
-def side_by_side(before: Mapping[str, float], after: Mapping[str, float]) -> tuple[Comparison, ...]:
-    """Forecast and truth, phase by phase, of a forecast's and a run record's ``seconds``; phases that only one of them has are left out."""
-    return tuple(
-        Comparison(phase=phase, forecast_s=before[phase], measured_s=after[phase])
-        for phase in ("extract", "fit", "train", "total")
-        if phase in before and phase in after
-    )
 
 
 def fits(needed: Forecast, left_s: float) -> bool:

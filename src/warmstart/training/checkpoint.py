@@ -22,8 +22,8 @@ from warmstart.errors import InputError, UsageError
 from warmstart.machine import installed_version
 from warmstart.records import from_json
 from warmstart.refusals import explained
-from warmstart.training.settings import TrainingSettings
 from warmstart.training.validation import ValScores
+from warmstart.training_settings import TrainingSettings
 
 FORMAT = 1
 

@@ -33,10 +33,10 @@ from warmstart.training.optimisation import (
     set_learning_rate,
 )
 from warmstart.training.schedule import multiplier
-from warmstart.training.settings import TrainingSettings
 from warmstart.training.tuned import TunedSuffix, set_training
 from warmstart.training.update import update
 from warmstart.training.validation import ValScores, settle, validate
+from warmstart.training_settings import TrainingSettings
 
 SAVE_EVERY_S = 120.0  # a kill loses at most this much training, or one step
 

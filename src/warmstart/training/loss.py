@@ -9,11 +9,8 @@ B batch, N examples, K classes.
 
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 from torch import Tensor, nn
-
-from warmstart.training.sampling import Indices
 
 
 def soft_targets(
@@ -29,9 +26,3 @@ def soft_targets(
 def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
     """The *sum* over the batch of -Σ_k t_k log p_k, for logits and targets (B, K): a scalar."""
     return -(targets * nn.functional.log_softmax(logits, dim=1)).sum()
-
-
-def balanced_class_weights(labels: Indices, n_classes: int) -> tuple[float, ...]:
-    """w_k = N / (K · n_k): every class weighs the same in all, and the mean over labels (N,) is 1."""
-    counts = np.bincount(labels, minlength=n_classes)
-    return tuple((len(labels) / (n_classes * np.maximum(counts, 1))).tolist())

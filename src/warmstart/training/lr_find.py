@@ -15,9 +15,9 @@ from warmstart.errors import UsageError
 from warmstart.training.batches import Batch, BatchSource
 from warmstart.training.execution import Execution
 from warmstart.training.optimisation import make_optimizer, set_learning_rate
-from warmstart.training.settings import TrainingSettings
 from warmstart.training.tuned import TunedSuffix, set_training
 from warmstart.training.update import update
+from warmstart.training_settings import TrainingSettings
 
 SMOOTHING = 0.9  # of the loss from step to step
 DIVERGED = 3.0  # the search ends when the smoothed loss is this many times its smallest value

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 
-from warmstart.training.settings import TrainingSettings
 from warmstart.training.tuned import TunedSuffix
+from warmstart.training_settings import TrainingSettings
 
 
 def parameter_groups(module: TunedSuffix, settings: TrainingSettings) -> list[dict[str, Any]]:

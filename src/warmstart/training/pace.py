@@ -8,10 +8,10 @@ from collections.abc import Callable
 from warmstart.training.batches import BatchSource, ValSource
 from warmstart.training.execution import Execution
 from warmstart.training.optimisation import make_optimizer, set_learning_rate
-from warmstart.training.settings import TrainingSettings
 from warmstart.training.tuned import TunedSuffix, set_training
 from warmstart.training.update import update
 from warmstart.training.validation import settle, validate
+from warmstart.training_settings import TrainingSettings
 
 WARM_UP = 1  # steps in which kernels are chosen and memory is fetched
 STEPS = 4

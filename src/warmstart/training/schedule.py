@@ -4,11 +4,10 @@ A step is one optimizer update: step 0 is the first, `total` the number of all.
 """
 
 import math
-from typing import Literal
 
 import numpy as np
 
-ScheduleName = Literal["cosine", "one-cycle"]
+from warmstart.training_settings import ScheduleName
 
 
 def multiplier(name: ScheduleName, step: int, total: int, *, warmup: float) -> float:

@@ -25,7 +25,7 @@ from warmstart.errors import UnknownNameError, UsageError
 from warmstart.heads.linear import LinearHead
 from warmstart.heads.protocol import Array
 from warmstart.training.feature_norm import FeatureNorm
-from warmstart.training.settings import StatisticsPolicy
+from warmstart.training_settings import StatisticsPolicy
 
 
 class TunedSuffix(nn.Module):

@@ -14,8 +14,8 @@ from warmstart.training.execution import Execution
 from warmstart.training.loss import cross_entropy, soft_targets
 from warmstart.training.mixing import mixup
 from warmstart.training.randomness import generator, seeded_network
-from warmstart.training.settings import TrainingSettings
 from warmstart.training.tuned import TunedSuffix
+from warmstart.training_settings import TrainingSettings
 
 
 def update(

@@ -2,14 +2,14 @@
 
     listing → digests → splits → size of the input → taps of train pictures, 1,200 at most → evidence → advice → speed → forecast
 
-Every tap that is computed here is in the store when the plan is run. What was measured is kept as well (`store.remembered`): asked again
+Every tap that is computed here is in the store when the plan is run. What was measured is kept as well (`store.memo`): asked again
 about the same pictures, only the advice is made anew. Of test, no label is looked at.
 """
 
 import hashlib
 import os
 import time
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -23,26 +23,26 @@ from warmstart.backbones.catalog import find
 from warmstart.data.decoding import DECODER_ID
 from warmstart.engines.build import LIBRARIES
 from warmstart.errors import DataError, UsageError
-from warmstart.extraction.features import extract
-from warmstart.extraction.prefixes import tapped_prefix
+from warmstart.extraction.reader import Reader
 from warmstart.inspection.evidence import MOST_PICTURES, Evidence, Seen, drawn, gather
 from warmstart.inspection.pictures import picture_signs
-from warmstart.records import Listing, Picture, Plan
-from warmstart.store.cache import Store
-from warmstart.store.remembered import remembered
+from warmstart.plan import Plan
+from warmstart.records import Listing, Picture
+from warmstart.session.dataset import Dataset, prepare, stop_if_any_is_gone
+from warmstart.session.forecasting import counted_work, measured_speed
+from warmstart.session.probe import Extracted, Ready, extracted, make_ready, readable, rows_of
+from warmstart.session.progress import NullProgress, Watcher
+from warmstart.session.run_folder import write_plan
+from warmstart.session.session import Session
+from warmstart.session.settings import TrainSettings
+from warmstart.session.what_is_lost import before_blame
+from warmstart.store.memo import remembered
 from warmstart.strategy.advice import DEFAULT_BUDGET_S, OURS, Advice, Reason, input_size, recommended
 from warmstart.strategy.advice import advise as advise_from
 from warmstart.strategy.forecast import Forecast, Speed, forecast
 from warmstart.training.execution import default_execution
 from warmstart.workflows.backbone_competition import Competition, check_names, competition
-from warmstart.workflows.dataset import Dataset, prepare, stop_if_any_is_gone
 from warmstart.workflows.fixes import listed
-from warmstart.workflows.forecasting import counted_work, measured_speed, missing_taps
-from warmstart.workflows.probe import Extracted, Ready, extracted, make_ready, preprocessing_of, readable, see
-from warmstart.workflows.run_folder import write_plan
-from warmstart.workflows.settings import TrainSettings
-from warmstart.workflows.watch import Nobody, Watcher
-from warmstart.workflows.what_is_lost import before_blame
 
 SPEED_KEEPS_S = 600.0  # how long a measured speed holds: what else the machine does changes it
 
@@ -92,7 +92,6 @@ def advise(
     plan_out: Path | None = None,
     plot: Path | None = None,
     watcher: Watcher | None = None,
-    strata: Mapping[str, Hashable] | None = None,
     seconds_before: float = 0.0,
 ) -> Advised:
     """Advice for a folder, manifest, list of (path, label) or DataFrame.
@@ -103,25 +102,24 @@ def advise(
     process of its own takes them again.
     Raises DataError, UsageError, BackboneError or StoreError, each saying what to do.
     """
-    plan, settings, watcher = plan or Plan(), settings or TrainSettings(), watcher or Nobody()
+    plan, settings, watcher = plan or Plan(), settings or TrainSettings(), watcher or NullProgress()
     begin = time.perf_counter()
     find(plan.backbone)
     check_names(backbones)
     _check_writable(plan_out, plot)
     listing = listed(data, settings)
-    with Store(machine.store_folder(), settings.store_bytes) as store:
-        dataset = prepare(listing, store, plan, watcher, strata=strata)
+    with Session.opened(settings, watcher) as session:
+        dataset = prepare(listing, plan, session)
         contest = None
         if backbones:
-            split = _as_train_splits(dataset, plan, settings, store, watcher, listing=listing, strata=strata)
-            size_of = partial(_input_size, split, plan)
-            contest = competition(backbones, split, plan, settings, store, watcher, size_of=size_of)
+            split = _as_train_splits(listing, dataset, plan, session)
+            contest = competition(backbones, split, plan, session, size_of=partial(_input_size, split, plan))
             plan = replace(plan, backbone=contest.recommended)
         start = time.perf_counter()
-        ready = make_ready(dataset, plan_for_advice(dataset, plan), settings, watcher, listing=listing, strata=strata)
+        ready = make_ready(listing, dataset, plan_for_advice(dataset, plan), session)
         start_s = seconds_before + time.perf_counter() - start
-        looked_at = _looked_at(ready, settings, store, watcher)
-        result = advised(ready, looked_at, store, watcher, budget_s=settings.budget_s or DEFAULT_BUDGET_S, start_s=start_s)
+        looked_at = _looked_at(ready, session)
+        result = advised(ready, looked_at, session, budget_s=settings.budget_s or DEFAULT_BUDGET_S, start_s=start_s)
     if plot is not None:
         draw_evidence(result.evidence, listing.source, plot)
     if plan_out is not None:
@@ -133,7 +131,7 @@ def advise(
 def plan_for_advice(dataset: Dataset, plan: Plan) -> Plan:
     """The whole backbone, plain views, and an input that suits the pictures."""
     size_px = plan.image_size_px or _input_size(dataset, plan, find(plan.backbone).input_size_px)
-    return replace(plan, cut="pooled", unfreeze=(), image_size_px=size_px, views="none")
+    return replace(plan, cut="pooled", unfreeze=(), freeze=(), image_size_px=size_px, views="none")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,23 +153,15 @@ def of_all(seen: Extracted, seed: int) -> LookedAt:
     )
 
 
-def _looked_at(ready: Ready, settings: TrainSettings, store: Store, watcher: Watcher) -> LookedAt:
+def _looked_at(ready: Ready, session: Session) -> LookedAt:
     """Small data as `train` will see it, near copies and all; of larger data no more than evidence needs, unless copies are to be found."""
-    if _is_looked_at_whole(ready.dataset, settings):
-        return of_all(extracted(ready, settings, store, watcher), ready.plan.seed)
+    if _is_looked_at_whole(ready.dataset, session.settings):
+        return of_all(extracted(ready, session), ready.plan.seed)
     begin = time.perf_counter()
     chosen = _drawn(ready.dataset, ready.plan.seed)
-    extraction = see(
-        [ready.dataset.pictures[i] for i in chosen],
-        ready.backbone,
-        ready.seen_plan,
-        ready.dataset.values,
-        ready.proven,
-        store,
-        watcher,
-    )
+    extraction = rows_of([ready.dataset.pictures[i] for i in chosen], ready.recipe, ready.proven, session)
     looked_at = ready.dataset.with_losses({int(chosen[i]): loss for i, loss in extraction.losses.items()})
-    dataset, kept = readable(looked_at, {int(chosen[i]): why for i, why in extraction.broken.items()}, settings)
+    dataset, kept = readable(looked_at, {int(chosen[i]): why for i, why in extraction.broken.items()}, session.settings)
     left = np.isin(chosen, kept)
     return LookedAt(
         dataset=dataset,
@@ -186,29 +176,19 @@ def _is_looked_at_whole(dataset: Dataset, settings: TrainSettings) -> bool:
     return bool(settings.group_duplicates) or len(dataset.pictures) <= MOST_PICTURES
 
 
-def _as_train_splits(
-    dataset: Dataset,
-    plan: Plan,
-    settings: TrainSettings,
-    store: Store,
-    watcher: Watcher,
-    *,
-    listing: Listing,
-    strata: Mapping[str, Hashable] | None,
-) -> Dataset:
+def _as_train_splits(listing: Listing, dataset: Dataset, plan: Plan, session: Session) -> Dataset:
     """Near copies together, as far as they are looked for: backbones should not compete on what will be test."""
-    if not _is_looked_at_whole(dataset, settings) or settings.group_duplicates is False:
+    if not _is_looked_at_whole(dataset, session.settings) or session.settings.group_duplicates is False:
         return dataset
-    ready = make_ready(dataset, plan_for_advice(dataset, plan), settings, watcher, listing=listing, strata=strata)
-    return extracted(ready, settings, store, watcher).dataset
+    return extracted(make_ready(listing, dataset, plan_for_advice(dataset, plan), session), session).dataset
 
 
 def _drawn(dataset: Dataset, seed: int) -> np.ndarray:
     train = dataset.positions("train")
-    return train[drawn([dataset.pictures[i] for i in train], dataset.labels[train], MOST_PICTURES, seed)]
+    return train[drawn([dataset.pictures[i] for i in train], dataset.targets.labels[train], MOST_PICTURES, seed)]
 
 
-def advised(ready: Ready, looked_at: LookedAt, store: Store, watcher: Watcher, *, budget_s: float, start_s: float) -> Advised:
+def advised(ready: Ready, looked_at: LookedAt, session: Session, *, budget_s: float, start_s: float) -> Advised:
     """Evidence from train pictures alone, the advice that follows from it, and what each plan will take.
 
     start_s: what a run of such a plan has spent before it extracts anything.
@@ -219,30 +199,31 @@ def advised(ready: Ready, looked_at: LookedAt, store: Store, watcher: Watcher, *
     shown = Seen(
         backbone=backbone,
         pretrained=plan.weights == "default",
-        preprocessing=preprocessing_of(plan, ready.dataset.values),
+        preprocessing=ready.recipe.preprocessing,
         pictures=tuple(dataset.pictures[i] for i in looked_at.positions),
-        labels=dataset.labels[looked_at.positions],
-        class_names=dataset.class_names,
+        labels=dataset.targets.labels[looked_at.positions],
+        class_names=dataset.targets.class_names,
         rows=looked_at.rows,
         layout=looked_at.layout,
         units=dataset.units[looked_at.positions],
-        counts=np.bincount(dataset.labels[train], minlength=len(dataset.class_names)),
+        counts=np.bincount(dataset.targets.labels[train], minlength=len(dataset.targets.class_names)),
         duplicates=len(train) - len({dataset.pictures[i].digest for i in train}),
     )
 
-    def rows_of(pictures: Sequence[Picture], view: str) -> np.ndarray:
-        return _rows_in_view(pictures, view, ready, store)
+    def rows_in_view(pictures: Sequence[Picture], view: str) -> np.ndarray:
+        extraction = Reader(recipe=ready.recipe.in_views([view]), workspace=session.workspace).rows(pictures)
+        stop_if_any_is_gone(extraction.broken)
+        return extraction.rows
 
     def measure_evidence() -> _Measured:
-        steps = _Steps(watcher)
+        steps = _Steps(session.watcher)
         with machine.calm_blas():
-            gathered = gather(shown, rows_of, seed=plan.seed, on_progress=steps.progress)
+            gathered = gather(shown, rows_in_view, seed=plan.seed, on_progress=steps.progress)
         return _Measured(evidence=gathered, tap_sets_s=steps.between(1, 2))
 
     question = _question(ready, shown)
-    measured = remembered(
-        machine.evidence_folder(), question, _Measured, measure_evidence, lasting=lambda: _all_there(shown.pictures)
-    )
+    kept = session.workspace.evidence
+    measured = remembered(kept, question, _Measured, measure_evidence, lasting=lambda: _all_there(shown.pictures))
     evidence = measured.evidence
     advice = advise_from(evidence.measured(backbone.cuts[1:-1], val_images=len(dataset.positions("val"))), plan)
     if (first := before_blame(dataset.seen())) is not None:
@@ -251,22 +232,23 @@ def advised(ready: Ready, looked_at: LookedAt, store: Store, watcher: Watcher, *
 
     begin = time.perf_counter()
     cuts = [candidate.cut for candidate in advice.plans if candidate.trains_network]
+    reader = session.reader(ready.recipe)
 
     def measure_speed() -> Speed:
-        watcher.say("measuring how fast this machine decodes, extracts and trains")
-        speed = measured_speed(shown.pictures, backbone, shown.preprocessing, ready.proven, cuts)
+        session.watcher.say("measuring how fast this machine decodes, extracts and trains")
+        speed = measured_speed(shown.pictures, backbone, reader, cuts)
         if speed is None:  # their rows are there, so they could be decoded once
             raise DataError(f"{dataset.source}: none of its pictures can be read any more. Bring them back, then ask again.")
         return speed
 
     here = question | {"cuts": cuts, "training": default_execution().describe()}
-    speed = remembered(machine.evidence_folder(), here, Speed, measure_speed, keep_s=SPEED_KEEPS_S)
+    speed = remembered(kept, here, Speed, measure_speed, keep_s=SPEED_KEEPS_S)
     work = counted_work(
         dataset,
         backbone,
-        shown.preprocessing,
+        ready.recipe,
         ready.proven,
-        missing_taps=missing_taps(ready, dataset.pictures, store),
+        missing_taps=reader.missing(dataset.pictures),
         start_s=start_s,
         # What a run's choice of taps does, on some pictures: the time of both grows with their number.
         fit_s=measured.tap_sets_s * evidence.train_images / evidence.probed_images,
@@ -313,9 +295,9 @@ def _question(ready: Ready, shown: Seen) -> dict[str, Any]:
     for picture, label, unit in zip(shown.pictures, shown.labels, units, strict=True):
         pictures.update(picture.digest + int(label).to_bytes(4, "little") + int(unit).to_bytes(4, "little"))
     return {
-        "prefix": tapped_prefix(ready.backbone, shown.preprocessing.size_px).key,
-        "engine": ready.proven.engine,
-        "precision": ready.proven.precision,
+        "prefix": ready.recipe.prefix.key,
+        "engine": ready.recipe.engine,
+        "precision": ready.recipe.precision,
         "resize": shown.preprocessing.resize,
         "pretrained": shown.pretrained,
         "seed": ready.plan.seed,
@@ -366,18 +348,3 @@ def _input_size(dataset: Dataset, plan: Plan, own: int) -> int:
     paths = [dataset.pictures[i].path for i in dataset.positions("train")]
     signs = picture_signs(paths, size_px=own, resize=plan.resize, seed=plan.seed)
     return input_size(signs.shorter_side_px[1], own) if signs else own
-
-
-def _rows_in_view(pictures: Sequence[Picture], view: str, ready: Ready, store: Store) -> np.ndarray:
-    preprocessing = replace(preprocessing_of(ready.plan, ready.dataset.values), views=(view,))
-    extraction = extract(
-        pictures,
-        prefix=tapped_prefix(ready.backbone, preprocessing.size_px),
-        engine=ready.proven.engine,
-        precision=ready.proven.precision,
-        preprocessing=preprocessing,
-        store=store,
-        graphs=machine.graphs_folder(),
-    )
-    stop_if_any_is_gone(extraction.broken)
-    return extraction.rows

@@ -1,6 +1,6 @@
 """Which of several backbones to take: measured on the user's train pictures, with price and pedigree beside it.
 
-    names → weights here? → rows of ever more train pictures → probes (successive halving) → places, speeds, fast scores
+    names → weights here? → rows of ever more train pictures → probes (successive halving) → places, speeds
 
 The static baseline, "take the one that is best on ImageNet, or the largest", stands beside: it was found hard to beat (arXiv 2510.06448).
 """
@@ -16,31 +16,26 @@ from numpy.typing import NDArray
 from warmstart import machine
 from warmstart.backbones.catalog import find
 from warmstart.backbones.chain import Backbone
-from warmstart.backbones.imagenet import imagenet_class_names
-from warmstart.backbones.weights import load_backbone
-from warmstart.engines.build import Proven
 from warmstart.errors import BackboneError, UsageError
-from warmstart.evaluation.calibration import softmax
-from warmstart.extraction.features import Extraction, columns, extract
-from warmstart.extraction.prefixes import choose_engine, tapped_prefix
+from warmstart.extraction.features import Extraction, columns
+from warmstart.extraction.recipe import Recipe
 from warmstart.heads.protocol import Array
-from warmstart.inspection.competition import FIRST_PICTURES, MOST_PICTURES, Place, compete
+from warmstart.inspection.backbone_ranking import FIRST_PICTURES, MOST_PICTURES, Place, compete
 from warmstart.inspection.evidence import ranking
-from warmstart.records import Picture, Plan, Preprocessing
-from warmstart.store.cache import Store
+from warmstart.inspection.knn_accuracy import knn_accuracy
+from warmstart.plan import Plan
+from warmstart.records import Picture
+from warmstart.session.dataset import Dataset
+from warmstart.session.probe import loaded, preprocessing_of, prove
+from warmstart.session.session import Session
 from warmstart.strategy.taps import tap_sets
-from warmstart.strategy.transferability import h_score, knn_accuracy, leep, logme, nce
-from warmstart.workflows.dataset import Dataset
-from warmstart.workflows.probe import preprocessing_of
-from warmstart.workflows.settings import TrainSettings
-from warmstart.workflows.watch import Watcher
 
 RANDOM = "@random"  # 'lite0@random': the same network with random weights, as a check that the ranking sees anything
 
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """One backbone: its place, its price, and the fast scores on the pictures of the first round."""
+    """One backbone: its place, its price, and its neighbours among the pictures of the first round."""
 
     name: str
     place: Place
@@ -48,7 +43,7 @@ class Candidate:
     images_per_second: float | None  # through the engine here, decoding included; None where all rows came from the store
     params_millions: float
     licence: str | None
-    scores: dict[str, float]  # logme, h_score, knn on pooled features; leep, nce where its classifier is the source's
+    scores: dict[str, float]  # knn: share of pictures whose nearest others name their class, by the pooled features
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,8 +72,7 @@ class Competition:
 class _Entry:
     backbone: Backbone
     pretrained: bool
-    preprocessing: Preprocessing
-    proven: Proven
+    recipe: Recipe
 
 
 def check_names(names: Sequence[str]) -> None:
@@ -93,9 +87,7 @@ def competition(
     names: Sequence[str],
     dataset: Dataset,
     plan: Plan,
-    settings: TrainSettings,
-    store: Store,
-    watcher: Watcher,
+    session: Session,
     *,
     size_of: Callable[[int], int],
 ) -> Competition:
@@ -104,7 +96,7 @@ def competition(
     Raises BackboneError when none of those with pretrained weights can be loaded.
     """
     begin = time.perf_counter()
-    entries, absent = _entries(names, dataset, plan, settings, watcher, size_of)
+    entries, absent = _entries(names, dataset, plan, session, size_of)
     if not any(entry.pretrained for entry in entries.values()):
         raise BackboneError(
             f"none of the backbones {', '.join(names)} has weights on this machine: " + "; ".join(absent.values())
@@ -115,23 +107,13 @@ def competition(
     seen: dict[str, tuple[NDArray[np.int64], np.ndarray]] = {}
 
     def rows_of(name: str, positions: NDArray[np.int64]) -> Extraction:
-        entry = entries[name]
-        extraction = extract(
-            [dataset.pictures[i] for i in positions],
-            prefix=tapped_prefix(entry.backbone, entry.preprocessing.size_px),
-            engine=entry.proven.engine,
-            precision=entry.proven.precision,
-            preprocessing=entry.preprocessing,
-            store=store,
-            graphs=machine.graphs_folder(),
-            on_progress=watcher.progress,
-        )
+        extraction = session.reader(entries[name].recipe).rows([dataset.pictures[i] for i in positions])
         if extraction.misses:
             speeds[name].append((extraction.misses, extraction.seconds))
         return extraction
 
     def features(name: str, positions: NDArray[np.int64]) -> Array:
-        watcher.say(f"{name}: {len(positions)} pictures")
+        session.watcher.say(f"{name}: {len(positions)} pictures")
         extraction = rows_of(name, positions)
         seen.setdefault(name, (positions, extraction.rows))
         return columns(extraction.rows, extraction.layout, tap_sets(entries[name].backbone.tap_names)["all"])
@@ -144,9 +126,9 @@ def competition(
         places = compete(
             list(entries),
             features,
-            dataset.labels,
+            dataset.targets.labels,
             order,
-            n_classes=len(dataset.class_names),
+            n_classes=len(dataset.targets.class_names),
             seed=plan.seed,
             units=dataset.units,
         )
@@ -166,8 +148,7 @@ def _entries(
     names: Sequence[str],
     dataset: Dataset,
     plan: Plan,
-    settings: TrainSettings,
-    watcher: Watcher,
+    session: Session,
     size_of: Callable[[int], int],
 ) -> tuple[dict[str, _Entry], dict[str, str]]:
     entries: dict[str, _Entry] = {}
@@ -178,28 +159,15 @@ def _entries(
         spec = find(bare)
         name = spec.name + at
         try:
-            backbone = load_backbone(
-                spec.name,
-                weights="random" if at else "default",
-                download=settings.download,
-                seed=plan.seed,
-                announce=watcher.say,
-            )
+            backbone = loaded(replace(plan, backbone=spec.name, weights="random" if at else "default"), session)
         except BackboneError as reason:
             absent[name] = str(reason)
             continue
         preprocessing = preprocessing_of(
             replace(plan, image_size_px=plan.image_size_px or size_of(spec.input_size_px), views="none"), dataset.values
         )
-        proven = choose_engine(
-            proof,
-            tapped_prefix(backbone, preprocessing.size_px),
-            preprocessing,
-            engine=plan.engine,
-            precision=plan.precision,
-            graphs=machine.graphs_folder(),
-        )
-        entries[name] = _Entry(backbone=backbone, pretrained=not at, preprocessing=preprocessing, proven=proven)
+        recipe, _ = prove(proof, backbone, preprocessing, plan, session)
+        entries[name] = _Entry(backbone=backbone, pretrained=not at, recipe=recipe)
     return entries, absent
 
 
@@ -211,26 +179,15 @@ def _candidate(
     dataset: Dataset,
 ) -> Candidate:
     positions, rows = seen
-    y = dataset.labels[positions]
     spec = entry.backbone.spec
-    pooled = columns(rows, entry.backbone.tap_layout(entry.preprocessing.size_px), ["pooled"])
-    scores = {
-        "logme": logme(pooled, y),
-        "h_score": h_score(pooled, y),
-        "knn": knn_accuracy(pooled, y, units=dataset.units[positions]),
-    }
-    classifier = entry.backbone.classifier.module
-    if entry.pretrained and classifier.out_features == len(imagenet_class_names()):
-        logits = pooled @ classifier.weight.detach().cpu().numpy().T + classifier.bias.detach().cpu().numpy()
-        probabilities = softmax(logits)
-        scores |= {"leep": leep(probabilities, y), "nce": nce(probabilities.argmax(axis=1).astype(np.int64), y)}
+    pooled = columns(rows, entry.recipe.prefix.layout, ["pooled"])
     images, seconds = sum(n for n, _ in speeds), sum(s for _, s in speeds)
     return Candidate(
         name=place.name,
         place=place,
-        size_px=entry.preprocessing.size_px,
+        size_px=entry.recipe.preprocessing.size_px,
         images_per_second=images / seconds if images else None,
         params_millions=spec.params_millions,
         licence=spec.licence,
-        scores=scores,
+        scores={"knn": knn_accuracy(pooled, dataset.targets.labels[positions], units=dataset.units[positions])},
     )

@@ -8,34 +8,35 @@ A comparison is a folder of run folders. What is finished in it is not done agai
 import csv
 import re
 import shutil
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from warmstart import machine
 from warmstart.atomic import write_bytes, write_json
 from warmstart.backbones.weights import load_backbone
 from warmstart.csv_cells import text_of
 from warmstart.errors import InputError, UsageError
 from warmstart.evaluation.intervals import paired_bootstrap
 from warmstart.evaluation.learning_curves import CurvePoint, LearningCurve, Shape, compare_shapes, overfitting, shape
-from warmstart.records import SPLITS, Listing, Plan, read_json
+from warmstart.plan import Plan
+from warmstart.records import SPLITS, Listing, read_json
 from warmstart.report.run_files import FINDINGS
-from warmstart.store.cache import Store
-from warmstart.strategy.comparison import default_names, plans_by_name
-from warmstart.workflows.dataset import prepare
+from warmstart.session.dataset import prepare
+from warmstart.session.history import read_history
+from warmstart.session.progress import NullProgress, Watcher
+from warmstart.session.run_folder import checkpoint_path, is_finished, new_run_folder
+from warmstart.session.session import Session
+from warmstart.session.settings import TrainSettings
+from warmstart.strategy.plan_names import default_names, plans_by_name
+from warmstart.training.frozen import with_cut
 from warmstart.workflows.fixes import listed
-from warmstart.workflows.history import read_history
-from warmstart.workflows.looks import LIMIT_S
 from warmstart.workflows.report import report
-from warmstart.workflows.run_folder import checkpoint_path, is_finished, new_run_folder
-from warmstart.workflows.settings import TrainSettings
-from warmstart.workflows.train import check_plan, train
+from warmstart.workflows.saliency_examples import LIMIT_S
 from warmstart.workflows.train import resume as resume_run
-from warmstart.workflows.watch import Nobody, Watcher
+from warmstart.workflows.train import train
 
 START, RESULT = "start.json", "compare.json"
 
@@ -83,14 +84,13 @@ def compare(
     settings: TrainSettings | None = None,
     *,
     watcher: Watcher | None = None,
-    strata: Mapping[str, Hashable] | None = None,
 ) -> Comparison:
     """Run each plan within ``settings.budget_s`` seconds.
 
-    plans: short names, for which see `strategy.comparison` (none: the usual four), or any plans by names of one's own.
+    plans: short names, for which see `strategy.plan_names` (none: the usual four), or any plans by names of one's own.
     plan: what the plans named in short share. Raises what `train` raises, and UsageError where val or test would be empty.
     """
-    base, settings, watcher = plan or Plan(), settings or TrainSettings(), watcher or Nobody()
+    base, settings, watcher = plan or Plan(), settings or TrainSettings(), watcher or NullProgress()
     if settings.budget_s is None:
         raise UsageError("a comparison needs a time for each plan: --budget 10m, or budget_s in the settings")
     listing = listed(data, settings)
@@ -100,8 +100,8 @@ def compare(
     for name, each in plans.items():
         if not re.fullmatch(r"[\w.+@-]+", name) or name.startswith("."):
             raise UsageError(f"plan name {name!r} is no name for a folder; use letters, digits and any of . + @ - _")
-        check_plan(each)
-    _check_splits(listing, plans, settings, watcher, strata)
+        with_cut(each).require_runnable()
+    _check_splits(listing, plans, settings, watcher)
     folder = new_run_folder(settings.runs, f"{listing.source}-compare")
     start = {
         "data": str(Path(listing.source).resolve()),
@@ -109,7 +109,7 @@ def compare(
         **settings.kept(),
     }
     write_json(folder / START, start)
-    return _run(folder, listing, plans, settings, watcher, strata)
+    return _run(folder, listing, plans, settings, watcher)
 
 
 def resume(
@@ -117,7 +117,6 @@ def resume(
     *,
     data: Listing | None = None,
     watcher: Watcher | None = None,
-    strata: Mapping[str, Hashable] | None = None,
     download: bool = False,
 ) -> Comparison:
     """Go on with a comparison: finished plans are kept, an interrupted one is resumed. Raises InputError where there is none."""
@@ -130,22 +129,15 @@ def resume(
         settings = TrainSettings.from_kept(start, runs=folder.parent, download=download)
         plans = {name: Plan.from_dict(values) for name, values in start["plans"].items()}
         named = start["data"]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as reason:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, UsageError) as reason:
         raise InputError(f"{path} cannot be read ({type(reason).__name__}: {reason}): start a new comparison.") from reason
     listing = listed(data or named, settings)
-    watcher = watcher or Nobody()
-    _check_splits(listing, plans, settings, watcher, strata)
-    return _run(folder, listing, plans, settings, watcher, strata)
+    watcher = watcher or NullProgress()
+    _check_splits(listing, plans, settings, watcher)
+    return _run(folder, listing, plans, settings, watcher)
 
 
-def _run(
-    folder: Path,
-    listing: Listing,
-    plans: Mapping[str, Plan],
-    settings: TrainSettings,
-    watcher: Watcher,
-    strata: Mapping[str, Hashable] | None,
-) -> Comparison:
+def _run(folder: Path, listing: Listing, plans: Mapping[str, Plan], settings: TrainSettings, watcher: Watcher) -> Comparison:
     """Whatever is missing, then the result."""
     # All learn from the same pictures: the first network that knows something looks at them, for every report.
     examiner = next((name for name, plan in plans.items() if plan.weights != "random"), next(iter(plans)))
@@ -156,13 +148,13 @@ def _run(
             continue
         watcher.say(f"plan {number} of {len(plans)}: {name}")
         if any(run.glob(checkpoint_path(run, "*").name)):
-            resume_run(run, data=listing, watcher=watcher, strata=strata, download=settings.download, stop_keeps=False)
+            resume_run(run, data=listing, watcher=watcher, download=settings.download, stop_keeps=False)
             continue
         shutil.rmtree(run, ignore_errors=True)  # what a run leaves that was stopped before its first checkpoint
         run.mkdir()
         # The reports come last: each shows its run beside the best one from random weights.
         of_run = replace(settings, report=False, findings=settings.findings and name == examiner)
-        made = train(listing, plan, of_run, watcher=watcher, strata=strata, folder=run, stop_keeps=False)
+        made = train(listing, plan, of_run, watcher=watcher, folder=run, stop_keeps=False)
         _check_held_out(listing.source, made.record.data["splits"])  # near copies and broken pictures are known by now
     comparison = _result(folder, tuple(plans), settings.budget_s or 0.0)
     write_json(folder / RESULT, comparison.to_dict())
@@ -177,17 +169,11 @@ def _run(
     return comparison
 
 
-def _check_splits(
-    listing: Listing,
-    plans: Mapping[str, Plan],
-    settings: TrainSettings,
-    watcher: Watcher,
-    strata: Mapping[str, Hashable] | None,
-) -> None:
+def _check_splits(listing: Listing, plans: Mapping[str, Plan], settings: TrainSettings, watcher: Watcher) -> None:
     """Before anything is trained. Raises UsageError where a plan would have no val or no test."""
-    with Store(machine.store_folder(), settings.store_bytes) as store:
+    with Session.opened(settings, watcher) as session:
         for plan in {(plan.fractions, plan.seed): plan for plan in plans.values()}.values():
-            splits = prepare(listing, store, plan, watcher, strata=strata).splits
+            splits = prepare(listing, plan, session).splits
             _check_held_out(listing.source, {split: splits.count(split) for split in SPLITS})
 
 

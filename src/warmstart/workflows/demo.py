@@ -3,7 +3,7 @@
 2,624 electroluminescence pictures of 300×300 px, each with a probability of being defective and the type of its cell.
 """
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,14 +11,15 @@ from typing import Any
 
 from warmstart.backbones.weights import load_backbone
 from warmstart.errors import DataError
-from warmstart.records import ADVISED, Example, Listing, Plan
-from warmstart.strategy.comparison import plans_by_name
+from warmstart.plan import ADVISED, Plan
+from warmstart.records import Example, Listing
+from warmstart.session.outcome import Run
+from warmstart.session.progress import Watcher
+from warmstart.session.settings import TrainSettings
+from warmstart.strategy.plan_names import plans_by_name
 from warmstart.workflows.compare import Comparison, compare, resume
-from warmstart.workflows.outcome import Run
-from warmstart.workflows.settings import TrainSettings
 from warmstart.workflows.train import resume as resume_run
 from warmstart.workflows.train import train
-from warmstart.workflows.watch import Watcher
 
 LICENCE = "CC BY-NC-SA 4.0 (the pictures: not for commercial use)"
 SOURCE = "Deitsch et al., Automatic classification of defective photovoltaic module cells, Solar Energy 185 (2019) 455-468"
@@ -61,9 +62,9 @@ def demo(
 
     ``resume_from``: an advised run that was interrupted. Raises DataError when the package is not installed.
     """
-    listing, strata = solar_cells()
+    listing = solar_cells()
     if resume_from is not None:
-        run = resume_run(resume_from, data=listing, watcher=watcher, strata=strata, seconds_before=seconds_before)
+        run = resume_run(resume_from, data=listing, watcher=watcher, seconds_before=seconds_before)
         return Demo(run=run, published=PUBLISHED)
     # The pictures are shown as they are, 300×300: a network pretrained at 224 px reads somewhat larger pictures better than
     # those it was trained on (Touvron et al., Fixing the train-test resolution discrepancy, 2019). A run chooses nothing on test.
@@ -71,7 +72,7 @@ def demo(
     if budget_s is not None:
         plan = replace(plan, cut=ADVISED, fractions=COMPARED_FRACTIONS)
     settings = TrainSettings(runs=runs, budget_s=budget_s, group_duplicates=GROUP_DUPLICATES)
-    run = train(listing, plan, settings, watcher=watcher, strata=strata, seconds_before=seconds_before)
+    run = train(listing, plan, settings, watcher=watcher, seconds_before=seconds_before)
     return Demo(run=run, published=PUBLISHED)
 
 
@@ -79,9 +80,9 @@ def compare_demo(
     *, names: Sequence[str], seed: int, budget_s: float, runs: Path, resume_from: Path | None = None, watcher: Watcher
 ) -> Comparison:
     """Several plans on the same pictures; see `workflows.compare`. Cells have neither left nor up: mirror images are used as well."""
-    listing, strata = solar_cells()
+    listing = solar_cells()
     if resume_from is not None:
-        return resume(resume_from, data=listing, strata=strata, watcher=watcher)
+        return resume(resume_from, data=listing, watcher=watcher)
     base = Plan(
         image_size_px=300,
         resize="squash",
@@ -99,21 +100,23 @@ def compare_demo(
         listing,
         plans,
         settings=TrainSettings(runs=runs, budget_s=budget_s, group_duplicates=GROUP_DUPLICATES),
-        strata=strata,
         watcher=watcher,
     )
 
 
-def solar_cells() -> tuple[Listing, dict[str, Hashable]]:
-    """The pictures as functional or defective (probability > 0.5), and path → (probability, type of cell) to stratify by."""
+def solar_cells() -> Listing:
+    """The pictures as functional or defective (probability > 0.5), splits balanced by probability and type of cell."""
     found = find_spec("elpv_dataset")
     if found is None or not found.submodule_search_locations:
         raise DataError(f"the demo's pictures are not installed. Get them with: pip install 'warmstart[demo]' ({LICENCE})")
     folder = Path(found.submodule_search_locations[0]) / "data"
     rows = [line.split() for line in (folder / "labels.csv").read_text("utf-8").splitlines() if line.strip()]
     examples = tuple(
-        Example(path=str(folder / path), class_name="defective" if float(probability) > 0.5 else "functional")
-        for path, probability, _ in rows
+        Example(
+            path=str(folder / path),
+            class_name="defective" if float(probability) > 0.5 else "functional",
+            stratum=(probability, cell),
+        )
+        for path, probability, cell in rows
     )
-    strata: dict[str, Hashable] = {str(folder / path): (probability, cell) for path, probability, cell in rows}
-    return Listing(source="elpv-dataset", examples=examples, class_names=("defective", "functional"), licence=LICENCE), strata
+    return Listing(source="elpv-dataset", examples=examples, class_names=("defective", "functional"), licence=LICENCE)

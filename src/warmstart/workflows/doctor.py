@@ -19,7 +19,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from warmstart import machine
-from warmstart.backbones.weights import load_backbone
 from warmstart.data.depth import range_of
 from warmstart.data.listing import read_listing
 from warmstart.data.views import needed_shorter_side_px
@@ -27,22 +26,24 @@ from warmstart.errors import DataError
 from warmstart.extraction.features import columns
 from warmstart.extraction.scanning import scan
 from warmstart.inspection.findings import KINDS, Finding, Kind
-from warmstart.inspection.glances import glances, pixels_of
+from warmstart.inspection.image_stats import image_stats, pixels_of
 from warmstart.inspection.label_errors import FEWEST, LabelErrors, label_errors
 from warmstart.inspection.near_copies import NearCopies, find_near_copies
 from warmstart.inspection.neighbours import directions, nearest, standardised
 from warmstart.inspection.outliers import K
-from warmstart.records import Example, Listing, Notice, Plan, Problem
-from warmstart.store.cache import Store
+from warmstart.plan import Plan
+from warmstart.records import Example, Listing, Notice, Problem
+from warmstart.session.probe import loaded, preprocessing_of, prove, rows_of
+from warmstart.session.progress import NullProgress, Watcher
+from warmstart.session.session import Session
+from warmstart.session.settings import TrainSettings
+from warmstart.session.what_is_lost import Seen as SeenShare
+from warmstart.session.what_is_lost import notices, seen_of, told
 from warmstart.strategy.taps import tap_sets
+from warmstart.tasks.classify.targets import alike_names
 from warmstart.workflows import findings
 from warmstart.workflows.findings import Seen
 from warmstart.workflows.fixes import write_fix_list
-from warmstart.workflows.probe import prove, see
-from warmstart.workflows.settings import TrainSettings
-from warmstart.workflows.watch import Nobody, Watcher
-from warmstart.workflows.what_is_lost import Seen as SeenShare
-from warmstart.workflows.what_is_lost import notices, seen_of, told
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,13 +95,13 @@ def doctor(
 
     Raises DataError where there is no picture to look at.
     """
-    plan, settings, watcher = plan or Plan(), settings or TrainSettings(), watcher or Nobody()
+    plan, settings, watcher = plan or Plan(), settings or TrainSettings(), watcher or NullProgress()
     clock = _Clock()
     listing = data if isinstance(data, Listing) else read_listing(data, exclude=settings.exclude, min_classes=1)
-    with clock.phase("extract"), Store(machine.store_folder(), settings.store_bytes) as store:
-        seen, problems, share, noticed = _see(listing.examples, listing.class_names, plan, settings, store, watcher)
+    with clock.phase("extract"), Session.opened(settings, watcher) as session:
+        seen, problems, share, noticed = _see(listing.examples, listing.class_names, plan, session)
     with clock.phase("look"):
-        looks = glances([seen.examples[i].path for i in seen.unique], on_progress=watcher.progress)
+        looks = image_stats([seen.examples[i].path for i in seen.unique], on_progress=watcher.progress)
     with clock.phase("compare"), machine.calm_blas():
         textures = nearest(standardised(seen.features["middle"](seen.unique)), K)
         content = nearest(directions(standardised(seen.features["pooled"](seen.unique))), K)
@@ -157,23 +158,20 @@ def _see(
     examples: Sequence[Example],
     class_names: tuple[str, ...],
     plan: Plan,
-    settings: TrainSettings,
-    store: Store,
-    watcher: Watcher,
+    session: Session,
 ) -> tuple[Seen, list[Problem], SeenShare, tuple[Notice, ...]]:
-    found = scan([e.path for e in examples], store, on_progress=watcher.progress)
+    found = scan([e.path for e in examples], session.workspace.store, on_progress=session.watcher.progress)
     problems = list(found.problems)
     there = [(e, p) for e, p in zip(examples, found.pictures, strict=True) if p is not None]
-    backbone = load_backbone(
-        plan.backbone, weights=plan.weights, download=settings.download, seed=plan.seed, announce=watcher.say
-    )
+    backbone = loaded(plan, session)
     plan = replace(plan, image_size_px=plan.image_size_px or backbone.spec.input_size_px)
     assert plan.image_size_px is not None
     pictures = tuple(picture for _, picture in there)
     if not pictures:
         raise DataError(f"none of {len(examples)} pictures can be read. {problems[0].message}")
     values = range_of(picture.facts.depth for picture in pictures if picture.facts)
-    extraction = see(pictures, backbone, plan, values, prove(pictures, backbone, plan, values), store, watcher)
+    recipe, proven = prove(pictures, backbone, preprocessing_of(plan, values), plan, session)
+    extraction = rows_of(pictures, recipe, proven, session)
     problems += extraction.broken.values()
     good = np.array([i for i in range(len(there)) if i not in extraction.broken], np.int64)
     if not len(good):
@@ -196,14 +194,8 @@ def _see(
     )
     usable = [pictures[i] for i in good]
     losses = {pictures[i].digest: loss for i, loss in extraction.losses.items()}
-    noticed = notices(
-        usable,
-        resize=plan.resize,
-        values=values,
-        class_names=class_names,
-        losses=losses,
-        keep_damaged=plan.keep_damaged,
-    )
+    lost = notices(usable, resize=plan.resize, values=values, losses=losses, keep_damaged=plan.keep_damaged)
+    noticed = (*lost, *alike_names(class_names))
     return seen, problems, seen_of(usable, plan.resize), noticed
 
 

@@ -7,20 +7,19 @@ from typing import Any
 
 import numpy as np
 
-from warmstart import machine
 from warmstart.data.class_names import class_name_of
 from warmstart.data.listing import read_listing
 from warmstart.data.splitting import find_conflicts
 from warmstart.errors import DataError
 from warmstart.evaluation.metrics import score
-from warmstart.extraction.features import extract
+from warmstart.extraction.reader import Reader
 from warmstart.extraction.scanning import scan
+from warmstart.extraction.workspace import Workspace
 from warmstart.records import Cache, Listing, Notice, Problem, Scores
-from warmstart.store.cache import Store
-from warmstart.workflows.dataset import conflict_problems
+from warmstart.session.dataset import conflict_problems
+from warmstart.session.progress import NullProgress, Watcher
+from warmstart.session.what_is_lost import notices, told
 from warmstart.workflows.predict import open_trained
-from warmstart.workflows.watch import Nobody, Watcher
-from warmstart.workflows.what_is_lost import notices, told
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,12 +69,12 @@ def evaluate(
     Classes that the model does not know are left out and named, and so are pictures that stand under two classes. Raises
     DataError when nothing is left.
     """
-    watcher = watcher or Nobody()
+    watcher = watcher or NullProgress()
     begin = time.perf_counter()
     predictor = open_trained(model, download=download)
-    preprocessing = predictor.preprocessing
     if keep_damaged is not None:
-        preprocessing = replace(preprocessing, keep_damaged=keep_damaged)
+        predictor = predictor.keeping_damaged(keep_damaged)
+    preprocessing = predictor.preprocessing
     listing = _by_names_of(read_listing(data, exclude=exclude, min_classes=1), predictor.class_names)
     problems = list(listing.problems)
     foreign = [name for name in listing.class_names if name not in predictor.class_names]
@@ -86,23 +85,15 @@ def evaluate(
     examples = [e for e in listing.examples if e.class_name not in foreign]
     if not examples:
         raise DataError(f"{listing.source}: nothing to evaluate. {problems[-1].message}")
-    with Store(machine.store_folder()) as store:
-        found = scan([e.path for e in examples], store, on_progress=watcher.progress)
+    with Workspace.opened() as workspace:
+        found = scan([e.path for e in examples], workspace.store, on_progress=watcher.progress)
         rows = [(e, p) for e, p in zip(examples, found.pictures, strict=True) if p is not None]
         conflicts = find_conflicts([p.digest for _, p in rows], [predictor.class_names.index(e.class_name) for e, _ in rows])
         problems += conflict_problems(conflicts, [e.path for e, _ in rows])
         left_out = {i for group in conflicts for i in group}
         rows = [row for i, row in enumerate(rows) if i not in left_out]
-        extraction = extract(
-            [picture for _, picture in rows],
-            prefix=predictor.prefix(),
-            engine=predictor.engine,
-            precision=predictor.usable_precision(),
-            preprocessing=preprocessing,
-            store=store,
-            graphs=machine.graphs_folder(),
-            on_progress=watcher.progress,
-        )
+        reader = Reader(recipe=predictor.recipe(), workspace=workspace, on_progress=watcher.progress)
+        extraction = reader.rows([picture for _, picture in rows])
     problems += [*found.problems, *extraction.broken.values()]
     good = [i for i in range(len(rows)) if i not in extraction.broken]
     if not good:

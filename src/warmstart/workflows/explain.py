@@ -15,17 +15,17 @@ from warmstart.data.memory import one_or_many, understood
 from warmstart.data.views import over_picture, seen_window
 from warmstart.errors import DataError, PictureError, UnknownNameError
 from warmstart.explain import grad_cam, occlusion
+from warmstart.explain.attribution_model import AttributionModel, ForwardPass, look
 from warmstart.explain.feature_maps import FeatureMaps, feature_maps
 from warmstart.explain.heat_map import HeatMap
 from warmstart.explain.neighbours import Neighbour
-from warmstart.explain.subject import Pass, Subject, look
 from warmstart.extraction.rendering import render, upright
 from warmstart.model.predictor import Model
 from warmstart.records import Prediction, ValueRange
+from warmstart.session.progress import NullProgress, Watcher
+from warmstart.session.run_folder import make_folder
 from warmstart.workflows.neighbours import Neighbours, neighbours
 from warmstart.workflows.predict import open_trained
-from warmstart.workflows.run_folder import make_folder
-from warmstart.workflows.watch import Nobody, Watcher
 
 METHODS = (occlusion.METHOD, grad_cam.METHOD)
 SHOWN_PX = 1024  # longer side of the picture that heat-maps are laid over
@@ -103,7 +103,7 @@ def explain(
     picture: as `Model.predict` takes one. Raises DataError for several, ModelFileError for the model, PictureError for the picture,
     UnknownNameError for a class, a layer or a method that is not there, UsageError for a head without gradient under Grad-CAM.
     """
-    settings, watcher = settings or ExplainSettings(), watcher or Nobody()
+    settings, watcher = settings or ExplainSettings(), watcher or NullProgress()
     begin = time.perf_counter()
     predictor = open_trained(model, download=download)
     if settings.class_name is not None and settings.class_name not in predictor.class_names:
@@ -175,9 +175,9 @@ def _one(picture: Any, values: ValueRange) -> Any:
     return str(given) if isinstance(given, Path) else given
 
 
-def subject_of(model: Model) -> Subject:
+def subject_of(model: Model) -> AttributionModel:
     """A model taken apart."""
-    return Subject(
+    return AttributionModel(
         backbone=model.network(),
         head=model.head,
         layout=model.layout,
@@ -187,7 +187,7 @@ def subject_of(model: Model) -> Subject:
     )
 
 
-def heat_map(subject: Subject, seen: Pass, label: int, *, method: str, layer: str | None = None) -> HeatMap:
+def heat_map(subject: AttributionModel, seen: ForwardPass, label: int, *, method: str, layer: str | None = None) -> HeatMap:
     """By one of `METHODS`, at a stage or at the method's own choice of one. ``seen`` with gradients for Grad-CAM."""
     if method == grad_cam.METHOD:
         at = subject.layer(layer, seen.maps) if layer is not None else grad_cam.last_layer_read(subject, seen)

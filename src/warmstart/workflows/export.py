@@ -25,9 +25,9 @@ from warmstart.model.predictor import Model
 from warmstart.refusals import require_room
 from warmstart.runtime.document import Document
 from warmstart.runtime.predictor import Exported, prepared
-from warmstart.workflows.held_out import HeldOut, calibration_pictures, held_out_pictures
+from warmstart.session.progress import NullProgress, Watcher
+from warmstart.workflows.export_pictures import HeldOut, calibration_pictures, held_out_pictures
 from warmstart.workflows.predict import SOURCE_PREFIX, open_trained
-from warmstart.workflows.watch import Nobody, Watcher
 
 PARITY = "parity.json"
 PROOF_PICTURES = 1000  # at most; eager PyTorch sees 30 a second on two cores
@@ -94,7 +94,7 @@ def export(
     written, marked unproven. Raises UsageError for a format or precision that cannot be had, DataError for a folder that holds
     something already, or when int8 finds no training pictures.
     """
-    settings, watcher = settings or ExportSettings(), watcher or Nobody()
+    settings, watcher = settings or ExportSettings(), watcher or NullProgress()
     begin = time.perf_counter()
     writer = find_format(settings.format, settings.precision)
     model = open_trained(name, download=download)

@@ -7,9 +7,9 @@ from typing import Any
 from warmstart.backbones.weights import load_backbone
 from warmstart.explain.filters import Filters, first_filters
 from warmstart.model.predictor import load
+from warmstart.session.progress import NullProgress, Watcher
+from warmstart.session.run_folder import make_folder
 from warmstart.workflows.predict import SOURCE_PREFIX
-from warmstart.workflows.run_folder import make_folder
-from warmstart.workflows.watch import Nobody, Watcher
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +43,7 @@ def filters(
 
     weights: for a backbone: 'default', 'random' or a file. Raises ModelFileError, UnknownNameError or BackboneError.
     """
-    watcher = watcher or Nobody()
+    watcher = watcher or NullProgress()
     if Path(name).exists():
         backbone = load(name).network()
     else:

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from warmstart.inspection import oddities
+from warmstart.inspection import anomalous_attributes
 from warmstart.inspection.findings import Finding, Kind
-from warmstart.inspection.glances import Glance
+from warmstart.inspection.image_stats import ImageStats
 from warmstart.inspection.label_errors import FEWEST, LabelErrors
 from warmstart.inspection.near_copies import NearCopies
 from warmstart.inspection.neighbours import Neighbours
@@ -56,7 +56,7 @@ def exact_copies(seen: Seen) -> Iterator[Finding]:
         yield _group_of_copies("copy", [seen.examples[i] for i in group], "the same bytes", score=None, certain=True)
 
 
-def near_copies(seen: Seen, near: NearCopies, looks: Sequence[Glance | None]) -> Iterator[Finding]:
+def near_copies(seen: Seen, near: NearCopies, looks: Sequence[ImageStats | None]) -> Iterator[Finding]:
     """Groups of the same photograph, the largest picture of a split first."""
     for group in near.groups:
         residual = max(values[0] for pair, values in near.pairs.items() if pair[0] in group)
@@ -126,19 +126,19 @@ def outliers(seen: Seen, textures: Neighbours, content: Neighbours) -> Iterator[
         )
 
 
-def odd_pictures(seen: Seen, looks: Sequence[Glance | None]) -> Iterator[Finding]:
+def odd_pictures(seen: Seen, looks: Sequence[ImageStats | None]) -> Iterator[Finding]:
     """Grey among colour and the reverse, odd shapes, very small ones."""
     there = [(seen.examples[seen.unique[i]].path, glance) for i, glance in enumerate(looks) if glance is not None]
     if not there:
         return
     chroma = np.array([glance.chroma for _, glance in there])
     width, height = np.array([glance.width for _, glance in there]), np.array([glance.height for _, glance in there])
-    grey, colour = oddities.odd_colours(chroma)
+    grey, colour = anomalous_attributes.odd_colours(chroma)
     found: dict[Kind, dict[int, str]] = {
         "grey": {int(i): f"chroma {chroma[i]:.1f} of 255, the median is {np.median(chroma):.0f}" for i in grey},
         "colour": {int(i): f"chroma {chroma[i]:.1f} of 255, the median is {np.median(chroma):.1f}" for i in colour},
-        "shape": oddities.odd_shapes(width, height),
-        "small": oddities.very_small(width, height, needed_px=seen.needed_px),
+        "shape": anomalous_attributes.odd_shapes(width, height),
+        "small": anomalous_attributes.very_small(width, height, needed_px=seen.needed_px),
     }
     for kind, positions in found.items():
         for i, detail in positions.items():
@@ -148,7 +148,7 @@ def odd_pictures(seen: Seen, looks: Sequence[Glance | None]) -> Iterator[Finding
 def odd_classes(seen: Seen) -> Iterator[Finding]:
     """About the sizes of classes."""
     counts = {name: int(np.sum(seen.labels == i)) for i, name in enumerate(seen.class_names)}
-    for detail, suggestion in oddities.odd_classes(counts):
+    for detail, suggestion in anomalous_attributes.odd_classes(counts):
         yield Finding(kind="class", paths=(), detail=detail, suggestion=suggestion)
 
 
@@ -160,5 +160,5 @@ def _by_key(keys: Sequence[int]) -> list[list[int]]:
     return [positions for positions in found.values() if len(positions) > 1]
 
 
-def _area(glance: Glance | None) -> int:
+def _area(glance: ImageStats | None) -> int:
     return 0 if glance is None else glance.width * glance.height

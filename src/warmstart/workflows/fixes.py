@@ -25,7 +25,7 @@ from warmstart.data.text_tables import check_is_readable
 from warmstart.errors import DataError
 from warmstart.inspection.findings import Action, Finding
 from warmstart.records import Listing
-from warmstart.workflows.settings import TrainSettings
+from warmstart.session.settings import TrainSettings
 
 COLUMNS = ("path", "class", "finding", "detail", "suggestion", "action", "new_label")
 NEEDED = ("path", "action")

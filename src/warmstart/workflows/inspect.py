@@ -7,22 +7,21 @@ from typing import Any
 
 import numpy as np
 
-from warmstart import machine
 from warmstart.data.decoding import Header, read_header
 from warmstart.data.depth import range_of
 from warmstart.data.listing import read_listing
 from warmstart.data.one_colour import Loss
 from warmstart.data.splitting import find_conflicts
 from warmstart.errors import PictureError
-from warmstart.extraction.ahead import map_ahead
-from warmstart.extraction.rendering import views_and_loss
+from warmstart.extraction.prefetch import map_ahead
+from warmstart.extraction.rendering import PICTURES
 from warmstart.extraction.scanning import scan
-from warmstart.extraction.stored_rows import damaged_ones
+from warmstart.extraction.workspace import Workspace
 from warmstart.records import Example, Notice, Picture, Preprocessing, Problem
-from warmstart.store.cache import Store
-from warmstart.workflows.dataset import conflict_problems
-from warmstart.workflows.watch import Nobody, Watcher
-from warmstart.workflows.what_is_lost import Seen, notices, seen_of
+from warmstart.session.dataset import conflict_problems
+from warmstart.session.progress import NullProgress, Watcher
+from warmstart.session.what_is_lost import Seen, notices, seen_of
+from warmstart.tasks.classify.targets import alike_names
 
 USUAL = Preprocessing(size_px=224)  # nearly every backbone's input
 
@@ -51,21 +50,20 @@ class Inspection:
 
 def inspect(data: Any, *, exclude: tuple[str, ...] = (), watcher: Watcher | None = None) -> Inspection:
     """Look at every picture of a folder, manifest or list. Raises DataError for what is no data set at all."""
-    watcher = watcher or Nobody()
+    watcher = watcher or NullProgress()
     listing = read_listing(data, exclude=exclude, min_classes=1)
-    with Store(machine.store_folder()) as store:
-        found = scan([e.path for e in listing.examples], store, on_progress=watcher.progress)
+    with Workspace.opened() as workspace:
+        found = scan([e.path for e in listing.examples], workspace.store, on_progress=watcher.progress)
     there = [(e, p) for e, p in zip(listing.examples, found.pictures, strict=True) if p is not None]
     problems = [*listing.problems, *found.problems]
-    damaged = damaged_ones([picture for _, picture in there])
     readable, pictures, headers, losses = [], [], [], dict[bytes, str]()
     looks = map_ahead(_look, (picture for _, picture in there))
     for done, ((example, picture), look) in enumerate(zip(there, looks, strict=True), 1):
         watcher.progress("decoding", done, len(there))
         if isinstance(look, PictureError):
             problems.append(Problem(path=example.path, kind=look.kind, message=str(look)))
-        elif done - 1 in damaged:
-            problems.append(damaged[done - 1])
+        elif unfit := PICTURES.obstacle(picture, USUAL):
+            problems.append(unfit)
         else:
             header, loss = look
             readable.append(example)
@@ -90,7 +88,7 @@ def inspect(data: Any, *, exclude: tuple[str, ...] = (), watcher: Watcher | None
         duplicates=_duplicates(there),
         problems=tuple(problems),
         seen=seen_of(pictures, USUAL.resize),
-        notices=notices(pictures, resize=USUAL.resize, values=values, class_names=listing.class_names, losses=losses),
+        notices=(*notices(pictures, resize=USUAL.resize, values=values, losses=losses), *alike_names(listing.class_names)),
     )
 
 
@@ -98,7 +96,7 @@ def _look(picture: Picture) -> tuple[Header, Loss | None] | PictureError:
     """The header, if the whole picture can be decoded; and whether the network's input would be one colour."""
     try:
         # A picture's own range: what leaves nothing by that of the set is told by `notices`.
-        _, loss = views_and_loss(picture, ("plain",), USUAL)
+        _, loss = PICTURES.render(picture, ("plain",), USUAL)
         return read_header(picture.path), loss
     except PictureError as reason:
         return reason

@@ -4,20 +4,19 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from warmstart import machine
 from warmstart.atomic import write_json
 from warmstart.errors import UsageError
-from warmstart.records import Plan
-from warmstart.store.cache import Store
+from warmstart.plan import Plan
+from warmstart.session.probe import probe
+from warmstart.session.progress import NullProgress, Watcher
+from warmstart.session.run_folder import new_run_folder
+from warmstart.session.session import Session
+from warmstart.session.settings import TrainSettings
+from warmstart.session.training_inputs import training_inputs
 from warmstart.training.execution import default_execution
+from warmstart.training.frozen import with_cut
 from warmstart.training.lr_find import LearningRateCurve, find_learning_rate
 from warmstart.workflows.fixes import listed
-from warmstart.workflows.probe import probe
-from warmstart.workflows.run_folder import new_run_folder
-from warmstart.workflows.settings import TrainSettings
-from warmstart.workflows.train import check_plan
-from warmstart.workflows.training_inputs import training_inputs
-from warmstart.workflows.watch import Nobody, Watcher
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,16 +46,17 @@ def lr_find(
     """Train a copy for ``steps`` steps under rates from ``lowest`` to ``highest``. Raises what `train` raises."""
     from warmstart.report.curves import draw_learning_rates
 
-    settings, watcher = settings or TrainSettings(), watcher or Nobody()
-    check_plan(plan)
+    settings, watcher = settings or TrainSettings(), watcher or NullProgress()
+    plan = with_cut(plan)
+    plan.require_runnable()
     if not plan.trains_network:
         raise UsageError(
             f"at --cut {plan.cut} nothing of the network is trained, so there is no rate to find; choose an earlier one"
         )
     listing = listed(data, settings)
-    with Store(machine.store_folder(), settings.store_bytes) as store:
-        seen = probe(listing, plan, settings, store, watcher)
-        with training_inputs(seen, store, watcher) as inputs:
+    with Session.opened(settings, watcher) as session:
+        seen = probe(listing, plan, session)
+        with training_inputs(seen, session) as inputs:
             curve = find_learning_rate(
                 inputs.module,
                 inputs.batches,

@@ -11,18 +11,18 @@ from typing import Any
 
 import numpy as np
 
-from warmstart import machine
 from warmstart.data.files import found_again
 from warmstart.data.listing import read_listing
 from warmstart.data.memory import name_of
 from warmstart.errors import InputError
 from warmstart.explain.neighbours import Neighbour, nearest
-from warmstart.extraction.features import columns, extract
+from warmstart.extraction.features import columns
+from warmstart.extraction.reader import Reader
 from warmstart.extraction.scanning import picture_of, scan
+from warmstart.extraction.workspace import Workspace
 from warmstart.model.predictor import Model
 from warmstart.records import Listing, Picture, read_json
-from warmstart.store.cache import Store
-from warmstart.workflows.watch import Watcher
+from warmstart.session.progress import Watcher
 
 BLOCK = 4096  # pictures whose rows over all taps are in memory at once
 
@@ -48,9 +48,9 @@ def neighbours(model: Model, folder: str, source: Any, *, count: int, data: str 
     if isinstance(listing, str):
         return _none(f"no training pictures: {listing}. Name the folder or manifest they are in with --data")
     notes = []
-    with Store(machine.store_folder()) as store:
+    with Workspace.opened() as workspace:
         query = picture_of(source, name=name_of(source, 0))
-        scanned = scan([example.path for example in listing.examples], store, on_progress=watcher.progress)
+        scanned = scan([example.path for example in listing.examples], workspace.store, on_progress=watcher.progress)
         found = {
             picture.digest: (picture, example.class_name)
             for example, picture in zip(listing.examples, scanned.pictures, strict=True)
@@ -64,7 +64,7 @@ def neighbours(model: Model, folder: str, source: Any, *, count: int, data: str 
         if found.pop(query.digest, None) is not None:
             notes.append("this picture is itself one of the training pictures; the nearest are those beside it")
         pictures, class_names = [picture for picture, _ in found.values()], [name for _, name in found.values()]
-        blocks = list(_features(model, [query, *pictures], store, watcher))
+        blocks = list(_features(model, [query, *pictures], workspace, watcher))
     features = np.concatenate([rows for rows, _ in blocks])
     usable = np.concatenate([good for _, good in blocks])
     if not usable[0]:
@@ -84,20 +84,14 @@ def neighbours(model: Model, folder: str, source: Any, *, count: int, data: str 
     )
 
 
-def _features(model: Model, pictures: list[Picture], store: Store, watcher: Watcher) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _features(
+    model: Model, pictures: list[Picture], workspace: Workspace, watcher: Watcher
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Block by block: float32 (B, D) of the head's taps, and which of them are real. From the store where they are there."""
+    reader = Reader(recipe=model.recipe(), workspace=workspace, on_progress=watcher.progress)
     for start in range(0, len(pictures), BLOCK):
         block = pictures[start : start + BLOCK]
-        extraction = extract(
-            block,
-            prefix=model.prefix(),
-            engine=model.engine,
-            precision=model.usable_precision(),
-            preprocessing=model.preprocessing,
-            store=store,
-            graphs=machine.graphs_folder(),
-            on_progress=watcher.progress,
-        )
+        extraction = reader.rows(block)
         usable = np.array([i not in extraction.broken for i in range(len(block))])
         yield columns(extraction.rows, extraction.layout, model.taps), usable
 

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ from warmstart.errors import DataError, ModelFileError
 from warmstart.evaluation.trust import Coverage
 from warmstart.records import Prediction, Problem
 from warmstart.runtime.document import exported_file
-from warmstart.workflows.watch import Nobody, Watcher
+from warmstart.session.progress import NullProgress, Watcher
 
 if TYPE_CHECKING:
     from warmstart.model.predictor import Model
@@ -56,11 +56,11 @@ def predict(
     predicted; None: as the model was trained. A broken picture becomes a named problem. Raises DataError
     when nothing was found at all, ModelFileError for the model, UsageError for a coverage that it cannot offer.
     """
-    watcher = watcher or Nobody()
+    watcher = watcher or NullProgress()
     begin = time.perf_counter()
     predictor = open_model(model, download=download)
     if keep_damaged is not None:
-        predictor.preprocessing = replace(predictor.preprocessing, keep_damaged=keep_damaged)
+        predictor = predictor.keeping_damaged(keep_damaged)
     covered = predictor.coverage(coverage) if coverage is not None else None
     found, problems = find_pictures(pictures)
     if not found and not problems:

@@ -35,9 +35,9 @@ def report(folder: Path, *, model: Model | None = None, heat_maps: bool = True, 
     model: the run's, when it is in memory. heat_maps: of a few test pictures, as many as ``limit_s`` seconds last for (None: little at
     the end of a run, whose model is in memory, and enough otherwise).
     """
-    from warmstart.report.looks import Looks
     from warmstart.report.page import comparison_page, run_page
     from warmstart.report.run_files import read_run
+    from warmstart.report.saliency_examples import Looks
 
     created = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M")
     missing: tuple[str, ...] = ()
@@ -47,7 +47,7 @@ def report(folder: Path, *, model: Model | None = None, heat_maps: bool = True, 
         run = read_run(folder)
         looks = Looks(notes=("heat-maps were not wanted (--no-heat-maps)",))
         if heat_maps:
-            from warmstart.workflows.looks import LIMIT_AGAIN_S, LIMIT_S, look_again
+            from warmstart.workflows.saliency_examples import LIMIT_AGAIN_S, LIMIT_S, look_again
 
             looks = look_again(run, model, limit_s=limit_s or (LIMIT_AGAIN_S if model is None else LIMIT_S))
         page, missing = run_page(run, created, looks), run.missing

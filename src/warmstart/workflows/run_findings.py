@@ -23,19 +23,19 @@ from warmstart.atomic import write_json
 from warmstart.data.views import needed_shorter_side_px
 from warmstart.extraction.features import columns
 from warmstart.inspection.findings import Finding
-from warmstart.inspection.glances import glances, pixels_of
+from warmstart.inspection.image_stats import image_stats, pixels_of
 from warmstart.inspection.near_copies import find_near_copies
 from warmstart.inspection.neighbours import directions, nearest, standardised
 from warmstart.inspection.outliers import K
 from warmstart.records import Example
 from warmstart.report.run_files import FINDINGS
+from warmstart.session.near_copies import UNASKED_ALIKE
+from warmstart.session.probe import Probe
+from warmstart.session.progress import Watcher
 from warmstart.strategy.taps import tap_sets
 from warmstart.workflows import findings
 from warmstart.workflows.doctor import copies_of, judged_labels
 from warmstart.workflows.findings import Seen
-from warmstart.workflows.near_copies import UNASKED_ALIKE
-from warmstart.workflows.probe import Probe
-from warmstart.workflows.watch import Watcher
 
 # Multiplications, so that the same run says the same on every machine. 3,781 pictures in 10 classes take 4e10 and 6e7 of them, together
 # 2.2 s on two cores; each is twice that at most, and a run of so many pictures takes half a minute.
@@ -82,7 +82,7 @@ def _found(seen: Seen, probe: Probe, watcher: Watcher) -> tuple[list[Finding], l
 
         def look(positions: NDArray[np.int64]) -> NDArray[np.uint8]:
             paths = [seen.examples[seen.unique[i]].path for i in positions]
-            looks.update(zip(positions.tolist(), glances(paths, on_progress=watcher.progress), strict=True))
+            looks.update(zip(positions.tolist(), image_stats(paths, on_progress=watcher.progress), strict=True))
             return np.stack([pixels_of(looks[i]) for i in positions.tolist()])
 
         near = find_near_copies(textures, look, alike=UNASKED_ALIKE)
@@ -108,16 +108,17 @@ def _seen(probe: Probe) -> Seen:
         return lambda positions: columns(probe.rows[positions], layout, taps)
 
     first: dict[bytes, int] = {}
+    preprocessing = probe.recipe.preprocessing
     return Seen(
         examples=tuple(
-            Example(path=picture.path, class_name=dataset.class_names[label], split=split)
-            for picture, label, split in zip(dataset.pictures, dataset.labels, dataset.splits, strict=True)
+            Example(path=picture.path, class_name=dataset.targets.class_names[label], split=split)
+            for picture, label, split in zip(dataset.pictures, dataset.targets.labels, dataset.splits, strict=True)
         ),
-        class_names=dataset.class_names,
-        labels=dataset.labels,
+        class_names=dataset.targets.class_names,
+        labels=dataset.targets.labels,
         original=np.array([first.setdefault(picture.digest, i) for i, picture in enumerate(dataset.pictures)], np.int64),
         features={name: reader(sets.get(name, everything)) for name in ("all", "middle", "pooled")},
-        needed_px=needed_shorter_side_px(probe.preprocessing.size_px, probe.preprocessing.resize),
+        needed_px=needed_shorter_side_px(preprocessing.size_px, preprocessing.resize),
     )
 
 

@@ -1,0 +1,59 @@
+"""One run under way: what it may use, who watches it, and its time."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Self
+
+from warmstart.extraction.reader import Reader
+from warmstart.extraction.recipe import Recipe
+from warmstart.extraction.workspace import Workspace
+from warmstart.session.clock import Clock
+from warmstart.session.progress import NullProgress, Watcher
+from warmstart.session.settings import TrainSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Session:
+    """Passed to every part of a run, in place of what each of them would need of it."""
+
+    settings: TrainSettings
+    workspace: Workspace
+    watcher: Watcher = field(default_factory=NullProgress)
+    clock: Clock = field(default_factory=Clock)
+    resumes: bool = False  # goes on with a run that was interrupted
+    stop_keeps: bool = True  # Ctrl-C ends training with the best epoch so far; otherwise it is raised
+
+    @classmethod
+    @contextmanager
+    def opened(
+        cls,
+        settings: TrainSettings,
+        watcher: Watcher,
+        *,
+        clock: Clock | None = None,
+        resumes: bool = False,
+        stop_keeps: bool = True,
+    ) -> Iterator[Self]:
+        """In the user's workspace. Raises StoreError."""
+        with Workspace.opened(settings.store_bytes) as workspace:
+            yield cls(
+                settings=settings,
+                workspace=workspace,
+                watcher=watcher,
+                clock=clock or Clock(budget_s=settings.budget_s),
+                resumes=resumes,
+                stop_keeps=stop_keeps,
+            )
+
+    def reader(self, recipe: Recipe) -> Reader:
+        """Rows of this recipe, with their progress told."""
+        return Reader(recipe=recipe, workspace=self.workspace, on_progress=self.watcher.progress)
+
+    def after(self, earlier_s: float) -> Self:
+        """The same run, of which so many seconds were spent before it was interrupted."""
+        return replace(self, clock=replace(self.clock, earlier_s=earlier_s))
+
+    def sparing(self, seconds: float) -> Self:
+        """The same run, with so much of its budget left for what comes afterwards."""
+        return replace(self, clock=self.clock.sparing(seconds))

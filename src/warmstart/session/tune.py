@@ -1,0 +1,304 @@
+"""The trained part of a run: the network right of the cut learns, starting as the probe, from what the cut stores.
+
+    probe → for each cut, right to left: activations → training loop → best weights on val → head folded back
+
+Mostly there is one cut. With gradual unfreezing there are several, and each starts from what the one before has learnt; what is
+left of a cut is untouched by all that lies right of it, so stored activations stay true.
+"""
+
+import time
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from warmstart.backbones.chain import Backbone, trainable_copy
+from warmstart.data.decoding import DECODER_ID
+from warmstart.errors import UsageError
+from warmstart.heads.linear import LinearHead
+from warmstart.session.history import History, HistoryRow, read_history
+from warmstart.session.probe import Probe
+from warmstart.session.progress import Watcher
+from warmstart.session.run_folder import checkpoint_path
+from warmstart.session.session import Session
+from warmstart.session.training_inputs import HeadStart, TrainingInputs, training_inputs
+from warmstart.training.checkpoint import Checkpoint, Position, read_checkpoint, write_checkpoint
+from warmstart.training.events import Epoch, Event, Resumed, Step
+from warmstart.training.execution import Execution, default_execution
+from warmstart.training.frozen import parts_digest, prefix_digest
+from warmstart.training.loop import fine_tune
+from warmstart.training.pace import seconds_per_epoch
+from warmstart.training_settings import TrainingSettings
+
+SPARE = 0.95  # of the time that is left is planned for; the rest is for a machine that has other work as well
+
+
+@dataclass(frozen=True, kw_only=True)
+class Phase:
+    """Training at one cut."""
+
+    cut: str
+    prefix_digest: str  # of everything left of the cut, the same before and after
+    trained_stages: tuple[str, ...]
+    frozen: Mapping[
+        str, Any
+    ]  # right of the cut: names, and a digest, the same before and after; empty where nothing is frozen there
+    settings: TrainingSettings  # with the number of epochs that fitted the time
+    end: str  # why it ended, in words
+    stopped: bool  # by Ctrl-C
+    learnt: HeadStart  # the head for raw features, and how these are distributed now
+    execution: dict[str, Any]
+    hits: int
+    misses: int
+    extract_seconds: float
+    train_seconds: float
+    pictures: int  # that went through, forward and back
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tuned:
+    """What training made of a probe. The backbone is a copy of the probe's, changed right of the cut."""
+
+    backbone: Backbone
+    phases: tuple[Phase, ...]
+    history: tuple[HistoryRow, ...]  # of the whole run, also of what was done before it was resumed
+
+    @property
+    def stopped(self) -> bool:
+        """Whether Ctrl-C ended it."""
+        return self.phases[-1].stopped
+
+    @property
+    def head(self) -> LinearHead:
+        """The last phase's, for raw features."""
+        return self.phases[-1].learnt.head
+
+    @property
+    def images_per_second(self) -> float:
+        """Of training, over all steps."""
+        return sum(p.pictures for p in self.phases) / sum(p.train_seconds for p in self.phases)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The `training` part of a run record."""
+        last = self.phases[-1]
+        return {
+            "end": last.end,
+            "best_epoch": max(row.epoch for row in self.history if row.best and row.cut == last.cut),
+            "epochs": [row.to_dict() for row in self.history],
+            "prefix_digest": last.prefix_digest,
+            "trained_stages": list(last.trained_stages),
+            **({"frozen": dict(last.frozen)} if last.frozen else {}),
+            "settings": last.settings.to_dict(),
+            "phases": [{"cut": p.cut, "end": p.end, "prefix_digest": p.prefix_digest} for p in self.phases],
+            "execution": last.execution,
+            "images_per_second": self.images_per_second,
+        }
+
+
+def tune(probe: Probe, session: Session, folder: Path) -> Tuned:
+    """Train the network right of ``probe.plan.cut``; history.csv and checkpoints go to ``folder``.
+
+    A budget is kept by making fewer epochs than the plan says. Ctrl-C ends training with the best epoch so far, once val was looked at, if
+    the session keeps what was stopped; otherwise it is raised. Raises UsageError for settings that do not fit the data, DataError without
+    val, StoreError when activations do not fit.
+    """
+    cuts = _cuts(probe)
+    probe = replace(probe, backbone=trainable_copy(probe.backbone, cuts[-1]))  # the guest's own stays as it is
+    known = read_history(folder) if session.resumes else ()
+    start = _interrupted(folder, cuts) if session.resumes else 0
+    # A kill may have come before the first checkpoint: then training begins anew, and what was written of it is forgotten.
+    resumes = session.resumes and checkpoint_path(folder, cuts[start]).is_file()
+    phases: list[Phase] = []
+    history = History(folder, [row for row in known if row.cut in cuts[:start]])
+    for number, cut in enumerate(cuts[start:], start):
+        learnt = phases[-1].learnt if phases else None
+        with training_inputs(probe, session, cut=cut, start=learnt) as inputs:
+            phases.append(
+                _phase(
+                    probe,
+                    cut,
+                    inputs,
+                    replace(session, resumes=resumes and number == start),
+                    folder,
+                    history,
+                    share=1 / (len(cuts) - number),
+                    known=[row for row in known if row.cut == cut] if number == start else [],
+                )
+            )
+        if phases[-1].stopped:
+            break
+    return Tuned(backbone=probe.backbone, phases=tuple(phases), history=read_history(folder))
+
+
+def _cuts(probe: Probe) -> tuple[str, ...]:
+    """Where to cut, one after the other. Raises UsageError when one does not lie left of the one before."""
+    cuts = (*probe.plan.unfreeze, probe.plan.cut)
+    places = [probe.backbone.cuts.index(cut) for cut in cuts]
+    if sorted(set(places), reverse=True) != places:
+        raise UsageError(
+            f"--unfreeze {','.join(probe.plan.unfreeze)} and then --cut {probe.plan.cut} do not go from right to left; "
+            f"the cuts in order are {', '.join(probe.backbone.cuts)}, so for example --cut {min(cuts)} --unfreeze {max(cuts)}."
+        )
+    return cuts
+
+
+def _interrupted(folder: Path, cuts: tuple[str, ...]) -> int:
+    """The place among the cuts of the last one that has a checkpoint: it holds what was learnt right of it as well."""
+    return max((number for number, cut in enumerate(cuts) if checkpoint_path(folder, cut).exists()), default=0)
+
+
+def _phase(
+    probe: Probe,
+    cut: str,
+    inputs: TrainingInputs,
+    session: Session,
+    folder: Path,
+    history: History,
+    *,
+    share: float,
+    known: Sequence[HistoryRow],
+) -> Phase:
+    """Train at one cut, in ``share`` of the time that is left. ``known``: the history of this cut before the run was interrupted."""
+    before = prefix_digest(probe.backbone, cut)
+    frozen = _frozen(inputs)
+    path = checkpoint_path(folder, cut)
+    identity = {
+        "plan": probe.plan.to_dict(),
+        "data": probe.dataset.fingerprint(),
+        "class_names": list(probe.dataset.targets.class_names),  # in the order of the labels
+        "cut": cut,
+        "prefix": before,  # a file of weights is named in the plan, what is in it is not
+        "decoder": DECODER_ID,
+        **({"frozen": frozen["digest"]} if frozen else {}),  # as with the prefix
+    }
+    checkpoint = read_checkpoint(path, identity) if session.resumes else None
+    for row in _up_to(checkpoint.position, known, cut) if checkpoint else ():
+        history.write(row)
+    # Fixed for a kind of device, not measured in each run: a measurement that once turns out otherwise would change the numbers.
+    execution = _same_execution(checkpoint) if checkpoint else default_execution()
+    left = session.clock.left()
+    if checkpoint:
+        settings = checkpoint.training_settings()
+    elif left is not None:
+        settings = _within(max(0.0, left) * share, inputs, execution, session.watcher)
+    else:
+        settings = inputs.settings
+
+    def save(state: Checkpoint) -> None:
+        write_checkpoint(path, state, identity)
+
+    start = time.perf_counter()
+    events = fine_tune(inputs.module, inputs.batches, inputs.val, settings, execution=execution, resume=checkpoint, save=save)
+    n = len(inputs.batches.labels)
+    end, pictures, stopped = _follow(events, session, history, cut=cut, settings=settings, n=n)
+    train_seconds = time.perf_counter() - start
+    after = prefix_digest(probe.backbone, cut)
+    if after != before:  # a promise to the user, so it is looked at in every run
+        raise AssertionError(f"the frozen part changed during training: {before} before, {after} after")
+    if _frozen(inputs) != frozen:
+        raise AssertionError(f"what is frozen right of {cut} changed during training: {frozen} before, {_frozen(inputs)} after")
+    mean, scale = (statistic.cpu().numpy() for statistic in inputs.module.norm.statistics())
+    return Phase(
+        cut=cut,
+        prefix_digest=after,
+        trained_stages=inputs.module.trained_stages,
+        frozen=frozen,
+        settings=settings,
+        end=end,
+        stopped=stopped,
+        learnt=HeadStart(head=inputs.module.to_head(), mean=mean, scale=scale),
+        execution=execution.describe(),
+        hits=inputs.hits,
+        misses=inputs.misses,
+        extract_seconds=inputs.seconds,
+        train_seconds=train_seconds,
+        pictures=pictures,
+    )
+
+
+def _frozen(inputs: TrainingInputs) -> dict[str, Any]:
+    parts = inputs.frozen
+    return {"names": list(parts.names), "digest": parts_digest(parts)} if parts.names else {}
+
+
+def _up_to(position: Position, known: Sequence[HistoryRow], cut: str) -> list[HistoryRow]:
+    """The history at a checkpoint: a kill may have come between the checkpoint and the row of its epoch."""
+    rows = [row for row in known if row.epoch <= position.epoch]
+    if position.last is not None and all(row.epoch != position.epoch for row in rows):
+        event = Epoch(
+            epoch=position.epoch,
+            train_loss=position.last_train_loss,
+            val_loss=position.last.loss,
+            val_calibrated_loss=position.last.calibrated_loss,
+            val_accuracy=position.last.accuracy,
+            best=position.best_epoch == position.epoch,
+            seconds=0.0,
+        )
+        elapsed = max([position.seconds, *(row.elapsed_seconds for row in known)])
+        rows.append(HistoryRow.of(event, cut=cut, step=position.step, learning_rate=0.0, elapsed_seconds=elapsed))
+    return rows
+
+
+def _within(seconds: float, inputs: TrainingInputs, execution: Execution, watcher: Watcher) -> TrainingSettings:
+    """The settings with as many of their epochs as fit: the schedule then comes to its end, and is not cut off."""
+    wanted = inputs.settings
+    begin = time.perf_counter()
+    pace = seconds_per_epoch(inputs.module, inputs.batches, inputs.val, wanted, execution)
+    seconds -= time.perf_counter() - begin
+    epochs = max(1, min(wanted.epochs, int(SPARE * seconds / pace)))
+    watcher.say(f"{epochs} of {wanted.epochs} epochs in {max(0, seconds):.0f} s: one takes about {pace:.1f} s")
+    return replace(wanted, epochs=epochs, time_limit_s=max(1.0, seconds))
+
+
+def _same_execution(checkpoint: Checkpoint) -> Execution:
+    """As the run was started: other kernels round otherwise."""
+    then = checkpoint.execution
+    return Execution(device=default_execution().device, precision=then["precision"], channels_last=then["channels last"])
+
+
+def _follow(
+    events: Generator[Event], session: Session, history: History, *, cut: str, settings: TrainingSettings, n: int
+) -> tuple[str, int, bool]:
+    """Write the history and tell the watcher. Returns why training ended, how many pictures went through, and whether Ctrl-C ended it."""
+    watcher = session.watcher
+    end, done, pictures, step, rate = "every epoch was run", 0, 0, 0, 0.0
+    epoch: Epoch | None = None
+    stopped = False
+    try:
+        for event in events:
+            match event:
+                case Step():
+                    step, rate = event.step, event.learning_rate
+                    pictures += event.pictures
+                    done += event.pictures
+                    accuracy = f" · val accuracy {epoch.val_accuracy:.3f}" if epoch else ""
+                    watcher.progress("training", done, settings.epochs * n, note=f"loss {event.loss:.3f}{accuracy}")
+                case Epoch():
+                    epoch = event
+                    row = HistoryRow.of(event, cut=cut, step=step, learning_rate=rate, elapsed_seconds=session.clock.elapsed())
+                    history.write(row)
+                    watcher.epoch(row)
+                    watcher.say(_line(row))
+                case Resumed():
+                    how = "exactly" if event.exact else f"not exactly ({'; '.join(event.differences)})"
+                    done = event.epoch * n
+                    watcher.say(f"resumed at step {event.step}, {how}")
+                case _:
+                    end = getattr(event, "reason", end)
+    except KeyboardInterrupt:
+        if epoch is None or not session.stop_keeps:
+            raise
+        events.close()  # which puts the best weights back
+        stopped, end = True, f"stopped on request after epoch {epoch.epoch}"
+    else:
+        watcher.progress("training", settings.epochs * n, settings.epochs * n)
+    watcher.say(end)
+    return end, pictures, stopped
+
+
+def _line(row: HistoryRow) -> str:
+    loss = "start, as the frozen head" if row.train_loss is None else f"train loss {row.train_loss:.3f}"
+    return (
+        f"{row.cut}, epoch {row.epoch:>2}: {loss} · val loss {row.val_loss:.3f}, accuracy {row.val_accuracy:.3f}"
+        f"{' ← best' if row.best else ''} · {row.seconds:.1f} s"
+    )

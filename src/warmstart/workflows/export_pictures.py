@@ -1,0 +1,138 @@
+"""Which pictures an export is proved on, and which it is calibrated with: found again where the run found them. N pictures."""
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from warmstart.csv_cells import text_of
+from warmstart.data.files import found_again
+from warmstart.data.hashing import digest_file
+from warmstart.data.listing import find_pictures, read_listing
+from warmstart.errors import DataError, PictureError
+from warmstart.model.predictor import Model
+from warmstart.records import read_json
+from warmstart.session.progress import Watcher
+from warmstart.workflows.neighbours import listing_of_run
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldOut:
+    """Pictures that the model has not learnt from."""
+
+    source: str
+    paths: list[str]
+    labels: np.ndarray  # int64 (N,), -1 where a picture has none
+    notes: tuple[str, ...] = ()
+    why_none: str = ""  # where there is none
+
+
+def held_out_pictures(model: Model, name: str, pictures: str | None, *, most: int, watcher: Watcher) -> HeldOut:
+    """Those of ``pictures`` (folder, manifest, files), or the test pictures of the run that the model lies in; at most ``most``.
+
+    Raises what `read_listing` and `find_pictures` raise for ``pictures`` that cannot be read.
+    """
+    rows = _of_run(Path(name)) if pictures is None else _given(pictures)
+    if isinstance(rows, str):
+        return _none(name, rows)
+    source = pictures or name
+    learnt = set(model.about.get("trained_on", ()))
+    order = np.random.default_rng(0).permutation(len(rows))
+    kept: list[tuple[str, int]] = []
+    seen = lost = 0
+    for done, i in enumerate(order, 1):
+        if len(kept) == most:
+            break
+        path, class_name = rows[i]
+        try:
+            known = digest_file(path).hex() in learnt
+        except PictureError:
+            lost += 1
+            continue
+        if known:
+            seen += 1
+            continue
+        kept.append((path, model.class_names.index(class_name) if class_name in model.class_names else -1))
+        watcher.progress("looking", done, len(rows))
+    notes = []
+    if seen:
+        notes.append(f"{seen:,} of the pictures are among those that the model learnt from; left out")
+    if lost:
+        notes.append(f"{lost:,} of {len(rows):,} pictures are gone or cannot be opened; left out")
+    kept.sort()
+    return HeldOut(
+        source=source,
+        paths=[path for path, _ in kept],
+        labels=np.array([label for _, label in kept], dtype=np.int64),
+        notes=tuple(notes),
+        why_none="; ".join(notes) or f"{source} holds none",
+    )
+
+
+def calibration_pictures(model: Model, name: str, data: str | None, *, most: int, watcher: Watcher) -> Sequence[str]:
+    """Files that the model learnt from, at most ``most``, drawn by chance with a fixed seed. Raises DataError when there is none."""
+    learnt = set(model.about.get("trained_on", ()))
+    if not learnt:
+        raise DataError(
+            f"{name}: int8 needs pictures that the model learnt from, and it was not trained here. Take --precision fp16"
+        )
+    listing = read_listing(data, min_classes=1) if data is not None else listing_of_run(Path(name))
+    if isinstance(listing, str):
+        raise DataError(
+            f"{name}: int8 needs pictures that the model learnt from, but {listing}. Name where they are now with --data"
+        )
+    files: list[str] = []
+    for i in np.random.default_rng(0).permutation(len(listing.examples)):
+        example = listing.examples[i]
+        if len(files) == most:
+            break
+        if example.split not in (None, "train"):
+            continue
+        try:
+            if digest_file(example.path).hex() in learnt:
+                files.append(example.path)
+        except PictureError:
+            continue
+        watcher.progress("looking", len(files), most)
+    if not files:
+        raise DataError(
+            f"{listing.source}: int8 needs pictures that the model learnt from, and none of the {len(listing.examples):,} here is one. "
+            "Name where they are now with --data"
+        )
+    return files
+
+
+def _of_run(folder: Path) -> list[tuple[str, str]] | str:
+    """(path, class name) of the run's test pictures, or why there is none."""
+    table = next((p for p in (folder / "predictions.csv", folder.parent / "predictions.csv") if p.is_file()), None)
+    if table is None:
+        return "there is no predictions.csv in or beside it to name the test pictures"
+    there = _working_folder(table.with_name("run.json"))
+    with table.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
+        return [(found_again(text_of(row["path"]), there), text_of(row["true"])) for row in csv.DictReader(file)]
+
+
+def _working_folder(record: Path) -> str | None:
+    """Where relative paths of the run begin; None where its record does not say."""
+    try:
+        found = read_json(record, errors="surrogateescape")["data"]["working_folder"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return found if isinstance(found, str) else None
+
+
+def _given(pictures: str) -> list[tuple[str, str]]:
+    try:
+        listing = read_listing(pictures, min_classes=1)
+    except DataError:
+        found, _ = find_pictures([pictures])  # no labels: agreement alone can be shown
+        if not found:
+            raise
+        return [(path, "") for path in found]
+    return [(example.path, example.class_name) for example in listing.examples]
+
+
+def _none(source: str, why: str) -> HeldOut:
+    return HeldOut(source=source, paths=[], labels=np.zeros(0, np.int64), why_none=why)

@@ -1,0 +1,29 @@
+"""What stands beside the record of a finished run: what is wrong with its data, and its page."""
+
+from warmstart.errors import MachineError
+from warmstart.session.outcome import Run
+from warmstart.session.probe import Probe
+from warmstart.session.session import Session
+
+
+def reported(run: Run, seen: Probe, session: Session) -> Run:
+    """The run, with what is wrong with its data and its report.html written beside the record.
+
+    Where the machine refuses these, it is said, and the run is what it is: `warmstart report` makes the page later.
+    """
+    settings, watcher = session.settings, session.watcher
+    try:
+        if settings.findings:
+            from warmstart.workflows.run_findings import examine
+
+            examine(seen, run.folder, watcher)
+        if settings.report:
+            from warmstart.workflows.report import report
+
+            made = report(run.folder, model=run.model, heat_maps=settings.heat_maps)
+            watcher.say(f"report: {made.path}")
+    except MachineError as reason:
+        watcher.say(
+            f"the report was not written: {reason} The model and its record are whole. Later: warmstart report {run.folder}"
+        )
+    return run
