@@ -137,16 +137,26 @@ def _name(fixture: Any) -> str:
     return f"fixture {fixture.baseid}::{fixture.argname}"
 
 
-def covering(mutant: Mutant, touched: Sequence[Touched]) -> list[tuple[float, str]]:
-    """(expected seconds, test) of the tests that touch the statement in question, fastest first."""
+@dataclass(frozen=True, kw_only=True)
+class Covering:
+    """A test that could notice a mutant."""
+
+    test: str
+    seconds: float  # without what it shares with other tests
+    fixtures: dict[tuple[str, str], float]  # (file, name) → seconds of each shared fixture under it
+
+
+def covering(mutant: Mutant, touched: Sequence[Touched]) -> list[Covering]:
+    """The tests that touch the statement in question, fastest first."""
     lines = statement(path_of(mutant.module).read_text("utf-8"), mutant.line)
-    found: list[tuple[float, str]] = []
+    found: list[Covering] = []
     for file in touched:
         touching = {name for name, modules in file.lines.items() if lines & set(modules.get(mutant.module, ()))}
         for test, shared in file.uses.items():
             if test in touching or touching & set(shared):
-                found.append((sum(file.seconds.get(name, 0.0) for name in (test, *shared)), test))
-    return sorted(found)
+                fixtures = {(test.partition("::")[0], name): file.seconds.get(name, 0.0) for name in shared}
+                found.append(Covering(test=test, seconds=file.seconds.get(test, 0.0), fixtures=fixtures))
+    return sorted(found, key=lambda one: (one.seconds + sum(one.fixtures.values()), one.test))
 
 
 def _digest(paths: Sequence[Path], *more: str) -> str:

@@ -60,14 +60,16 @@ class _Trial:
     def __init__(self, mutant: Mutant, touched: Sequence[Touched], state: Path, place: int) -> None:
         self.mutant, self.begin = mutant, time.monotonic()
         found = covering(mutant, touched)
-        self.chosen, expected, seen = [], 0.0, set[str]()
-        for seconds, test in found:
-            # A shared fixture is paid for once; to count it for each test errs on the side of leaving out.
-            if expected + seconds > LONGEST_S and self.chosen:
-                break
-            expected += seconds
-            self.chosen.append(test)
-            seen.add(test)
+        self.chosen: list[str] = []
+        expected, made = 0.0, set[tuple[str, str]]()
+        for one in found:
+            # A shared fixture is paid for once.
+            cost = one.seconds + sum(seconds for name, seconds in one.fixtures.items() if name not in made)
+            if expected + cost > LONGEST_S and self.chosen:
+                continue
+            expected += cost
+            self.chosen.append(one.test)
+            made |= one.fixtures.keys()
         self.left_out = len(found) - len(self.chosen)
         self.deadline = self.begin + PATIENCE * expected + SPARE_S
         self.child = Child(self._test, state, place) if self.chosen else None
