@@ -247,3 +247,12 @@ def test_advice_as_a_document_has_plans_gains_and_reasons_side_by_side() -> None
         "similarity": found.scenario.similarity,
         "textbook": found.scenario.textbook,
     }
+
+
+@pytest.mark.parametrize(
+    ("share", "words"), [(None, "holds nothing of"), (DIFFERENT_EARLY_SHARE, f"holds {DIFFERENT_EARLY_SHARE:.0%} of")]
+)
+def test_where_the_shift_decides_what_the_stages_hold_is_said_beside_it(share: float | None, words: str) -> None:
+    judged, reason = judged_similarity(replace(CLOTHES, early_share=share, shift=DIFFERENT_SHIFT))
+    assert judged == "different"
+    assert words in reason.text
