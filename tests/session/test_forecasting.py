@@ -1,0 +1,35 @@
+"""What is measured before a run, and what need not be."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from conftest import SMALL
+from warmstart.session import forecasting
+from warmstart.session.settings import TrainSettings
+from warmstart.workflows.train import train
+
+if TYPE_CHECKING:
+    from warmstart.session.outcome import Run
+
+
+@pytest.mark.parametrize("missing", [True, False])
+def test_speeds_are_measured_where_a_frozen_run_has_something_to_compute(
+    missing: bool, trained: "Run", warm_cache: Path, shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+    real = forecasting.measured_speed
+
+    def noted(*arguments: Any) -> Any:
+        asked.append(arguments)
+        return real(*arguments)
+
+    monkeypatch.setattr(forecasting, "measured_speed", noted)
+    settings = TrainSettings(runs=tmp_path, report=False, findings=False)
+    # Its mirrored rows are not there yet.
+    run = train(str(shapes), replace(SMALL, views="flip") if missing else SMALL, settings)
+    assert bool(asked) is missing
+    assert bool(run.record.cache.misses) is missing
+    assert run.record.forecast["seconds"]["extract"] >= 0
