@@ -28,6 +28,7 @@ TESTS = (  # that could notice: files and folders
     "model/test_trust.py",
     "export/test_held_out_pictures.py",
     "session",
+    "tasks",
     "workflows",
 )
 
