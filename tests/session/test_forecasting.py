@@ -6,13 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from conftest import SMALL
+from warmstart.plan import Plan
 from warmstart.session import forecasting
 from warmstart.session.settings import TrainSettings
 from warmstart.workflows.train import train
 
 if TYPE_CHECKING:
     from warmstart.session.outcome import Run
+
+
+SMALL = Plan(image_size_px=64)  # as `trained` was made
 
 
 @pytest.mark.parametrize("missing", [True, False])
