@@ -21,7 +21,6 @@ from warmstart.session import tune
 from warmstart.session.outcome import Run
 from warmstart.session.run_folder import read_plan
 from warmstart.session.settings import TrainSettings
-from warmstart.training.validation import ValScores
 from warmstart.workflows.compare import compare
 from warmstart.workflows.evaluate import evaluate
 from warmstart.workflows.export import ExportSettings, export
@@ -40,16 +39,11 @@ HELD = ("blocks.6.", "bn2.")
 LEFT = ("conv_stem", "bn1", *(f"blocks.{i}." for i in range(5)))
 
 
+pytestmark = pytest.mark.usefixtures("last_epoch_counts_as_best")
+
+
 class Killed(BaseException):
     """As a kill: nothing of ours catches it."""
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _the_last_epoch_counts_as_best() -> Iterator[None]:
-    """The frozen head tells drawn shapes apart so well that no epoch would be kept; here the last one is."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ValScores, "better_than", lambda *_: True)
-        yield
 
 
 @pytest.fixture(scope="module")

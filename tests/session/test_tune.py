@@ -21,7 +21,6 @@ from warmstart.session.outcome import Run
 from warmstart.session.progress import NullProgress
 from warmstart.session.run_folder import read_plan
 from warmstart.session.settings import TrainSettings
-from warmstart.training.validation import ValScores
 from warmstart.training_settings import TrainingSettings
 from warmstart.workflows.evaluate import evaluate
 from warmstart.workflows.lr_find import lr_find
@@ -30,16 +29,11 @@ from warmstart.workflows.train import resume, train
 TUNED = Plan(image_size_px=64, cut="stage6", taps="all", batch_size=8, training={"epochs": 2})
 
 
+pytestmark = pytest.mark.usefixtures("last_epoch_counts_as_best")
+
+
 class Killed(BaseException):
     """As a kill: nothing of ours catches it."""
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _the_last_epoch_counts_as_best() -> Iterator[None]:
-    """The frozen head tells drawn shapes apart so well that no epoch would be kept; here the last one is."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ValScores, "better_than", lambda *_: True)
-        yield
 
 
 @pytest.fixture(scope="module")

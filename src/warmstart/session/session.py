@@ -50,10 +50,6 @@ class Session:
         """Rows of this recipe, with their progress told."""
         return Reader(recipe=recipe, workspace=self.workspace, on_progress=self.watcher.progress)
 
-    def after(self, earlier_s: float) -> Self:
-        """The same run, of which so many seconds were spent before it was interrupted."""
-        return replace(self, clock=replace(self.clock, earlier_s=earlier_s))
-
     def sparing(self, seconds: float) -> Self:
         """The same run, with so much of its budget left for what comes afterwards."""
         return replace(self, clock=self.clock.sparing(seconds))
