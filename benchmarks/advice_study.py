@@ -64,8 +64,8 @@ def plans(advised: dict[str, Any], base: Plan) -> dict[str, Plan]:
 def advise_task(name: str, seed: int, clothing: Path, out: Path) -> None:
     """advised.json: the document of `warmstart advise` and, beside it, the augmentation it has for this task."""
     from study_tasks import task
-    from warmstart.strategy.advice import augmentation
-    from warmstart.workflows.advise import advise
+    from warmstart.tasks.classify.advice.advise import advise
+    from warmstart.tasks.classify.advice.rules import augmentation
 
     listing = task(name, seed=seed, clothing=clothing, work=out / "pictures")
     result = advise(listing, Plan(seed=seed), TrainSettings(budget_s=BUDGET_S))

@@ -24,9 +24,9 @@ from warmstart.evaluation.intervals import paired_bootstrap
 from warmstart.plan import Plan
 from warmstart.records import Listing
 from warmstart.session.settings import TrainSettings
-from warmstart.workflows.advise import advise
-from warmstart.workflows.backbone_competition import RANDOM, Competition
-from warmstart.workflows.demo import solar_cells
+from warmstart.tasks.classify.advice.advise import advise
+from warmstart.tasks.classify.advice.backbone_competition import RANDOM, Competition
+from warmstart.tasks.classify.demo import solar_cells
 from warmstart.workflows.train import train
 
 

@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from planted import EXACT, FLIPPED, KINDS, NEAR, STRANGERS, Planted, plant
-from warmstart.workflows.doctor import Diagnosis, doctor
+from warmstart.tasks.classify.doctor.examination import Diagnosis, doctor
 
 SUSPECTS, OUTLIERS = 120, 40  # how far down the lists we look
 

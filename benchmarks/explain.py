@@ -27,14 +27,14 @@ from rich.table import Table
 from warmstart.backbones.taps import mean_and_deviation
 from warmstart.data.listing import read_listing
 from warmstart.data.views import over_picture
-from warmstart.explain import grad_cam, occlusion
-from warmstart.explain.attribution_model import AttributionModel, ForwardPass, column_indices, look
 from warmstart.extraction.rendering import render, upright
-from warmstart.heads_in_torch import logits
-from warmstart.inspection.probing import wilson
 from warmstart.model.predictor import Model, load
 from warmstart.records import Listing
-from warmstart.workflows.explain import subject_of
+from warmstart.tasks.classify.evidence.probing import wilson
+from warmstart.tasks.classify.explain import grad_cam, occlusion
+from warmstart.tasks.classify.explain.attribution_model import AttributionModel, ForwardPass, column_indices, look
+from warmstart.tasks.classify.explain.explanation import subject_of
+from warmstart.tasks.classify.heads_in_torch import logits
 
 SIDE_PX = 448
 RISE_MASKS, CELLS = 128, 7

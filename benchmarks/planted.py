@@ -109,7 +109,7 @@ def _strangers(random: np.random.Generator) -> Sequence[Image.Image]:
     import matplotlib
     from sklearn.datasets import load_sample_images
 
-    from warmstart.workflows.demo import solar_cells
+    from warmstart.tasks.classify.demo import solar_cells
 
     cells = solar_cells()[0].examples
     pictures = [Image.open(cells[i].path).convert("RGB") for i in random.choice(len(cells), 4, replace=False)]

@@ -20,7 +20,7 @@ from PIL import Image
 
 from warmstart.data.listing import read_listing
 from warmstart.records import Example, Listing, Split
-from warmstart.workflows.demo import solar_cells
+from warmstart.tasks.classify.demo import solar_cells
 
 TEST = 1000
 VAL_SHARE = 0.2

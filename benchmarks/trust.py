@@ -28,9 +28,6 @@ from rich.table import Table
 from warmstart import machine
 from warmstart.data.listing import read_listing
 from warmstart.evaluation import novelty
-from warmstart.evaluation.calibration import softmax
-from warmstart.evaluation.conformal import conformity, of_label, threshold
-from warmstart.evaluation.metrics import auroc
 from warmstart.model.features import FeatureExtractor
 from warmstart.plan import Plan
 from warmstart.session.calibration import describe, of_frozen
@@ -38,7 +35,10 @@ from warmstart.session.probe import Probe, probe
 from warmstart.session.progress import NullProgress
 from warmstart.session.session import Session
 from warmstart.session.settings import TrainSettings
-from warmstart.workflows.demo import solar_cells
+from warmstart.tasks.classify.conformal import conformity, of_label, threshold
+from warmstart.tasks.classify.demo import solar_cells
+from warmstart.tasks.classify.metrics import auroc
+from warmstart.tasks.classify.temperature import softmax
 from warmstart.workflows.train import frozen
 
 COVERAGES = (0.80, 0.90, 0.95, 0.99)

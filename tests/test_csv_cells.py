@@ -15,7 +15,7 @@ from warmstart.data.listing import read_listing
 from warmstart.inspection.findings import Finding
 from warmstart.records import Prediction
 from warmstart.serve import fixes as served_fixes
-from warmstart.workflows.fixes import _read, write_fix_list
+from warmstart.tasks.classify.doctor.fixes import _read, write_fix_list
 from warmstart.workflows.predict import Predictions
 
 FORMULAS = ("=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", " =1", "＝1", "－1")

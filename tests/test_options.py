@@ -20,7 +20,6 @@ from warmstart.cli import options as o
 from warmstart.cli.option_groups import Given, Group, Groups, command
 from warmstart.cli.reference import plan_page, with_training_table
 from warmstart.errors import UnknownNameError, UsageError, WarmstartError
-from warmstart.heads.catalog import HEADS
 from warmstart.options import (
     NAMES,
     SECONDS,
@@ -36,6 +35,7 @@ from warmstart.options import (
 from warmstart.plan import TAP_SETS, Plan
 from warmstart.session.settings import TrainSettings
 from warmstart.strategy.taps import tap_sets
+from warmstart.tasks.classify.heads.catalog import HEADS
 from warmstart.training_settings import TrainingSettings
 
 SOURCE = Path(ws.__file__).parent

@@ -63,14 +63,14 @@ def test_every_public_name_does_its_work_after_training(shapes: Path, tmp_path: 
 
 def test_importing_a_folder_of_the_same_name_changes_no_public_name() -> None:
     import warmstart as ws
-    import warmstart.explain.heat_map
     import warmstart.export.formats
-    import warmstart.report.page
+    import warmstart.tasks.classify.explain.heat_map
+    import warmstart.tasks.classify.report.page
 
     assert [callable(function) for function in (ws.explain, ws.export, ws.report)] == [True] * 3
-    from warmstart.report import page
+    from warmstart.tasks.classify.report import page
 
-    assert page.__name__ == "warmstart.report.page"
+    assert page.__name__ == "warmstart.tasks.classify.report.page"
 
 
 def test_a_public_name_can_be_replaced_by_whoever_tests_with_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,9 +9,9 @@ import pytest
 
 from warmstart.errors import InputError, UsageError
 from warmstart.records import DEEPEST_JSON, from_json, read_json
-from warmstart.report.run_files import read_run
 from warmstart.session.run_folder import read_plan, read_start
-from warmstart.workflows.compare import resume
+from warmstart.tasks.classify.compare import resume
+from warmstart.tasks.classify.report.run_files import read_run
 
 BAD = {
     "deep lists": ("[" * 100_000, "deep"),

@@ -10,10 +10,10 @@ from warmstart.plan import ADVISED, Plan
 from warmstart.session import outcome as _outcome
 from warmstart.session.progress import NullProgress
 from warmstart.session.settings import TrainSettings
-from warmstart.workflows import compare as _compare
-from warmstart.workflows import doctor as _doctor
+from warmstart.tasks.classify import compare as _compare
+from warmstart.tasks.classify.doctor import examination as _doctor
+from warmstart.tasks.classify.explain import explanation as _explain
 from warmstart.workflows import evaluate as _evaluate
-from warmstart.workflows import explain as _explain
 from warmstart.workflows import export as _export
 from warmstart.workflows import filters as _filters
 from warmstart.workflows import inspect as _inspect

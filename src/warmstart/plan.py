@@ -13,8 +13,6 @@ from warmstart.data.augmentation import TRAINING_POLICIES
 from warmstart.data.views import RESIZE_MODES, VIEW_POLICIES
 from warmstart.engines.build import ENGINES, PRECISIONS
 from warmstart.errors import UnknownNameError, UsageError
-from warmstart.heads.catalog import HEADS
-from warmstart.heads.selection import CLASS_WEIGHTS
 from warmstart.options import (
     NAMES,
     SHARES,
@@ -35,6 +33,8 @@ SEEDS = 2**32  # NumPy and scikit-learn take 0 … 2³² - 1
 
 ADVISED = "auto"  # the cut of a plan that leaves the recipe to advice
 
+HEADS = ("linear", "svm", "svm-rbf", "ridge", "knn", "mlp")  # `tasks.classify.heads.catalog` has them
+CLASS_WEIGHTS = ("none", "balanced")
 TAP_SETS = ("pooled", "last", "middle", "all")  # what `strategy.taps` names; which taps they hold hangs on the network
 
 # Tag of the fields that advice decides where the cut is left to it.
@@ -71,6 +71,15 @@ class Plan:
     backbone: Annotated[
         str, Option("Pretrained network; the names: warmstart backbones.", check=_check_backbone, verbs=_LOOKS)
     ] = "efficientnet_lite0"
+    task: Annotated[
+        str | None,
+        Option(
+            "What is learnt: classify, regress, or a task of another package; null: what the data is for.",
+            metavar="NAME",
+            verbs=("train", "lr-find"),
+            later=True,
+        ),
+    ] = None
     weights: Annotated[
         str, Option("'default', 'random', or a .safetensors/.pth file.", verbs=("train", "compare", "lr-find", "doctor"))
     ] = "default"
@@ -89,9 +98,7 @@ class Plan:
             tags=(BY_ADVICE,),
         ),
     ] = "auto"
-    head: Annotated[str, Option("What is fitted on the features: {choices}.", choices=tuple(HEADS), tags=(BY_ADVICE,))] = (
-        "linear"
-    )
+    head: Annotated[str, Option("What is fitted on the features: {choices}.", choices=HEADS, tags=(BY_ADVICE,))] = "linear"
     image_size_px: Annotated[
         int | None,
         Option(

@@ -28,12 +28,10 @@ Batches = Iterable[tuple[int, list[np.ndarray]]]  # token → pictures as `prepa
 class ModelFacts:
     """What a model says of itself before it is asked about a picture."""
 
-    class_names: tuple[str, ...]
+    task: str
     size_px: int  # side of the network's input
     backbone: str | None
-    head: str | None
-    calibrated: bool  # whether sets of classes can be asked for
-    positive: str | None
+    says: Mapping[str, Any]  # what its task shows of it
     about: Mapping[str, Any]  # plan, scores, licence …, as far as they are known
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from warmstart.plan import Plan
 
 Split = Literal["train", "val", "test"]
+USUAL_TASK = "classify"  # of what names no task: there was no other
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
 # Of a JSON file that is read. Ours are below 1 MB, but for the list of training pictures: 35 bytes for each.
@@ -65,6 +66,7 @@ class Example:
     split: Split | None = None
     group: str | None = None
     stratum: Hashable = None  # what splits are balanced by, where it is not the class
+    cells: Mapping[str, Any] = field(default_factory=dict)  # what else a table says of it: column → value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,7 +182,7 @@ def expected(hint: Any) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Scores:
-    """How good predictions are on one split. Definitions and sources: `warmstart.evaluation.metrics`."""
+    """How good predictions are on one split. Definitions and sources: `warmstart.tasks.classify.metrics`."""
 
     n: int
     accuracy: float
@@ -232,7 +234,7 @@ class RunRecord:
 
     data: Mapping[str, Any]
     plan: "Plan"
-    scores: Mapping[Split, Scores]  # by split; a split without pictures has none
+    scores: Mapping[Split, Any]  # by split, the task's; a split without pictures has none
     seconds: Mapping[str, float]
     images_per_second: float | None  # None when every picture came from the store
     cache: Cache
@@ -249,6 +251,11 @@ class RunRecord:
     parameters: Mapping[str, Any] = field(default_factory=dict)  # how many the network has, and how many of them were trained
     versions: Mapping[str, str] = field(default_factory=dict)
     machine: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def task(self) -> str:
+        """What was learnt."""
+        return self.plan.task or USUAL_TASK
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""

@@ -8,8 +8,8 @@ import pytest
 from rich.console import Console
 
 from warmstart.cli import advice_tables, training_tables
-from warmstart.inspection.backbone_ranking import Place
-from warmstart.workflows.backbone_competition import Candidate, Competition
+from warmstart.tasks.classify.advice.backbone_competition import Candidate, Competition
+from warmstart.tasks.classify.evidence.backbone_ranking import Place
 
 LOW, HIGH = 0.9512, 1.0
 

@@ -19,7 +19,7 @@ from warmstart.data.class_names import class_name_of
 from warmstart.data.listing import read_listing
 from warmstart.errors import DataError
 from warmstart.plan import Plan
-from warmstart.workflows.fixes import apply_fixes
+from warmstart.tasks.classify.doctor.fixes import apply_fixes
 
 ROWS = [("pics/0.jpg", "cat"), ("pics/1.jpg", "dog"), ("pics/a b.jpg", "cat"), ("pics/c, d.jpg", "dog")]
 

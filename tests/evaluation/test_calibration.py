@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 from scipy.special import softmax as oracle_softmax
 
-from warmstart.evaluation.calibration import (
+from warmstart.tasks.classify.metrics import log_loss
+from warmstart.tasks.classify.temperature import (
     TEMPERATURE_RANGE,
     error_when_calibrated,
     expected_calibration_error,
@@ -13,7 +14,6 @@ from warmstart.evaluation.calibration import (
     reliability_bins,
     softmax,
 )
-from warmstart.evaluation.metrics import log_loss
 
 
 def drawn_from_their_own_probabilities(n=4000, k=4, seed=0, spread=2.0):

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from warmstart.evaluation.conformal import conformity, of_label, prediction_sets, threshold
+from warmstart.tasks.classify.conformal import conformity, of_label, prediction_sets, threshold
 
 
 def drawn(n, k, rng, *, sharpness=2.0):

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as oracle
 
-from warmstart.evaluation.metrics import auroc, log_loss, score
 from warmstart.records import to_json
+from warmstart.tasks.classify.metrics import auroc, log_loss, score
 
 
 def drawn(n, k, seed, *, present=None):

@@ -8,9 +8,9 @@ from torch import nn
 
 from warmstart.backbones.catalog import find
 from warmstart.backbones.chain import Backbone, Classifier, Link, Stage
-from warmstart.explain.attribution_model import AttributionModel
-from warmstart.heads.linear import LinearHead
-from warmstart.heads.protocol import Head
+from warmstart.tasks.classify.explain.attribution_model import AttributionModel
+from warmstart.tasks.classify.heads.linear import LinearHead
+from warmstart.tasks.classify.heads.protocol import Head
 
 SIDE_PX = 16
 

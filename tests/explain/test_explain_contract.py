@@ -14,13 +14,13 @@ from warmstart.backbones.chain import Backbone, split
 from warmstart.backbones.taps import tapped
 from warmstart.backbones.weights import load_backbone
 from warmstart.errors import BackboneError, UsageError
-from warmstart.explain import occlusion
-from warmstart.explain.attribution_model import AttributionModel, look
-from warmstart.explain.feature_maps import feature_maps
 from warmstart.explain.filters import first_filters
-from warmstart.explain.grad_cam import grad_cam, last_layer_read
 from warmstart.extraction.features import columns
-from warmstart.heads.catalog import HEADS, make_head
+from warmstart.tasks.classify.explain import occlusion
+from warmstart.tasks.classify.explain.attribution_model import AttributionModel, look
+from warmstart.tasks.classify.explain.feature_maps import feature_maps
+from warmstart.tasks.classify.explain.grad_cam import grad_cam, last_layer_read
+from warmstart.tasks.classify.heads.catalog import HEADS, make_head
 
 SIZES_PX: Mapping[str, int] = {"efficientnet_lite0": 64, "resnet18": 64, "mobilenetv3_small": 64, "alexnet": 96}
 K = 3
@@ -173,7 +173,7 @@ def test_heads_in_torch_give_the_logits_of_heads_in_numpy(lite: Backbone, head_n
 
 
 def test_log_odds_are_those_of_the_models_probability(lite: Backbone) -> None:
-    from warmstart.evaluation.calibration import softmax
+    from warmstart.tasks.classify.temperature import softmax
 
     subject = subject_with(lite, "linear", ("pooled",))
     rows = look(subject, picture(64)).rows.detach().numpy()

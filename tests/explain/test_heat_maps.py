@@ -9,11 +9,11 @@ from PIL import Image
 
 from warmstart.data.views import DIHEDRAL, over_picture
 from warmstart.errors import UnknownNameError, UsageError
-from warmstart.explain import occlusion
-from warmstart.explain.attribution_model import look
-from warmstart.explain.grad_cam import grad_cam, last_layer_read
 from warmstart.extraction.rendering import render
 from warmstart.records import Preprocessing
+from warmstart.tasks.classify.explain import occlusion
+from warmstart.tasks.classify.explain.attribution_model import look
+from warmstart.tasks.classify.explain.grad_cam import grad_cam, last_layer_read
 
 
 def stem_by_hand(pixels: np.ndarray) -> np.ndarray:

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from warmstart.explain.neighbours import nearest
-from warmstart.heads.knn import KnnHead
+from warmstart.tasks.classify.explain.nearest import nearest
+from warmstart.tasks.classify.heads.knn import KnnHead
 
 
 def test_the_nearest_are_those_that_vote_in_head_knn() -> None:

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from warmstart.export.parity import TIE, Decide, Parity, compare, most_probable
 from warmstart.model.predictor import Model
 from warmstart.session.outcome import Run
+from warmstart.tasks.classify.parity import TIE, Decide, Parity, compare, most_probable
 
 
 def shares(*positive: float) -> np.ndarray:

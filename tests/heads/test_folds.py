@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from warmstart.heads.folds import dealt, units_by_class
-from warmstart.heads.selection import choose_head, stratified_folds
-from warmstart.inspection.knn_accuracy import knn_accuracy
-from warmstart.inspection.probing import cross_validated
+from warmstart.tasks.classify.evidence.knn_accuracy import knn_accuracy
+from warmstart.tasks.classify.evidence.probing import cross_validated
+from warmstart.tasks.classify.selection import choose_head, stratified_folds
 
 SCENES, CROPS = 30, 4
 

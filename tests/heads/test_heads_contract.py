@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from warmstart.errors import UnknownNameError
-from warmstart.heads.catalog import HEADS, make_head
+from warmstart.tasks.classify.heads.catalog import HEADS, make_head
 
 NAMES = list(HEADS)
 
@@ -144,7 +144,7 @@ def test_prediction_needs_numpy_only(tmp_path, blobs):
 import json, sys
 from pathlib import Path
 import numpy as np
-from warmstart.heads.catalog import HEADS
+from warmstart.tasks.classify.heads.catalog import HEADS
 folder = Path(sys.argv[1])
 X = np.load(folder / "X.npy")
 for name, spec in HEADS.items():

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
-from warmstart.heads.affine import lbfgs_memory, softmax_loss, squared_hinge_loss
 from warmstart.heads.lbfgs import minimise
+from warmstart.tasks.classify.heads.affine import lbfgs_memory, softmax_loss, squared_hinge_loss
 
 
 def quadratics(f=3, p=12, seed=0):

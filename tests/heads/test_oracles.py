@@ -8,10 +8,10 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import SVC, LinearSVC
 
 from warmstart.errors import UsageError
-from warmstart.evaluation.calibration import softmax
-from warmstart.heads import svm_rbf
-from warmstart.heads.catalog import make_head
-from warmstart.heads.knn import KnnHead
+from warmstart.tasks.classify.heads import svm_rbf
+from warmstart.tasks.classify.heads.catalog import make_head
+from warmstart.tasks.classify.heads.knn import KnnHead
+from warmstart.tasks.classify.temperature import softmax
 
 
 def standardised(X):

@@ -6,10 +6,10 @@ import pytest
 from sklearn.utils.class_weight import compute_class_weight
 
 from warmstart.errors import UnknownNameError
-from warmstart.evaluation.calibration import fit_temperature, softmax
-from warmstart.evaluation.metrics import log_loss
-from warmstart.heads.catalog import HEADS, make_head
-from warmstart.heads.selection import (
+from warmstart.records import to_json
+from warmstart.tasks.classify.heads.catalog import HEADS, make_head
+from warmstart.tasks.classify.metrics import log_loss
+from warmstart.tasks.classify.selection import (
     ENOUGH_VAL,
     FEW_FOLDS,
     FOLDS,
@@ -19,7 +19,7 @@ from warmstart.heads.selection import (
     refit,
     stratified_folds,
 )
-from warmstart.records import to_json
+from warmstart.tasks.classify.temperature import fit_temperature, softmax
 
 
 def thirds(n):

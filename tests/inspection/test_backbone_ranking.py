@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from warmstart.inspection.backbone_ranking import FIRST_PICTURES, MOST_PICTURES, compete
+from warmstart.tasks.classify.evidence.backbone_ranking import FIRST_PICTURES, MOST_PICTURES, compete
 
 N = 1000
 Y = (np.arange(N) % 2).astype(np.int64)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from warmstart.inspection.depth import class_entropy, depth_profile, early_share
+from warmstart.tasks.classify.evidence.depth import class_entropy, depth_profile, early_share
 
 N = 200
 Y = (np.arange(N) % 4).astype(np.int64)

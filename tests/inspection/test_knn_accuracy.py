@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn.neighbors import KNeighborsClassifier
 
-from warmstart.inspection.knn_accuracy import knn_accuracy
+from warmstart.tasks.classify.evidence.knn_accuracy import knn_accuracy
 
 Labels = NDArray[np.int64]
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from warmstart.inspection.label_errors import FEWEST, confident, label_errors
+from warmstart.tasks.classify.doctor.label_errors import FEWEST, confident, label_errors
 
 K = 4
 

@@ -3,8 +3,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from warmstart.inspection.pictures import picture_signs, turned
-from warmstart.inspection.probing import cross_validated
+from warmstart.tasks.classify.evidence.pictures import picture_signs, turned
+from warmstart.tasks.classify.evidence.probing import cross_validated
 
 
 def test_sizes_grey_and_square_are_counted(tmp_path: Path) -> None:

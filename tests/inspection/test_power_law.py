@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from warmstart.inspection.learning_curve import fit_power_law, gain_of, learning_curve
+from warmstart.tasks.classify.evidence.learning_curve import fit_power_law, gain_of, learning_curve
 
 SIZES = np.array([10.0, 20, 40, 70, 100])
 

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from warmstart.heads.linear import LinearHead
-from warmstart.inspection.probing import accuracy_interval, cross_validated, folds_of, wilson
+from warmstart.tasks.classify.evidence.probing import accuracy_interval, cross_validated, folds_of, wilson
+from warmstart.tasks.classify.heads.linear import LinearHead
 
 
 def blobs(seed: int, n: int = 90, k: int = 3, apart: float = 2.0) -> tuple[np.ndarray, np.ndarray]:

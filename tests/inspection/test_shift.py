@@ -9,7 +9,7 @@ from warmstart.backbones.build import build_network, to_backbone
 from warmstart.backbones.catalog import find
 from warmstart.backbones.chain import Backbone
 from warmstart.backbones.taps import tapped
-from warmstart.inspection.shift import shift
+from warmstart.tasks.classify.evidence.shift import shift
 
 SIZE = 64
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from warmstart.inspection.source_classes import source_names
+from warmstart.tasks.classify.evidence.source_classes import source_names
 
 
 def names_of(pooled: np.ndarray, labels: np.ndarray) -> object:

@@ -21,8 +21,8 @@ from warmstart.model.predictor import Model, load
 from warmstart.records import Picture
 from warmstart.session.outcome import Run
 from warmstart.session.progress import NullProgress
+from warmstart.tasks.classify.explain.neighbours import neighbours
 from warmstart.workflows.evaluate import evaluate
-from warmstart.workflows.neighbours import neighbours
 
 # As stores that people have are named: a change of one of these makes all their rows cold.
 LITE0 = "9329dfae357fdc2b2b9e35c2f03c9603c50768b8842423f75bdb633936390e1f"

@@ -13,10 +13,10 @@ from PIL import Image
 from drawn_shapes import draw_shape
 from warmstart.errors import UsageError
 from warmstart.evaluation.novelty import UNLIKE
-from warmstart.evaluation.trust import Trust
 from warmstart.model.files import _own_digest
 from warmstart.model.predictor import Model, load
 from warmstart.records import Prediction
+from warmstart.tasks.classify.trust import Trust
 from warmstart.workflows.predict import open_model, predict
 from warmstart.workflows.train import Run
 

@@ -15,7 +15,7 @@ from PIL import Image, ImageFont
 
 from patience import PATIENCE_S
 from warmstart.evaluation.learning_curves import CurvePoint, LearningCurve
-from warmstart.report.curves import draw_curves, draw_learning_rates
+from warmstart.tasks.classify.report.curves import draw_curves, draw_learning_rates
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -186,7 +186,7 @@ def test_extremes_are_drawn_within_0_to_100_percent(tmp_path: Path, accuracy: fl
 
 
 def test_eight_plans_are_told_apart_without_colour() -> None:
-    from warmstart.report.curves import COLOURS, DASHES, MARKERS
+    from warmstart.tasks.classify.report.curves import COLOURS, DASHES, MARKERS
 
     assert len(set(MARKERS)) >= 8
     alike = {(i % len(COLOURS), i % len(DASHES), i % len(MARKERS)) for i in range(360)}
@@ -204,7 +204,7 @@ def test_drawing_imports_neither_pyplot_nor_torch(tmp_path: Path) -> None:
 import sys
 from pathlib import Path
 from warmstart.evaluation.learning_curves import CurvePoint, LearningCurve
-from warmstart.report.curves import draw_curves
+from warmstart.tasks.classify.report.curves import draw_curves
 point = CurvePoint(epoch=0, seconds=18.0, train_loss=None, val_loss=0.3, val_accuracy=0.86)
 curve = LearningCurve(name="frozen", points=(point,))
 draw_curves([curve], majority_accuracy=0.63, budget_s=600, title="", folder=Path(sys.argv[1]))

@@ -5,8 +5,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from warmstart.inspection.depth import StageProbe
-from warmstart.report.depth_profile import draw_depth_profile
+from warmstart.tasks.classify.evidence.depth import StageProbe
+from warmstart.tasks.classify.report.depth_profile import draw_depth_profile
 
 STAGES = [
     StageProbe(tap=tap, accuracy=a, accuracy_ci95=(a - 0.05, a + 0.05), knn_accuracy=a - 0.1, information_bits=a)

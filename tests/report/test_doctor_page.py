@@ -13,9 +13,9 @@ from PIL import Image
 from photograph import photograph
 from warmstart.errors import UsageError
 from warmstart.inspection.findings import Finding
-from warmstart.report import doctor_page
-from warmstart.report.doctor_page import write_page
 from warmstart.report.thumbnails import HEIGHT_PX, thumbnail
+from warmstart.tasks.classify.report import doctor_page
+from warmstart.tasks.classify.report.doctor_page import write_page
 
 
 class Page(HTMLParser):

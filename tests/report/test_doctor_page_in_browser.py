@@ -13,7 +13,7 @@ from drawn_shapes import draw_folder, draw_shape, set_back
 from photograph import photograph
 from warmstart.plan import Plan
 from warmstart.session.progress import NullProgress
-from warmstart.workflows.doctor import doctor, write
+from warmstart.tasks.classify.doctor.examination import doctor, write
 
 
 @pytest.fixture(scope="module")

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from warmstart.evaluation.calibration import Bin
-from warmstart.report import charts
 from warmstart.report.svg import Axes, tag, ticks
+from warmstart.tasks.classify.report import charts
+from warmstart.tasks.classify.temperature import Bin
 
 
 def numbers(svg: str, *names: str) -> list[float]:

@@ -16,10 +16,10 @@ from PIL import Image
 from report_text import page
 from warmstart.errors import InputError
 from warmstart.plan import Plan
-from warmstart.report import page as page_module
-from warmstart.report.pictures import NAMES, NUMBERS, read_pictures, write_pictures
 from warmstart.session.settings import TrainSettings
-from warmstart.workflows.explain import explain
+from warmstart.tasks.classify.explain.explanation import explain
+from warmstart.tasks.classify.report import page as page_module
+from warmstart.tasks.classify.report.pictures import NAMES, NUMBERS, read_pictures, write_pictures
 from warmstart.workflows.report import report as report_with_heat_maps
 from warmstart.workflows.train import Run, train
 

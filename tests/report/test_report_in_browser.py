@@ -54,7 +54,7 @@ def every_tenth(listing: Listing) -> Listing:
 
 @pytest.fixture(scope="module")
 def demo_report(warm_copy: Callable[[], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from warmstart.workflows.demo import solar_cells
+    from warmstart.tasks.classify.demo import solar_cells
 
     pytest.importorskip("elpv_dataset", reason="the demo's pictures are not installed")
     with pytest.MonkeyPatch.context() as patch:

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from warmstart.report.overlay import overlay
-from warmstart.report.run_files import Judged, read_run
-from warmstart.report.saliency_examples import MISTAKES, MOST, worth_a_look
-from warmstart.workflows import saliency_examples
-from warmstart.workflows.explain import ExplainSettings, explain
+from warmstart.tasks.classify.explain import saliency_examples
+from warmstart.tasks.classify.explain.explanation import ExplainSettings, explain
+from warmstart.tasks.classify.explain.saliency_examples import LIMIT_AGAIN_S, look_again
+from warmstart.tasks.classify.report.run_files import Judged, read_run
+from warmstart.tasks.classify.report.saliency_examples import MISTAKES, MOST, worth_a_look
 from warmstart.workflows.report import report
-from warmstart.workflows.saliency_examples import LIMIT_AGAIN_S, look_again
 from warmstart.workflows.train import Run
 
 A_JUDGED = st.builds(
@@ -87,7 +87,7 @@ def test_when_the_time_is_over_one_picture_is_there_and_the_others_are_counted(t
 
 
 def test_a_head_without_gradient_is_explained_by_occlusion(trained: Run) -> None:
-    from warmstart.heads.knn import KnnHead
+    from warmstart.tasks.classify.heads.knn import KnnHead
 
     X = np.random.default_rng(0).normal(size=(30, trained.model.head.arrays()["coef"].shape[0])).astype(np.float32)
     head = KnnHead().fit(X, np.arange(30) % 3, n_classes=3)

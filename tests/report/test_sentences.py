@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from warmstart.report import sentences
+from warmstart.tasks.classify.report import sentences
 
 PER_CLASS = {
     "cat": {"precision": 1.0, "recall": 0.6, "f1": 0.75, "support": 100.0},

@@ -16,12 +16,12 @@ from warmstart.backbones.weights import feature_tensors, load_backbone
 from warmstart.errors import UsageError
 from warmstart.model.predictor import load
 from warmstart.plan import Plan
-from warmstart.report.sentences import plan_in_words
 from warmstart.session import tune
 from warmstart.session.outcome import Run
 from warmstart.session.run_folder import read_plan
 from warmstart.session.settings import TrainSettings
-from warmstart.workflows.compare import compare
+from warmstart.tasks.classify.compare import compare
+from warmstart.tasks.classify.report.sentences import plan_in_words
 from warmstart.workflows.evaluate import evaluate
 from warmstart.workflows.export import ExportSettings, export
 from warmstart.workflows.train import resume, train

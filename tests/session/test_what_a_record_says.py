@@ -11,9 +11,9 @@ import pytest
 
 from warmstart.data.hashing import digest_file
 from warmstart.data.listing import read_listing
-from warmstart.evaluation.calibration import fit_temperature
 from warmstart.model.predictor import load
 from warmstart.session.calibration import Calibration, calibrated
+from warmstart.tasks.classify.temperature import fit_temperature
 
 if TYPE_CHECKING:
     from warmstart.session.outcome import Run

@@ -24,9 +24,9 @@ from warmstart.session.run_folder import read_plan
 from warmstart.session.settings import TrainSettings
 from warmstart.session.what_is_lost import before_blame, notices, seen_of
 from warmstart.store.cache import Store
+from warmstart.tasks.classify.advice.advise import advise
+from warmstart.tasks.classify.doctor.examination import doctor, write
 from warmstart.tasks.classify.targets import alike_names
-from warmstart.workflows.advise import advise
-from warmstart.workflows.doctor import doctor, write
 from warmstart.workflows.inspect import inspect
 from warmstart.workflows.train import train
 from workspaces import session_of

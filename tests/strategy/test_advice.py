@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from warmstart.data.augmentation import view_names
 from warmstart.plan import Plan
-from warmstart.strategy.advice import (
+from warmstart.tasks.classify.advice.rules import (
     DIFFERENT_EARLY_SHARE,
     DIFFERENT_SHIFT,
     EARLY_SHARE_DOUBT,

@@ -17,8 +17,8 @@ from warmstart.backbones.chain import Backbone
 from warmstart.backbones.declarations import Declaration
 from warmstart.backbones.taps import tapped, tapped_up_to
 from warmstart.extraction.features import columns
-from warmstart.heads.linear import LinearHead
 from warmstart.heads.standardising import mean_and_scale
+from warmstart.tasks.classify.heads.linear import LinearHead
 from warmstart.training.batches import Read, TrainBatches, ValBatches
 from warmstart.training.tuned import TunedSuffix, split_taps
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from warmstart.errors import UsageError
+from warmstart.tasks.classify.loss import cross_entropy, soft_targets
 from warmstart.training.batches import TrainBatches, ValBatches
-from warmstart.training.loss import cross_entropy, soft_targets
 from warmstart.training.mixing import mixup
 from warmstart.training.randomness import generator, seeded_network
 from warmstart.training.sampling import balanced_order, epoch_order, epoch_views

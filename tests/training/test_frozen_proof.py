@@ -21,10 +21,10 @@ from warmstart.backbones.chain import Backbone, split
 from warmstart.backbones.freezing import freeze
 from warmstart.backbones.proof import randomise
 from warmstart.backbones.taps import tapped_up_to
-from warmstart.heads.linear import LinearHead
 from warmstart.model.build import assemble
 from warmstart.model.predictor import load
 from warmstart.records import Preprocessing
+from warmstart.tasks.classify.heads.linear import LinearHead
 from warmstart.training.batches import Inputs, TrainBatches, ValBatches
 from warmstart.training.loop import fine_tune
 from warmstart.training.tuned import TunedSuffix, split_taps

@@ -23,9 +23,9 @@ from warmstart.session.dataset import Dataset
 from warmstart.session.probe import Extracted
 from warmstart.session.run_folder import read_plan
 from warmstart.session.settings import TrainSettings
-from warmstart.workflows import advise as advise_module
+from warmstart.tasks.classify.advice import advise as advise_module
+from warmstart.tasks.classify.advice.advise import Advised, advise
 from warmstart.workflows import train as train_module
-from warmstart.workflows.advise import Advised, advise
 from warmstart.workflows.train import train
 
 SMALL = Plan(image_size_px=64)
@@ -124,7 +124,7 @@ def test_labels_of_held_out_pictures_have_no_influence(
     result, _, cache = advised
     shutil.copytree(cache, tmp_path / "cache", ignore=shutil.ignore_patterns("evidence"))  # so that it is measured again
     monkeypatch.setenv("WARMSTART_CACHE", str(tmp_path / "cache"))
-    from warmstart.workflows import advise as module
+    from warmstart.tasks.classify.advice import advise as module
 
     def mislabelled(*arguments: object, **options: object) -> Dataset:
         found: Dataset = dataset_module.prepare(*arguments, **options)  # type: ignore[arg-type]
@@ -141,7 +141,7 @@ def test_asked_again_only_the_advice_is_made_anew(
     result, _, cache = advised
     shutil.copytree(cache, tmp_path / "cache")
     monkeypatch.setenv("WARMSTART_CACHE", str(tmp_path / "cache"))
-    from warmstart.workflows import advise as module
+    from warmstart.tasks.classify.advice import advise as module
 
     def measured_again(*arguments: object, **options: object) -> None:
         raise AssertionError("measured again")

@@ -16,8 +16,8 @@ from warmstart.session.outcome import Run
 from warmstart.session.progress import NullProgress
 from warmstart.session.run_folder import read_plan
 from warmstart.session.settings import TrainSettings
-from warmstart.workflows import auto_train as advised_module
-from warmstart.workflows import plan_search
+from warmstart.tasks.classify.advice import auto_train as advised_module
+from warmstart.tasks.classify.advice import plan_search
 from warmstart.workflows.train import resume, train
 
 OPEN = Plan(image_size_px=64, cut="auto", batch_size=8)
@@ -32,7 +32,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module", autouse=True)
 def _any_val_will_do_and_epochs_are_few() -> Iterator[None]:
     """42 drawn pictures have 6 for val, on which nobody could choose; and a frozen head is right about all of them."""
-    from warmstart.strategy import advice
+    from warmstart.tasks.classify.advice import rules as advice
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(plan_search, "FEWEST_VAL", 1)

@@ -18,8 +18,8 @@ from warmstart.plan import Plan
 from warmstart.session.history import HistoryRow
 from warmstart.session.progress import NullProgress
 from warmstart.session.settings import TrainSettings
-from warmstart.workflows import compare as module
-from warmstart.workflows.compare import Comparison, compare, resume
+from warmstart.tasks.classify import compare as module
+from warmstart.tasks.classify.compare import Comparison, compare, resume
 from warmstart.workflows.report import report
 
 BASE = Plan(image_size_px=64, batch_size=8, training={"epochs": 2})

@@ -12,7 +12,7 @@ from photograph import photograph
 from warmstart.errors import DataError
 from warmstart.plan import Plan
 from warmstart.session.settings import TrainSettings
-from warmstart.workflows.doctor import Diagnosis, doctor
+from warmstart.tasks.classify.doctor.examination import Diagnosis, doctor
 from warmstart.workflows.train import train
 
 SMALL = Plan(image_size_px=64)

@@ -12,7 +12,7 @@ from PIL import Image
 from drawn_shapes import draw_folder, draw_shape
 from warmstart.backbones.weights import load_backbone
 from warmstart.errors import DataError, PictureError, UnknownNameError
-from warmstart.workflows.explain import ExplainSettings, draw, explain
+from warmstart.tasks.classify.explain.explanation import ExplainSettings, draw, explain
 from warmstart.workflows.filters import draw as draw_filters
 from warmstart.workflows.filters import filters
 from warmstart.workflows.train import Run

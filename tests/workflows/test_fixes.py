@@ -14,11 +14,11 @@ from warmstart.inspection.findings import Finding
 from warmstart.plan import Plan
 from warmstart.records import Listing
 from warmstart.session.settings import TrainSettings
-from warmstart.workflows import advise as advise_module
-from warmstart.workflows import compare as compare_module
+from warmstart.tasks.classify import compare as compare_module
+from warmstart.tasks.classify.advice import advise as advise_module
+from warmstart.tasks.classify.doctor.fixes import COLUMNS, apply_fixes, write_fix_list
 from warmstart.workflows import lr_find as lr_find_module
 from warmstart.workflows import train as train_module
-from warmstart.workflows.fixes import COLUMNS, apply_fixes, write_fix_list
 
 
 @pytest.fixture

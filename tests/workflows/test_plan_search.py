@@ -6,7 +6,7 @@ from typing import Any
 
 from warmstart.plan import Plan
 from warmstart.strategy.forecast import Forecast
-from warmstart.workflows.plan_search import ranked
+from warmstart.tasks.classify.advice.plan_search import ranked
 
 
 def test_plans_that_train_are_tried_by_their_gain_and_read_what_the_probe_reads() -> None:

@@ -16,7 +16,7 @@ from warmstart.plan import Plan
 from warmstart.session.probe import Probe
 from warmstart.session.progress import NullProgress, Watcher
 from warmstart.session.settings import TrainSettings
-from warmstart.workflows import run_findings
+from warmstart.tasks.classify.doctor import run_findings
 from warmstart.workflows.train import Run, train
 
 

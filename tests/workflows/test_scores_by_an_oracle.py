@@ -19,8 +19,6 @@ from scipy.stats import norm
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, log_loss, precision_recall_fscore_support, roc_auc_score
 
 from drawn_shapes import CLASSES, draw_folder
-from warmstart.evaluation.conformal import conformity, of_label
-from warmstart.heads import selection
 from warmstart.model.predictor import load
 from warmstart.plan import Plan
 from warmstart.session import dataset as dataset_module
@@ -28,6 +26,8 @@ from warmstart.session.outcome import Run, frozen
 from warmstart.session.probe import Probe
 from warmstart.session.progress import NullProgress
 from warmstart.session.settings import TrainSettings
+from warmstart.tasks.classify import selection
+from warmstart.tasks.classify.conformal import conformity, of_label
 from warmstart.tasks.classify.targets import ClassTargets
 from warmstart.training.validation import ValScores
 from warmstart.workflows.evaluate import evaluate

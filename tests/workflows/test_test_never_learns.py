@@ -19,17 +19,17 @@ from safetensors.numpy import load_file
 
 from drawn_shapes import CLASSES, draw_folder
 from warmstart import machine
-from warmstart.heads import selection
 from warmstart.plan import Plan
 from warmstart.session import forecasting, tune
 from warmstart.session import probe as probe_module
 from warmstart.session.dataset import Dataset
 from warmstart.session.outcome import Run
 from warmstart.session.settings import TrainSettings
-from warmstart.strategy import advice
+from warmstart.tasks.classify import selection
+from warmstart.tasks.classify.advice import plan_search
+from warmstart.tasks.classify.advice import rules as advice
+from warmstart.tasks.classify.compare import compare
 from warmstart.training.validation import ValScores
-from warmstart.workflows import plan_search
-from warmstart.workflows.compare import compare
 from warmstart.workflows.lr_find import lr_find
 from warmstart.workflows.train import train
 

@@ -37,7 +37,7 @@ def advise(
 
     Everything is measured on train pictures, at most 1,200 of them. What is computed is stored, and a run of the plan finds it.
     """
-    from warmstart.workflows.advise import advise as advise_workflow
+    from warmstart.tasks.classify.advice.advise import advise as advise_workflow
 
     plan, how = recipe.make(), settings.make()
     with Terminal() as terminal:

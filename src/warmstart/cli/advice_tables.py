@@ -10,13 +10,13 @@ from rich.table import Table
 from warmstart.cli.run_tables import duration, minutes
 from warmstart.cli.tables import notices, problems
 from warmstart.cli.terminal import printable
-from warmstart.strategy.advice import LARGE_IMAGES, SCENARIOS, by_gain
+from warmstart.tasks.classify.advice.rules import LARGE_IMAGES, SCENARIOS, by_gain
 
 if TYPE_CHECKING:
-    from warmstart.inspection.evidence import Evidence
     from warmstart.plan import Plan
-    from warmstart.workflows.advise import Advised
-    from warmstart.workflows.backbone_competition import Competition
+    from warmstart.tasks.classify.advice.advise import Advised
+    from warmstart.tasks.classify.advice.backbone_competition import Competition
+    from warmstart.tasks.classify.evidence.gathering import Evidence
 
 BARS = "▁▂▃▄▅▆▇█"
 

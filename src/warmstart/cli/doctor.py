@@ -38,8 +38,8 @@ def doctor(
 
     Works on what the backbone has said of each picture, which is stored, and touches no file of the data.
     """
-    from warmstart.workflows.doctor import doctor as doctor_workflow
-    from warmstart.workflows.doctor import write
+    from warmstart.tasks.classify.doctor.examination import doctor as doctor_workflow
+    from warmstart.tasks.classify.doctor.examination import write
 
     for option, file in (("--fix-list", fix_list), ("--page", page)):
         if file is not None:

@@ -14,7 +14,7 @@ from warmstart.inspection.findings import KINDS
 
 if TYPE_CHECKING:
     from warmstart.inspection.findings import Finding
-    from warmstart.workflows.doctor import Diagnosis
+    from warmstart.tasks.classify.doctor.examination import Diagnosis
 
 SHOWN = 5  # of each kind
 

@@ -36,8 +36,8 @@ def explain(
 ) -> None:
     """Show where in a picture the evidence for a class lies, what the stages see, and the training pictures most like it."""
     from warmstart.session.run_folder import new_run_folder
-    from warmstart.workflows.explain import ExplainSettings, draw
-    from warmstart.workflows.explain import explain as explain_workflow
+    from warmstart.tasks.classify.explain.explanation import ExplainSettings, draw
+    from warmstart.tasks.classify.explain.explanation import explain as explain_workflow
 
     settings = ExplainSettings(class_name=class_name, method=method, layer=layer, neighbours=neighbours, data=data)
     with Terminal() as terminal:

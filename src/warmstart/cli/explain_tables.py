@@ -11,7 +11,7 @@ from warmstart.cli.tables import console
 from warmstart.cli.terminal import printable
 
 if TYPE_CHECKING:
-    from warmstart.workflows.explain import Explanation
+    from warmstart.tasks.classify.explain.explanation import Explanation
     from warmstart.workflows.filters import FilterPicture
 
 

@@ -2,15 +2,15 @@
 
 from typing import TYPE_CHECKING
 
-from rich import box
 from rich.markup import escape
-from rich.table import Table
 
-from warmstart.cli.tables import console
+from warmstart.cli.tables import console, drawn
 from warmstart.cli.terminal import printable
+from warmstart.report.shown import shown_by
+from warmstart.task_registry import find_task
 
 if TYPE_CHECKING:
-    from warmstart.export.parity import Parity
+    from warmstart.task_protocol import Parity
     from warmstart.workflows.export import Export
 
 
@@ -21,14 +21,11 @@ def export(result: "Export") -> None:
         out.print(f"[bold]{result.format} {result.precision}[/bold], not proved: there was no picture to compare on")
     else:
         out.print(_title(result.parity))
-        out.print(_table(result.parity))
+        out.print(drawn(shown_by(find_task(result.task)).parity(result.parity)))
         for failure in result.parity.failures:
             out.print(f"beyond the limit: {failure}", style="red")
-        for worst in result.parity.worst if result.parity.failures else ():
-            out.print(
-                f"  {escape(printable(worst.path))}: {escape(worst.expected)} → {escape(worst.found)} ({worst.difference:.2g})",
-                soft_wrap=True,
-            )
+        for worst in result.parity.worst_in_words() if result.parity.failures else ():
+            out.print(f"  {escape(printable(worst))}", soft_wrap=True)
     for note in result.notes:
         out.print(f"note: {escape(printable(note))}", soft_wrap=True)
     if not result.proven:
@@ -43,24 +40,3 @@ def export(result: "Export") -> None:
 def _title(parity: "Parity") -> str:
     verdict = "proved" if parity.proven else "NOT proved"
     return f"[bold]{parity.format} {parity.precision}[/bold], {verdict} on {parity.pictures:,} held-out picture files"
-
-
-def _table(parity: "Parity") -> Table:
-    table = Table(box=box.SIMPLE)
-    table.add_column("")
-    table.add_column("PyTorch float32", justify="right")
-    table.add_column("exported", justify="right")
-    table.add_row("accuracy", _share(parity.accuracy_before), _share(parity.accuracy_after))
-    table.add_row("same class", "", f"{parity.agreement:.1%}" + (f" ({parity.ties} ties left out)" if parity.ties else ""))
-    table.add_row("largest difference of a probability", "", f"{parity.difference:.1e}")
-    table.add_row("images/s, from files", _number(parity.images_per_second_before), _number(parity.images_per_second))
-    table.add_row("size", "", "-" if parity.bytes is None else f"{parity.bytes / 1e6:.1f} MB")
-    return table
-
-
-def _share(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.0f}"

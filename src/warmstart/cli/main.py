@@ -249,8 +249,8 @@ def demo(
     as_json: Json = False,
 ) -> None:
     """Find defective solar cells: trains on the pictures of the elpv-dataset package and compares with published results."""
-    from warmstart.workflows.demo import LICENCE, compare_demo
-    from warmstart.workflows.demo import demo as demo_workflow
+    from warmstart.tasks.classify.demo import LICENCE, compare_demo
+    from warmstart.tasks.classify.demo import demo as demo_workflow
 
     given = flags_typed(context)
     if resume is not None:

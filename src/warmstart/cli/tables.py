@@ -6,7 +6,8 @@ import math
 import os
 import shlex
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -19,30 +20,19 @@ from warmstart.atomic import write_asked
 from warmstart.cli.run_tables import advice_taken, took
 from warmstart.cli.terminal import printable
 from warmstart.csv_cells import cell_of
-from warmstart.evaluation.novelty import UNLIKE
-from warmstart.report.sentences import frozen_in_words
+from warmstart.report.frozen import frozen_in_words
+from warmstart.report.shown import Grid, Loud, shown_by
+from warmstart.task_registry import find_task
 
 if TYPE_CHECKING:
-    from warmstart.evaluation.trust import Coverage
-    from warmstart.records import RunRecord, Scores
-    from warmstart.workflows.demo import Demo
+    from warmstart.records import RunRecord
+    from warmstart.tasks.classify.demo import Demo
     from warmstart.workflows.evaluate import Evaluation
     from warmstart.workflows.inspect import Inspection
     from warmstart.workflows.predict import Predictions
     from warmstart.workflows.report import Report
 
 PROBLEMS_SHOWN = 10
-
-SCORES_SHOWN: "Mapping[str, Callable[[Scores], str]]" = {
-    "pictures": lambda s: f"{s.n:,}",
-    "accuracy": lambda s: f"[bold]{s.accuracy:.3f}[/bold]",
-    "  95 % interval": lambda s: "{:.3f}-{:.3f}".format(*s.accuracy_ci95),
-    "  of the majority class": lambda s: f"{s.majority_accuracy:.3f}",
-    "macro-F1": lambda s: f"{s.macro_f1:.3f}",
-    "AUROC": lambda s: "-" if s.auroc is None else f"{s.auroc:.3f}",
-    "log-loss": lambda s: f"{s.log_loss:.3f}",
-    "calibration error (ECE)": lambda s: f"{s.ece:.3f}",
-}
 
 
 def console() -> Console:
@@ -52,18 +42,12 @@ def console() -> Console:
 
 def train(record: "RunRecord") -> None:
     """The scores, where they come from, and what it took."""
-    out = console()
+    out, shown = console(), shown_by(find_task(record.task))
     splits = record.data["splits"]
-    out.print(
-        f"[bold]{record.data['images']:,} images, {len(record.data['classes'])} classes[/bold] "
-        f"(train {splits['train']:,}, val {splits['val']:,}, test {splits['test']:,})"
-    )
-    choice = record.choice
-    out.print(
-        f"{escape(record.plan.backbone)} at {record.plan.image_size_px} px, taps '{escape(choice['tap_set'])}', "
-        f"head {escape(record.plan.head)}"
-        f"{escape(_settings(choice['settings']))}, chosen {'on val' if choice['method'] == 'val' else 'by folds of train'}"
-    )
+    what = ", ".join(filter(None, (f"{record.data['images']:,} images", shown.data(record.data))))
+    out.print(f"[bold]{escape(what)}[/bold] (train {splits['train']:,}, val {splits['val']:,}, test {splits['test']:,})")
+    how = ", ".join(filter(None, (f"{record.plan.backbone} at {record.plan.image_size_px} px", shown.choice(record))))
+    out.print(escape(how))
     for sentence in frozen_in_words(record.training):
         out.print(escape(sentence), soft_wrap=True)
     if fixes := record.data.get("fixes"):
@@ -75,9 +59,8 @@ def train(record: "RunRecord") -> None:
         out.print(f"{together:,} near copies share the split of the picture they are copies of")
     notices(out, record.data.get("notices", ()))
     problems(out, record.data["problems"])
-    out.print(_scores_table(record.scores))
-    if "test" in record.scores:
-        out.print(_classes_table(record.scores["test"]))
+    for grid in shown.scores(record.scores):
+        out.print(drawn(grid))
     advice_taken(dict(record.advice), out)
     out.print(took(record))
     out.print(f"written to [bold]{escape(printable(record.run_dir))}[/bold]", soft_wrap=True)
@@ -89,59 +72,30 @@ def train(record: "RunRecord") -> None:
 
 
 def predict(result: "Predictions", top: int) -> None:
-    """A row a picture, the most probable classes first."""
-    out = console()
+    """A row a picture."""
+    out, shown = console(), shown_by(find_task(result.facts.task))
     folder = _common_folder([prediction.source for prediction in result.predictions])
-    table = Table(box=box.SIMPLE_HEAD)
-    table.add_column(f"picture in {escape(printable(folder))}" if folder else "picture", overflow="fold")
-    table.add_column("class")
-    table.add_column("probability", justify="right")
-    if result.coverage:
-        table.add_column(f"one of these ({result.coverage.asked:g})", overflow="fold")
-    told = any(prediction.novelty is not None for prediction in result.predictions)
-    if told:
-        table.add_column("novelty", justify="right")
-    table.add_column("next", style="dim")
-    for prediction in result.predictions:
-        ranked = sorted(prediction.probabilities.items(), key=lambda item: -item[1])
-        others = [f"{name} {p:.2f}" for name, p in ranked if name != prediction.class_name][: top - 1]
-        table.add_row(
-            escape(printable(os.path.relpath(prediction.source, folder) if folder else prediction.source)),
-            escape(printable(prediction.class_name)),
-            f"{prediction.probability:.3f}",
-            *([escape(printable(", ".join(prediction.classes or ())))] if result.coverage else []),
-            *([_novelty(prediction.novelty)] if told else []),
-            escape(printable(", ".join(others))),
-        )
+    names = [os.path.relpath(prediction.source, folder) if folder else prediction.source for prediction in result.predictions]
+    grid, notes = shown.answers(result.predictions, names, result.coverage, top)
     if result.predictions:
-        out.print(table)
-    if result.coverage:
-        out.print(_coverage(result.coverage), soft_wrap=True)
-    unlike = sum(prediction.novelty is not None and prediction.novelty >= UNLIKE for prediction in result.predictions)
-    if unlike:
-        out.print(
-            f"[yellow]{unlike:,} of {len(result.predictions):,} pictures are unlike training: farther from its pictures than {UNLIKE:g} % "
-            "of these are from each other. What the model says of them means little.[/yellow]",
-            soft_wrap=True,
-        )
+        grid = replace(grid, columns=(f"picture in {folder}" if folder else "picture", *grid.columns[1:]))
+        out.print(drawn(grid))
+    for note in notes:
+        out.print(f"[yellow]{escape(printable(note))}[/yellow]" if isinstance(note, Loud) else escape(note), soft_wrap=True)
     problems(out, [{"message": problem.message} for problem in result.problems])
 
 
 def write_predictions_csv(result: "Predictions", target: Path | IO[str]) -> None:
-    """path, class, probability, novelty, with a coverage the set of classes joined by '|', then one column a class."""
+    """The path and what was said of it, as the task has it."""
     if isinstance(target, Path):
         table = io.StringIO()
         write_predictions_csv(result, table)
         write_asked("--csv", target, table.getvalue().encode("utf-8", "surrogateescape"))
         return
+    columns, rows = shown_by(find_task(result.facts.task)).table(result.predictions, result.facts.says, result.coverage)
     writer = csv.writer(target)
-    sets = ["classes"] if result.coverage else []
-    writer.writerow(["path", "class", "probability", "novelty", *sets, *map(cell_of, result.class_names)])
-    for p in result.predictions:
-        shares = [f"{p.probabilities[name]:.6f}" for name in result.class_names]
-        novelty = "" if p.novelty is None else f"{p.novelty:.1f}"
-        joined = [cell_of("|".join(p.classes or ()))] if result.coverage else []
-        writer.writerow([cell_of(p.source), cell_of(p.class_name), f"{p.probability:.6f}", novelty, *joined, *shares])
+    writer.writerow(map(cell_of, columns))
+    writer.writerows([cell_of(value) if isinstance(value, str) else value for value in row] for row in rows)
 
 
 def report(result: "Report") -> None:
@@ -168,11 +122,9 @@ def evaluate(result: "Evaluation") -> None:
         )
     else:
         out.print(f"{result.images:,} pictures; the model was trained on none of them.")
-    shown = {"unseen": result.scores, "all, seen ones too": result.scores_with_seen}
-    out.print(_scores_table({name: scores for name, scores in shown.items() if scores}))
-    best = result.scores or result.scores_with_seen
-    if best:
-        out.print(_classes_table(best))
+    by_which = {"unseen": result.scores, "all, seen ones too": result.scores_with_seen}
+    for grid in shown_by(find_task(result.task)).scores({name: scores for name, scores in by_which.items() if scores}):
+        out.print(drawn(grid))
     notices(out, [{"message": notice.message} for notice in result.notices])
     problems(out, [{"message": problem.message} for problem in result.problems])
 
@@ -350,51 +302,22 @@ def size(count: float) -> str:
     return f"{count / 1000**power:.1f} {'BkMGT'[power]}B"
 
 
-def _novelty(percentile: float | None) -> str:
-    if percentile is None:
-        return ""
-    return f"[yellow]{percentile:.1f}[/yellow]" if percentile >= UNLIKE else f"{percentile:.1f}"
-
-
-def _coverage(coverage: "Coverage") -> str:
-    calibrated = f"sets calibrated on {coverage.calibrated_on:,} pictures"
-    if coverage.measured is None or coverage.ci95 is None:
-        return f"asked for {coverage.asked:g}; no test pictures to measure it on ({calibrated})"
-    low, high = coverage.ci95
-    return (
-        f"asked for {coverage.asked:g}; on {coverage.pictures:,} test pictures the set held the true class "
-        f"[bold]{coverage.measured:.3f}[/bold] of the time (95 % interval {low:.3f}-{high:.3f}; {calibrated})"
-    )
-
-
-def _scores_table(scores: "Mapping[Any, Scores]") -> Table:
-    """A column a split, a row a score: fits 80 columns whatever is measured."""
+def drawn(grid: Grid) -> Table:
+    """A grid in a terminal."""
     table = Table(box=box.SIMPLE_HEAD)
-    table.add_column("")
-    for split, s in scores.items():
-        table.add_column(split + (" (chosen on)" if s.used_for_choosing and split == "val" else ""), justify="right")
-    for name, show in SCORES_SHOWN.items():
-        table.add_row(name, *(show(s) for s in scores.values()))
-    return table
-
-
-def _classes_table(scores: "Scores") -> Table:
-    table = Table(box=box.SIMPLE_HEAD)
-    table.add_column("class")
-    for name in ("precision", "recall", "F1", "pictures", "most often taken for"):
-        table.add_column(name, justify="right")
-    names = list(scores.per_class)
-    for i, (name, row) in enumerate(scores.per_class.items()):
+    last = len(grid.columns) - 1
+    for i, column in enumerate(grid.columns):
+        table.add_column(
+            escape(printable(column)),
+            justify="right" if i in grid.numbers else "left",
+            overflow="ellipsis" if i in grid.numbers else "fold",
+            style="dim" if i == last and column == "next" else "",
+        )
+    for row in grid.rows:
         table.add_row(
-            escape(printable(name)), f"{row['precision']:.3f}", f"{row['recall']:.3f}", f"{row['f1']:.3f}", f"{row['support']:.0f}",
-            escape(printable(_confused(i, scores.confusion[i], names))),
-        )  # fmt: skip
+            *(f"[bold]{escape(printable(cell))}[/bold]" if isinstance(cell, Loud) else escape(printable(cell)) for cell in row)
+        )
     return table
-
-
-def _confused(label: int, counts: Iterable[int], names: Sequence[str]) -> str:
-    wrong = [(count, names[i]) for i, count in enumerate(counts) if i != label and count]
-    return f"{max(wrong)[1]} ({max(wrong)[0]})" if wrong else ""
 
 
 def _common_folder(paths: Sequence[str]) -> str:
@@ -403,10 +326,6 @@ def _common_folder(paths: Sequence[str]) -> str:
         return os.path.commonpath([str(Path(path).parent) for path in paths])
     except ValueError:  # none, or relative and absolute ones
         return ""
-
-
-def _settings(settings: Mapping[str, Any]) -> str:
-    return f" ({', '.join(f'{name} {value}' for name, value in settings.items())})" if settings else ""
 
 
 def _history(entry: Mapping[str, Any] | None) -> str:

@@ -93,8 +93,8 @@ def compare(
     as_json: o.Json = False,
 ) -> None:
     """Run several plans in the same time each and compare them: majority class, frozen, partly trained, full, from scratch."""
-    from warmstart.workflows.compare import compare as compare_workflow
-    from warmstart.workflows.compare import resume as resume_workflow
+    from warmstart.tasks.classify.compare import compare as compare_workflow
+    from warmstart.tasks.classify.compare import resume as resume_workflow
 
     _one_of(data, resume, "FOLDER")
     with Terminal() as terminal:

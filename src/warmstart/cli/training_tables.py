@@ -13,7 +13,7 @@ from warmstart.evaluation.learning_curves import AGAINST_OVERFITTING
 
 if TYPE_CHECKING:
     from warmstart.records import RunRecord
-    from warmstart.workflows.compare import Comparison, Contestant
+    from warmstart.tasks.classify.compare import Comparison, Contestant
     from warmstart.workflows.lr_find import LearningRateSearch
 
 

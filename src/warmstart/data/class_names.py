@@ -8,6 +8,10 @@ import unicodedata
 from collections.abc import Callable, Sequence
 from itertools import combinations
 
+from warmstart.records import Notice
+
+PAIRS_NAMED = 10  # of classes whose names look alike
+
 # Greek and Cyrillic letters that are drawn as Latin ones: the usual few of Unicode Technical Standard 39 (confusables).
 _DRAWN_ALIKE = str.maketrans(
     "аеорсухіјѕԁԛԝАВЕКМНОРСТХІЈЅαονικρΑΒΕΖΗΙΚΜΝΟΡΤΥΧ",
@@ -70,3 +74,15 @@ def _read(name: str, steps: int) -> str:
         name = step(name)
     # Space may be left over where something invisible stood between two.
     return _without_space(name)
+
+
+def alike_names(class_names: Sequence[str]) -> tuple[Notice, ...]:
+    """Said once a data set, where names of its classes look alike."""
+    pairs = alike(class_names)
+    if not pairs:
+        return ()
+    shown = "; ".join(f"{one} and {other} ({why})" for one, other, why in pairs[:PAIRS_NAMED])
+    more = f" … and {len(pairs) - PAIRS_NAMED:,} more" if len(pairs) > PAIRS_NAMED else ""
+    count = "1 pair of class names looks alike" if len(pairs) == 1 else f"{len(pairs):,} pairs of class names look alike"
+    message = f"{count}, each name a class of its own: {shown}{more}. Rename one where they are one"
+    return (Notice(kind="alike-names", message=message),)

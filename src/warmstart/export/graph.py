@@ -1,9 +1,8 @@
 """The whole model as one torch module: what a file of any format is written from.
 
-    pictures (uint8) → [resize] → views → normalise → backbone → taps → mean over views → head → temperature → probabilities
-                                                                                            └→ logits
+    pictures (uint8) → [resize] → views → normalise → backbone → taps → mean over views → what the task has fitted → its outputs
 
-B batch, S side of the network's input, H, W of a picture, K classes, D features.
+B batch, S side of the network's input, H, W of a picture, D features.
 """
 
 import copy
@@ -15,40 +14,40 @@ from torch import Tensor, nn
 from warmstart.backbones.taps import TappedPrefix, tapped_only
 from warmstart.data.views import DIHEDRAL
 from warmstart.export.resizing import Resize
-from warmstart.heads_in_torch import head_module
 from warmstart.model.predictor import Model
+from warmstart.task_registry import find_task
 
 MOST_PICTURES = 4096  # at once; a bound that torch.export wants to have
 MOST_SIDE_PX = 32_768
 
 
 class WholeModel(nn.Module):
-    """uint8 (B, 3, S, S), or (1, H, W, 3) with ``resize`` → float32 probabilities (B, K), logits (B, K) before the temperature."""
+    """uint8 (B, 3, S, S), or (1, H, W, 3) with ``resize`` → what the task's graph gives, a tuple of (B, …)."""
 
     def __init__(
-        self, network: TappedPrefix, head: nn.Module, *, temperature: float, views: Sequence[str], resize: Resize | None
+        self, network: TappedPrefix, head: nn.Module, *, views: Sequence[str], resize: Resize | None, names: Sequence[str]
     ) -> None:
         super().__init__()
         self.resize, self.network, self.head = resize, network, head
-        self.temperature, self.views = temperature, tuple(views)
+        self.views, self.names = tuple(views), tuple(names)  # names: of the outputs
 
-    def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
-        """Probabilities, then logits."""
+    def forward(self, pictures: Tensor) -> tuple[Tensor, ...]:
+        """Outputs in the order of their names."""
         pixels = pictures if self.resize is None else self.resize(pictures)
         if self.views == ("plain",):
             features = self.network(pixels)
         else:
             rows = self.network(torch.cat([_view(pixels, view) for view in self.views]))
             features = rows.unflatten(0, (len(self.views), -1)).mean(dim=0)
-        logits = self.head(features)
-        return torch.softmax(logits / self.temperature, dim=1), logits
+        found: tuple[Tensor, ...] = self.head(features)
+        return found
 
 
 class StoredInHalf(nn.Module):
     """A graph whose larger tensors are stored in float16 and widened to float32 where they are used.
 
-    What is computed stays float32 unless an engine chooses otherwise, so the file is half as large and runs everywhere. The head keeps its
-    float32: it is small, and logits are differences of large sums.
+    What is computed stays float32 unless an engine chooses otherwise, so the file is half as large and runs everywhere. What the
+    task has fitted keeps its float32: it is small, and what it gives are differences of large sums.
     """
 
     def __init__(self, graph: WholeModel) -> None:
@@ -60,11 +59,11 @@ class StoredInHalf(nn.Module):
             narrow = tensor.is_floating_point() and tensor.dim() > 1 and not name.startswith("head.")
             self.register_buffer(self._places[name], tensor.detach().half() if narrow else tensor.detach())
 
-    def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, pictures: Tensor) -> tuple[Tensor, ...]:
         """As the graph."""
         stored = {name: getattr(self, place) for name, place in self._places.items()}
         wide = {name: tensor.float() if tensor.dtype == torch.float16 else tensor for name, tensor in stored.items()}
-        result: tuple[Tensor, Tensor] = torch.func.functional_call(self._graph[0], wide, (pictures,))
+        result: tuple[Tensor, ...] = torch.func.functional_call(self._graph[0], wide, (pictures,))
         return result
 
 
@@ -77,9 +76,9 @@ class InBfloat16(nn.Module):
         self.whole.network.to(torch.bfloat16)
         self.whole.head = nn.Sequential(_Widen(), self.whole.head)
 
-    def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, pictures: Tensor) -> tuple[Tensor, ...]:
         """As the graph."""
-        result: tuple[Tensor, Tensor] = self.whole(pictures)
+        result: tuple[Tensor, ...] = self.whole(pictures)
         return result
 
 
@@ -91,13 +90,13 @@ class _Widen(nn.Module):
 def whole_model(model: Model, *, resize_inside: bool = False) -> WholeModel:
     """The model as one module in eval mode, float32, on the CPU."""
     resize = Resize(model.preprocessing.size_px, model.preprocessing.resize) if resize_inside else None
-    network = tapped_only(model.network(), model.taps)
+    network, task = tapped_only(model.network(), model.taps), find_task(model.task)
     graph = WholeModel(
         network,
-        head_module(model.head),
-        temperature=model.temperature,
+        task.graph(model.fitted),
         views=model.preprocessing.views,
         resize=resize,
+        names=tuple(task.graph_outputs),
     )
     return graph.eval().requires_grad_(False)
 

@@ -12,16 +12,17 @@ import numpy as np
 
 from warmstart.backbones.catalog import find
 from warmstart.data.decoding import DECODER_ID
-from warmstart.export.parity import Parity
 from warmstart.model.predictor import Model
-from warmstart.runtime.document import FORMAT_VERSION, INPUT, OUTPUTS
+from warmstart.runtime.document import FORMAT_VERSION, INPUT
+from warmstart.task_protocol import Parity
+from warmstart.task_registry import USUAL, find_task
 
 LIBRARIES = ("warmstart", "torch", "timm", "openvino", "nncf", "onnx", "onnxscript", "onnxruntime", "numpy", "pillow")
 
 
 def describe(model: Model, *, format: str, precision: str, resize_inside: bool, parity: Parity | None, created: str) -> str:
     """The document as JSON. ``parity`` None: not proved."""
-    size_px = model.preprocessing.size_px
+    size_px, task = model.preprocessing.size_px, find_task(model.task)
     document: dict[str, Any] = {
         "format_version": FORMAT_VERSION,
         "format": format,
@@ -34,26 +35,17 @@ def describe(model: Model, *, format: str, precision: str, resize_inside: bool, 
             "shape": [1, "height", "width", 3] if resize_inside else ["batch", 3, size_px, size_px],
             "colour": "RGB, upright, 0 … 255; nothing is to be normalised",
         },
-        "outputs": {OUTPUTS[0]: "float32 (batch, classes), calibrated, summing to 1", OUTPUTS[1]: "before the temperature"},
-        "class_names": list(model.class_names),
-        "positive": model.positive,
-        "threshold": model.threshold,
-        "temperature": model.temperature,
+        "outputs": dict(task.graph_outputs),
+        **({} if task.name == USUAL else {"task": task.name}),
+        **task.exported(model.fitted),
         "resize_inside": resize_inside,
         "preprocessing": model.preprocessing.to_dict() | {"filter": "antialiased bicubic (Pillow's)", "decoder": DECODER_ID},
         "backbone": model.backbone,
-        "head": model.head_name,
-        "taps": list(model.taps),
         "licence": find(model.backbone).licence,
         "fingerprints": {
             "model": _fingerprint(model),
             "weights": model.weights_digest,
             "data": model.about.get("data_fingerprint"),
-        },
-        "trust": model.trust
-        and {
-            "calibration": [float(f"{score:.6g}") for score in model.trust.calibration],
-            "test": [float(f"{score:.6g}") for score in model.trust.test],
         },
         "versions": writer_versions(),
         "created": created,
@@ -81,8 +73,8 @@ def _summary(parity: Parity) -> dict[str, Any]:
 def _fingerprint(model: Model) -> str:
     """SHA-256 of every number that the model predicts with."""
     sha = hashlib.sha256()
-    for name, array in sorted({**model.tensors, **{f"head.{n}": a for n, a in model.head.arrays().items()}}.items()):
+    for name, array in sorted({**model.tensors, **model.fitted.arrays()}.items()):
         sha.update(f"{name} {array.dtype} {array.shape}".encode())
         sha.update(np.ascontiguousarray(array).tobytes())
-    sha.update(json.dumps([list(model.taps), model.temperature, list(model.preprocessing.views)]).encode())
+    sha.update(json.dumps([model.fitted.settings(), list(model.preprocessing.views)]).encode())
     return sha.hexdigest()

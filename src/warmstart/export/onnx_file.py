@@ -9,7 +9,7 @@ import torch
 from warmstart.export.graph import StoredInHalf, WholeModel, example, exported_program
 from warmstart.export.quantise import quantise_onnx
 from warmstart.export.quiet import quiet
-from warmstart.runtime.document import INPUT, KEY, OUTPUTS
+from warmstart.runtime.document import INPUT, KEY
 from warmstart.runtime.engines import import_onnxruntime
 
 OPSET = 20  # the newest that PyTorch's exporter writes by itself, and that browsers' ONNX Runtime reads
@@ -26,7 +26,7 @@ def write(graph: WholeModel, precision: str, size_px: int, calibration: Sequence
     with quiet():
         program = exported_program(module, example(graph, size_px), resizes=resizes)
         written = torch.onnx.export(
-            program, dynamo=True, opset_version=OPSET, input_names=[INPUT], output_names=list(OUTPUTS), verbose=False
+            program, dynamo=True, opset_version=OPSET, input_names=[INPUT], output_names=list(graph.names), verbose=False
         )
         assert written is not None
         written.save(path)

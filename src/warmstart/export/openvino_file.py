@@ -13,7 +13,7 @@ import torch
 from warmstart.engines.openvino import import_openvino, save
 from warmstart.export.graph import WholeModel, example
 from warmstart.export.quantise import quantise_openvino
-from warmstart.runtime.document import INPUT, KEY, OUTPUTS
+from warmstart.runtime.document import INPUT, KEY
 
 
 def write(graph: WholeModel, precision: str, size_px: int, calibration: Sequence[np.ndarray], path: Path) -> None:
@@ -28,7 +28,7 @@ def write(graph: WholeModel, precision: str, size_px: int, calibration: Sequence
         warnings.simplefilter("ignore")  # it traces: see `engines.openvino.converted`
         model = ov.convert_model(graph, example_input=example(graph, size_px), input=[(shape, np.uint8)])
     model.inputs[0].get_tensor().set_names({INPUT})
-    for output, name in zip(model.outputs, OUTPUTS, strict=True):
+    for output, name in zip(model.outputs, graph.names, strict=True):
         output.get_tensor().set_names({name})
     if precision == "int8":
         model = quantise_openvino(model, calibration)

@@ -1,11 +1,11 @@
 """What float32 PyTorch says of picture files: eager, in its plainest form, on a path of its own.
 
-Nothing is shared with the exported graph but the backbone: views are numpy's, columns and head too. N pictures, K classes, V views.
+Nothing is shared with the exported graph but the backbone: views are numpy's, and so is the rest. N pictures, V views.
 """
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -25,18 +25,9 @@ BATCH = 8
 class Reference:
     """What PyTorch says of each picture; None for one that cannot be read."""
 
-    rows: list[np.ndarray | None]  # probabilities (K,), or taps (D,)
+    rows: list[np.ndarray | None]  # taps (D,)
     problems: list[str]
     seconds: float
-
-
-def eager_probabilities(
-    model: Model, sources: Sequence[Any], *, progress: Callable[[int, int], None] = lambda done, total: None
-) -> Reference:
-    """Probabilities (K,): taps in PyTorch, then the model's own head and temperature."""
-    taps = eager_taps(model, sources, progress=progress)
-    rows = [None if row is None else model.probabilities(row[None])[0] for row in taps.rows]
-    return replace(taps, rows=rows)
 
 
 def eager_taps(

@@ -55,5 +55,5 @@ class _TorchRunner:
         """See `runtime.engines.Runner.map`."""
         for token, pixels in batches:
             with torch.inference_mode():
-                probabilities, _ = self._module(torch.from_numpy(np.ascontiguousarray(pixels)))
-            yield token, np.asarray(probabilities.float().numpy())
+                first = self._module(torch.from_numpy(np.ascontiguousarray(pixels)))[0]
+            yield token, np.asarray(first.float().numpy())

@@ -1,7 +1,7 @@
 """What a saved model says of itself and predicting goes by, out of a document that anybody may have written: checked, or refused.
 
 The same for a model folder and for an exported file. Every function raises ValueError, with a clause that names the key, what is
-wrong with it and what was expected. K classes.
+wrong with it and what was expected.
 """
 
 import math
@@ -21,19 +21,6 @@ def required(value: Any, name: str, hint: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError(f"{name!r} = {value!r}, expected a finite number")
     return value
-
-
-def read_class_names(values: Any) -> tuple[str, ...]:
-    """At least one, each a text of its own."""
-    names = tuple(required(values, "class_names", tuple[str, ...]))
-    if not names:
-        raise ValueError("'class_names', which is empty")
-    seen = set()
-    for name in names:
-        if not name or name in seen:
-            raise ValueError(f"'class_names', in which {name!r:.80} {'stands twice' if name else 'is a name'}")
-        seen.add(name)
-    return names
 
 
 def read_preprocessing(values: Any) -> Preprocessing:
@@ -73,22 +60,3 @@ def _read_range(values: Any) -> ValueRange:
         if not low < high:
             raise ValueError(f"'real' = {values['real']!r:.80}, expected two numbers, the smaller one first")
     return ValueRange(bits=bits, real=real)
-
-
-def read_threshold(positive: Any, threshold: Any, class_names: tuple[str, ...]) -> tuple[str | None, float | None]:
-    """(positive, threshold): of two classes the one that counts as found, and its probability from which it is predicted."""
-    required(positive, "positive", str | None)
-    required(threshold, "threshold", float | None)
-    if positive is not None and (positive not in class_names or len(class_names) != 2):
-        raise ValueError(f"'positive' = {positive!r:.80}, expected one of two classes, found {', '.join(class_names[:5])}")
-    if threshold is not None and (positive is None or not 0 < threshold < 1):
-        raise ValueError(f"'threshold' = {threshold!r}, expected a share between 0 and 1, of a class named in 'positive'")
-    return positive, threshold
-
-
-def read_temperature(value: Any) -> float:
-    """What logits are divided by."""
-    temperature = float(required(value, "temperature", float))
-    if not 1e-6 <= temperature <= 1e6:  # beyond, float32 cannot hold logits divided by it
-        raise ValueError(f"'temperature' = {temperature!r}, expected a number above 0, such as 1.5")
-    return temperature

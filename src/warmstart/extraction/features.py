@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -22,6 +22,25 @@ class Extraction:
     misses: int
     seconds: float
     notes: Sequence[str]  # damaged rows recomputed, formats or versions changed
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Rows:
+    """Rows of N pictures, to be read by the names of what they hold."""
+
+    values: np.ndarray  # float16 or float32 (N, D)
+    layout: tuple[tuple[str, int], ...]  # (tap, width) in column order
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def features(self, taps: Sequence[str]) -> np.ndarray:
+        """float32 (N, D of these taps)."""
+        return columns(self.values, self.layout, taps)
+
+    def at(self, positions: np.ndarray) -> "Rows":
+        """Those at these positions."""
+        return replace(self, values=self.values[positions])
 
 
 def columns(rows: np.ndarray, layout: Sequence[tuple[str, int]], taps: Sequence[str]) -> np.ndarray:

@@ -11,7 +11,7 @@ from collections import defaultdict
 import numpy as np
 from numpy.typing import NDArray
 
-from warmstart.heads.protocol import Labels
+Labels = NDArray[np.int64]  # (N,)
 
 
 def dealt(y: Labels, folds: int, seed: int, units: NDArray[np.int64] | None = None) -> NDArray[np.int64]:

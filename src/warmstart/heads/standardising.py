@@ -7,8 +7,9 @@ a product with standardised features, its gradient, and prediction all read the 
 """
 
 import numpy as np
+from numpy.typing import NDArray
 
-from warmstart.heads.protocol import Array
+Array = NDArray[np.float32]
 
 # A feature whose spread is below this share of its mean carries only float32's rounding (6e-8 per number, and sums of them).
 RESOLUTION = 1e-5

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from warmstart.heads.protocol import Array
+from warmstart.heads.standardising import Array
 
 ROWS_AT_ONCE = 512
 

@@ -48,12 +48,12 @@ def engine_per_second(engine: Engine, pixels: np.ndarray) -> float:
     return len(pixels) / _seconds(lambda: sum(1 for _ in engine.map(batches)))
 
 
-def fit_seconds(n: int, widths: Sequence[int], *, n_classes: int, folds: int) -> float:
+def fit_seconds(n: int, widths: Sequence[int], *, n_outputs: int, folds: int) -> float:
     """Seconds to choose among sets of features that are ``widths`` wide, by ``folds`` fits of a linear head on n pictures each."""
     X = np.ones((FITTED_ROWS, FITTED_COLUMNS), np.float32)
-    seconds = {columns: _product_seconds(X, columns) for columns in {folds * n_classes, n_classes}}
+    seconds = {columns: _product_seconds(X, columns) for columns in {folds * n_outputs, n_outputs}}
     scale = n / FITTED_ROWS / FITTED_COLUMNS * EVALUATIONS * 2
-    return scale * (sum(widths) * seconds[folds * n_classes] + max(widths) * seconds[n_classes])
+    return scale * (sum(widths) * seconds[folds * n_outputs] + max(widths) * seconds[n_outputs])
 
 
 def measure(backbone: Backbone, pixels: np.ndarray, cuts: Sequence[str], *, decode: float, engine: float) -> Speed:

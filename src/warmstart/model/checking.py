@@ -1,7 +1,7 @@
 """Whether a document and tensors out of a folder that anybody may have written make a model, before any of it is used.
 
 Raises ValueError (KeyError for what is missing) with a clause that names the key or tensor, what is wrong with it, what was expected.
-What an exported file has too is read by `extraction.described`, a head by its own `from_arrays`.
+What an exported file has too is read by `extraction.described`, what was fitted by the task's `restore`.
 """
 
 from collections.abc import Mapping
@@ -20,17 +20,11 @@ def check_description(description: Mapping[str, Any]) -> None:
     required(description["backbone"], "backbone", Mapping)
     required(description["backbone"]["name"], "backbone.name", str)
     required(description["backbone"]["weights_digest"], "weights_digest", str)
-    required(description["head"], "head", Mapping)
-    required(description["head"]["name"], "head.name", str)
     required(description["engine"], "engine", Mapping)
     for name, known in (("name", ENGINES), ("precision", PRECISIONS)):
         if description["engine"][name] not in known[1:]:  # not 'auto': a model has been through that choice
             raise ValueError(f"'engine.{name}' = {description['engine'][name]!r:.80}, expected one of {', '.join(known[1:])}")
-    widths = _widths(description["layout"])
-    _check_taps("taps", description["taps"], widths)
-    trust = required(description.get("trust"), "trust", Mapping | None)
-    if trust and required(trust["novelty"], "trust.novelty", Mapping | None):
-        _check_taps("trust.novelty.taps", trust["novelty"]["taps"], widths)
+    _widths(description["layout"])
     _check_about(required(description["about"], "about", Mapping))
 
 
@@ -58,7 +52,8 @@ def _widths(layout: Any) -> dict[str, int]:
     return widths
 
 
-def _check_taps(name: str, taps: Any, widths: Mapping[str, int]) -> None:
+def check_taps(name: str, taps: Any, widths: Mapping[str, int]) -> None:
+    """That these are names of what a row holds, each once."""
     required(taps, name, tuple[str, ...])
     if not taps or len(set(taps)) < len(taps) or not set(taps) <= widths.keys():
         raise ValueError(f"{name!r} = {taps!r:.80}, expected some of {', '.join(widths)}")
@@ -71,4 +66,3 @@ def _check_about(about: Mapping[str, Any]) -> None:
         required(about.get(name), f"about.{name}", Mapping | None)
     for split, scores in (about.get("scores") or {}).items():
         required(scores, f"about.scores.{split}", Mapping | None)
-    required(about.get("majority_class"), "about.majority_class", str | None)

@@ -1,10 +1,8 @@
-"""The assembled model: picture in, class and probability out.
+"""The assembled model: picture in, answer out.
 
-    decode → resize → views → engine(prefix) → mean over views → taps → head → temperature → probabilities → class
-                                                                │                            └─ set of classes, for a coverage
-                                                                └─ novelty
+    decode → resize → views → engine(prefix) → mean over views → what a task has fitted → its outputs → its answers
 
-B batch, N pictures, K classes, S image side, D features.
+B batch, N pictures, S image side, D features.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -22,27 +20,18 @@ from warmstart.engines import openvino
 from warmstart.engines.build import Prefix, open_engine
 from warmstart.engines.outliving import opened_here
 from warmstart.engines.protocol import Engine
-from warmstart.errors import (
-    BackboneError,
-    ModelFileError,
-    StoreError,
-    UnknownNameError,
-    WarmstartError,
-)
-from warmstart.evaluation.calibration import softmax
-from warmstart.evaluation.class_answers import ClassAnswers
-from warmstart.evaluation.trust import Coverage, Trust
-from warmstart.extraction.described import read_class_names, read_preprocessing, read_temperature, read_threshold
-from warmstart.extraction.features import columns
+from warmstart.errors import BackboneError, ModelFileError, StoreError, UnknownNameError, UsageError, WarmstartError
+from warmstart.extraction.described import read_preprocessing
+from warmstart.extraction.features import Rows
 from warmstart.extraction.prefixes import prefix_key
 from warmstart.extraction.recipe import Recipe
 from warmstart.extraction.rendering import render
-from warmstart.heads.catalog import head_spec
-from warmstart.heads.protocol import Head
 from warmstart.model import files
-from warmstart.model.checking import check_description, check_tensors
+from warmstart.model.checking import check_description, check_taps, check_tensors
 from warmstart.predicting import Batches, ModelFacts, Predictor
-from warmstart.records import Prediction, Preprocessing, Problem
+from warmstart.records import Preprocessing, Problem
+from warmstart.task_protocol import Fitted, Original
+from warmstart.task_registry import USUAL, find_task, provider
 
 if TYPE_CHECKING:
     import torch
@@ -50,9 +39,7 @@ if TYPE_CHECKING:
     from warmstart.backbones.chain import Backbone
 
 
-_Answer = tuple[np.ndarray, float | None]  # probabilities (K,), novelty
-
-UNCALIBRATED = ": it was made before warmstart did that, or is the network of its source as it is. Train again for one that is."
+_BACKBONE = "backbone."  # how the network's tensors are called in a folder
 
 
 @dataclass
@@ -66,26 +53,20 @@ class _Opened:
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """A trained classifier. Made by `warmstart.train`, read by `warmstart.load`; self-contained in its folder.
+    """A trained model of any task. Made by `warmstart.train`, read by `warmstart.load`; self-contained in its folder.
 
     Frozen: `dataclasses.replace` makes another one of it.
     """
 
-    class_names: tuple[str, ...]
+    task: str  # its name
+    fitted: Fitted  # what the task has learnt
     backbone: str  # name in the catalogue
     layout: tuple[tuple[str, int], ...]  # (tap, width) of the prefix's rows
-    taps: tuple[str, ...]  # those that the head reads
     preprocessing: Preprocessing
-    head: Head
-    head_name: str
-    temperature: float
     engine: str
     precision: str
     tensors: Mapping[str, np.ndarray]  # the backbone's, without its classifier
-    positive: str | None = None
-    threshold: float | None = None
     about: Mapping[str, Any] = field(default_factory=dict)  # plan, scores, licence, digests of training pictures, versions
-    trust: Trust | None = None  # None: the network of the source as it is, or a model from before there was one
     _place: str = field(default="the model", repr=False, compare=False)  # where it was read from, for messages
     _opened: _Opened = field(default_factory=_Opened, init=False, repr=False, compare=False)
 
@@ -103,27 +84,30 @@ class Model:
     def facts(self) -> ModelFacts:
         """What it says of itself."""
         return ModelFacts(
-            class_names=self.class_names,
+            task=self.task,
             size_px=self.preprocessing.size_px,
             backbone=self.backbone,
-            head=self.head_name,
-            calibrated=self.trust is not None,
-            positive=self.positive,
+            says=self.fitted.facts(),
             about=self.about,
         )
 
-    def predict(self, sources: Any, *, coverage: float | None = None) -> "Prediction | list[Prediction]":
-        """The prediction for one picture, or a list for several.
+    @property
+    def taps(self) -> tuple[str, ...]:
+        """Of a row, those that are read."""
+        return self.fitted.taps
+
+    def predict(self, sources: Any, *, coverage: float | None = None) -> Any:
+        """The answer for one picture, or a list for several.
 
         sources: a path, encoded bytes, an open file, a PIL image, an array (H, W) or (H, W, 3), or several of these (`data.memory`).
-        coverage: also give the set of classes that holds the true one this often, say 0.95 (see `evaluation.conformal`).
+        coverage: also give what holds the truth this often, say 0.95: a set of classes, an interval, as the task has it.
         Raises PictureError for a picture that cannot be decoded; `predict_each` goes on instead. Raises UsageError for a coverage
         that is none, or that the model was not calibrated for.
         """
         return self._predictor(coverage).predict(sources)
 
-    def predict_each(self, sources: Iterable[Any], *, coverage: float | None = None) -> Iterator[Prediction | Problem]:
-        """A prediction or a named problem for each source, in order. Decoding, engine and head overlap; memory stays bounded."""
+    def predict_each(self, sources: Iterable[Any], *, coverage: float | None = None) -> Iterator[Any | Problem]:
+        """An answer or a named problem for each source, in order. Decoding, engine and head overlap; memory stays bounded."""
         yield from self._predictor(coverage).predict_each(sources)
 
     def keeping_damaged(self, keep: bool) -> Self:
@@ -136,81 +120,49 @@ class Model:
 
     def predict_prepared(
         self, pixels: Sequence[np.ndarray], names: Sequence[str], *, coverage: float | None = None
-    ) -> list[Prediction]:
-        """A prediction for each picture that `prepare` made, in order. Raises UsageError for a coverage, as `predict` does.
+    ) -> list[Any]:
+        """An answer for each picture that `prepare` made, in order. Raises UsageError for a coverage, as `predict` does.
 
         For a server, which decodes as pictures come and runs together what is waiting.
         """
         return self._predictor(coverage).predict_prepared(pixels, names)
 
-    def probabilities(self, rows: np.ndarray) -> np.ndarray:
-        """float64 (N, K) for prefix rows (N, D over all taps), as extraction gives them."""
+    def outputs(self, rows: np.ndarray) -> Any:
+        """What the task finds in N prefix rows (N, D over all taps), as extraction gives them: its `Outputs`."""
         with np.errstate(all="ignore"):  # of a folder from a stranger numbers may be anything; what comes out is looked at
-            shares: np.ndarray = softmax(self.head.logits(columns(rows, self.layout, self.taps)), self.temperature)
-        if not np.isfinite(shares).all():
+            found = self.fitted.outputs(Rows(values=rows, layout=self.layout))
+        if not found.is_finite():
             raise ModelFileError(
                 f"{self._place} answers with numbers that are not finite: its tensors are damaged or were changed. {files.AGAIN}"
             )
-        return shares
+        return found
 
-    def decide(self, probabilities: np.ndarray) -> np.ndarray:
-        """Labels int64 (N,) for probabilities (N, K): the most probable class, or by threshold where one is set."""
-        return self._says.decide(probabilities)
-
-    def novelty(self, rows: np.ndarray) -> np.ndarray | None:
-        """Percentiles (N,) for prefix rows (N, D over all taps), 0 … 100; None where the model holds nothing to tell by."""
-        if self.trust is None or self.trust.novelty is None:
-            return None
-        return self.trust.novelty.percentile(columns(rows, self.layout, self.trust.novelty.taps))
-
-    def set_limit(self, coverage: float) -> float:
-        """Up to which conformity a class is in the set, for `evaluation.conformal.prediction_sets`. Raises UsageError."""
-        return self._says.set_limit(coverage)
-
-    def coverage(self, asked: float) -> Coverage:
-        """How often sets for this coverage held the true class of test pictures. Raises UsageError."""
-        return self._says.coverage(asked)
-
-    @property
-    def _says(self) -> ClassAnswers:
-        return ClassAnswers(
-            class_names=self.class_names,
-            positive=self.positive,
-            threshold=self.threshold,
-            trust=self.trust,
-            uncalibrated=UNCALIBRATED,
-        )
+    def coverage(self, asked: float) -> Any:
+        """How often what is said for this coverage held the truth on test pictures. Raises UsageError."""
+        return self.fitted.coverage(asked)
 
     def usable_precision(self) -> str:
         """`precision`; 'f32', slower and more exact, where the model was trained with bf16 and this processor has none."""
         here = self.engine != "openvino" or self.precision in openvino.precisions()
         return self.precision if here else "f32"
 
-    def majority_label(self, labels: np.ndarray) -> int:
-        """The most frequent class of train; of ``labels`` for a model that was not trained here, or whose classes were renamed."""
-        name = self.about.get("majority_class")
-        return self.class_names.index(name) if name in self.class_names else int(np.bincount(labels).argmax())
-
     def save(self, folder: str | Path) -> None:
         """Write the model folder: `model.json` and `model.safetensors`."""
+        own, provided = self.fitted.settings(), provider(self.task)
         description = {
-            "class_names": list(self.class_names),
             "backbone": {"name": self.backbone, "weights_digest": self.weights_digest},
             "preprocessing": self.preprocessing.to_dict(),
             "layout": [list(tap) for tap in self.layout],
-            "taps": list(self.taps),
-            "head": {"name": self.head_name, "settings": self.head.settings()},
-            "temperature": self.temperature,
             "engine": {"name": self.engine, "precision": self.precision},
-            "positive": self.positive,
-            "threshold": self.threshold,
             "about": dict(self.about),
-            "trust": self.trust and self.trust.settings(),
+            **({} if self.task == USUAL else {"task": self.task}),
+            **({"task_from": provided} if provided else {}),
         }
-        tensors = {f"backbone.{name}": tensor for name, tensor in self.tensors.items()}
-        tensors |= {f"head.{name}": array for name, array in self.head.arrays().items()}
-        if self.trust:
-            tensors |= {f"trust.{name}": array for name, array in self.trust.arrays().items()}
+        tensors = {f"{_BACKBONE}{name}": tensor for name, tensor in self.tensors.items()}
+        arrays = self.fitted.arrays()
+        assert not own.keys() & description.keys()
+        assert not arrays.keys() & tensors.keys()
+        description, tensors = own | description, tensors | arrays
         files.write(Path(folder), description, tensors)
 
     def prefix(self) -> Prefix:
@@ -270,21 +222,21 @@ class Model:
             opened.engine_of = needed
         return opened.engine
 
-    def _predictor(self, coverage: float | None) -> Predictor[_Answer, Prediction]:
+    def _predictor(self, coverage: float | None) -> Predictor[Any, Any]:
         """Raises UsageError for a coverage that is none, or that the model was not calibrated for."""
-        says = self._says
-        limit = None if coverage is None else says.set_limit(coverage)
+        if coverage is not None:
+            self.fitted.coverage(coverage)
         engine = self._open_engine()
         views = self.preprocessing.views
 
-        def run(batches: Batches) -> Iterator[tuple[int, list[_Answer]]]:
+        def run(batches: Batches) -> Iterator[tuple[int, list[Any]]]:
             for token, rows in engine.map((token, self._in_views(pictures)) for token, pictures in batches):
                 yield token, self._answers(rows)
 
         return Predictor(
             prepare=self.prepare,
             run=run,
-            answer=lambda name, found: says.prediction(name, found[0], limit=limit, novelty=found[1]),
+            answer=lambda name, found: self.fitted.answers(found, [Original(source=name)], coverage=coverage)[0],
             batch_size=max(1, engine.batch_size // len(views)),
         )
 
@@ -292,16 +244,15 @@ class Model:
         """uint8 (B × views, 3, S, S): every picture in every view, one picture after the other."""
         return np.stack([apply_view(picture, view) for picture in pictures for view in self.preprocessing.views])
 
-    def _answers(self, rows_in_views: np.ndarray) -> list[_Answer]:
-        """One for each picture of `_in_views`."""
+    def _answers(self, rows_in_views: np.ndarray) -> list[Any]:
+        """Outputs of one each, for each picture of `_in_views`."""
         if rows_in_views.shape[1:] != (width := sum(width for _, width in self.layout),):
             raise ModelFileError(
                 f"{self._place} describes {width} features, and its network gives {rows_in_views.shape[1:]}. {files.AGAIN}"
             )
         rows = rows_in_views.reshape(-1, len(self.preprocessing.views), rows_in_views.shape[1]).mean(axis=1)
-        novelty = self.novelty(rows)
-        shares = self.probabilities(rows)
-        return [(p, None if novelty is None else float(novelty[i])) for i, p in enumerate(shares)]
+        found = self.outputs(rows)
+        return [found.take(np.array([i])) for i in range(len(found))]
 
 
 def load(folder: str | Path) -> Model:
@@ -309,29 +260,27 @@ def load(folder: str | Path) -> Model:
     folder = files.model_folder(Path(folder))
     description, tensors = files.read(folder)
     place = folder / files.DESCRIPTION
+    name = description.get("task", USUAL)
+    try:
+        task = find_task(name)
+    except (UnknownNameError, UsageError) as reason:
+        of = f" of {description['task_from']}" if isinstance(description.get("task_from"), str) else ""
+        raise ModelFileError(
+            f"{place} is a model of the task {name!r:.80}{of}, which cannot be used here: {reason}"
+        ) from reason
     try:
         check_description(description)
         find(description["backbone"]["name"])
-        head_class = head_spec(description["head"]["name"]).head
-        class_names = read_class_names(description["class_names"])
-        positive, threshold = read_threshold(description["positive"], description["threshold"], class_names)
-        model = Model(
-            class_names=class_names,
+        model: Model = task.model(
+            task=task.name,
+            fitted=task.restore(description, {n: a for n, a in tensors.items() if not n.startswith(_BACKBONE)}),
             backbone=description["backbone"]["name"],
             layout=tuple((tap, width) for tap, width in description["layout"]),
-            taps=tuple(description["taps"]),
             preprocessing=read_preprocessing(description["preprocessing"]),
-            head=head_class.from_arrays(description["head"]["settings"], _below("head.", tensors)),
-            head_name=description["head"]["name"],
-            temperature=read_temperature(description["temperature"]),
             engine=description["engine"]["name"],
             precision=description["engine"]["precision"],
-            tensors=_below("backbone.", tensors),
-            positive=positive,
-            threshold=threshold,
+            tensors={n.removeprefix(_BACKBONE): t for n, t in tensors.items() if n.startswith(_BACKBONE)},
             about=description["about"],
-            # Not in the folders of models from before it.
-            trust=Trust.from_arrays(settings, _below("trust.", tensors)) if (settings := description.get("trust")) else None,
             _place=str(folder),
         )
         place = folder / files.TENSORS
@@ -345,20 +294,12 @@ def load(folder: str | Path) -> Model:
 
 
 def _check_answer(model: Model) -> None:
-    """That head, taps, layout and classes fit each other, tried on features that are all 0. Raises ValueError."""
+    """That what was fitted reads taps that there are, and says something of features that are all 0. Raises ValueError."""
+    check_taps("taps", list(model.taps), dict(model.layout))
     rows = np.zeros((1, sum(width for _, width in model.layout)), np.float32)
     with np.errstate(all="ignore"):
-        logits = model.head.logits(columns(rows, model.layout, model.taps))
-    if logits.shape != (1, len(model.class_names)):
-        raise ValueError(f"'head', which knows {logits.shape[1]} classes, expected {len(model.class_names)}")
-    if model.trust and model.trust.novelty:
-        found = columns(rows, model.layout, model.trust.novelty.taps).shape[1]
-        if found != model.trust.novelty.bank.shape[1]:
-            raise ValueError(f"'trust.novelty.bank' of {model.trust.novelty.bank.shape[1]} columns, expected {found}")
-
-
-def _below(prefix: str, tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+        found = model.fitted.outputs(Rows(values=rows, layout=model.layout))
+        model.fitted.answers(found, [Original(source="")])
 
 
 def _in_words(layout: tuple[tuple[str, int], ...]) -> str:

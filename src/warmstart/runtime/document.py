@@ -1,21 +1,19 @@
-"""What an exported file says of itself: one JSON document in its metadata, under the name `warmstart`. K classes."""
+"""What an exported file says of itself: one JSON document in its metadata, under the name `warmstart`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-import numpy as np
-
-from warmstart.errors import ModelFileError
-from warmstart.evaluation.trust import Trust
-from warmstart.extraction.described import read_class_names, read_preprocessing, read_threshold, required
+from warmstart.errors import ModelFileError, UnknownNameError, UsageError
+from warmstart.extraction.described import read_preprocessing, required
 from warmstart.records import MOST_JSON_BYTES, Preprocessing, from_json
+from warmstart.task_protocol import Reading
+from warmstart.task_registry import USUAL, find_task
 
 KEY = "warmstart"  # of the metadata; the document is its value
 FORMAT_VERSION = 1
 INPUT = "pictures"
-OUTPUTS = ("probabilities", "logits")
 FILE_NAMES = {"onnx": "model.onnx", "openvino": "model.xml", "torch-export": "model.pt2"}  # format → what stands in its folder
 
 
@@ -24,13 +22,12 @@ class Document:
     """The metadata of an exported file, as far as predicting needs it; ``everything`` is the whole."""
 
     path: Path  # of the file, for messages
-    class_names: tuple[str, ...]
+    task: str
+    reading: Reading  # what answers are made by
+    outputs: tuple[str, ...]  # names of what the graph gives; answers are made of the first
     preprocessing: Preprocessing
     resize_inside: bool
     precision: str
-    positive: str | None
-    threshold: float | None
-    trust: Trust | None
     proven: bool
     everything: Mapping[str, Any]
 
@@ -52,31 +49,25 @@ class Document:
                     "update warmstart"
                 )
             preprocessing = read_preprocessing(values["preprocessing"])
-            class_names = read_class_names(values["class_names"])
-            positive, threshold = read_threshold(values["positive"], values["threshold"], class_names)
+            name = required(values.get("task", USUAL), "task", str)
+            task = find_task(name)
             return cls(
                 path=path,
-                class_names=class_names,
+                task=name,
+                reading=task.reading(values),
+                outputs=tuple(task.graph_outputs),
                 preprocessing=preprocessing,
                 resize_inside=required(values["resize_inside"], "resize_inside", bool),
                 precision=required(values["precision"], "precision", str),
-                positive=positive,
-                threshold=threshold,
-                trust=_trust(required(values["trust"], "trust", Mapping | None)),
                 proven=values["proven"] is True,
                 everything=values,
             )
+        except (UnknownNameError, UsageError) as reason:
+            raise ModelFileError(f"{path} is a model of the task {name!r:.80}, which cannot be used here: {reason}") from reason
         except (ValueError, KeyError, TypeError) as reason:
             raise ModelFileError(
                 f"{path}: its document {KEY!r} lacks or misuses {reason}; was it changed by another program? Export the model again"
             ) from reason
-
-
-def _trust(values: Mapping[str, Any] | None) -> Trust | None:
-    if values is None:
-        return None
-    scores = {name: required(values[name], f"trust.{name}", tuple[float, ...]) for name in ("calibration", "test")}
-    return Trust.from_arrays({"novelty": None}, {name: np.array(scores[name], np.float64) for name in scores})
 
 
 def exported_file(path: Path) -> Path | None:

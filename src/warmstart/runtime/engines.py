@@ -1,11 +1,11 @@
-"""ONNX Runtime and OpenVINO behind one small face: uint8 pictures in, float32 probabilities out.
+"""ONNX Runtime and OpenVINO behind one small face: uint8 pictures in, what the task's graph gives first out.
 
 Each is imported where a file needs it. The file may be anybody's, so what it can take is bounded before it runs and while it runs:
 
     ONNX       no loops, no other files (`onnx_structure`) → opened and run within a time, in an arena of bounded size
     OpenVINO   no loops, no giant tensors                  → opened and run within a time
 
-B batch, S side of the network's input, H, W of a picture, K classes.
+B batch, S side of the network's input, H, W of a picture.
 """
 
 import os
@@ -27,7 +27,7 @@ from warmstart.engines.openvino import BATCH_SIZE, OpenVinoEngine, import_openvi
 from warmstart.engines.outliving import outlive_forks
 from warmstart.engines.protocol import Token
 from warmstart.errors import ModelFileError, UsageError
-from warmstart.runtime.document import INPUT, KEY, OUTPUTS, Document
+from warmstart.runtime.document import INPUT, KEY, Document
 from warmstart.runtime.onnx_structure import refuse_unbounded
 
 # What a file that never ends, or wants all memory, is ended at. An honest batch of four takes well under a second; the widest network
@@ -49,7 +49,7 @@ class Runner(Protocol):
     process: int  # that opened it
 
     def map(self, batches: Iterable[tuple[Token, np.ndarray]]) -> Iterator[tuple[Token, np.ndarray]]:
-        """(token, uint8 (B, 3, S, S) or (1, H, W, 3)) → (token, float32 (B, K)), as they become ready; drawn when there is room."""
+        """(token, uint8 (B, 3, S, S) or (1, H, W, 3)) → (token, float32 (B, …)), as they become ready; drawn when there is room."""
         ...
 
 
@@ -106,8 +106,8 @@ def _open_onnx(path: Path) -> tuple[Document, Runner]:
     except Exception as reason:  # its own classes, without a common base
         raise _damaged(path, reason) from reason
     document = Document.from_json(session.get_modelmeta().custom_metadata_map.get(KEY), path)
-    _check_faces(path, [put.name for put in session.get_inputs()], [put.name for put in session.get_outputs()])
-    return document, _OnnxRunner(session, ort.RunOptions)
+    _check_faces(document, [put.name for put in session.get_inputs()], [put.name for put in session.get_outputs()])
+    return document, _OnnxRunner(session, document.outputs[0], ort.RunOptions)
 
 
 class _OnnxRunner:
@@ -115,8 +115,8 @@ class _OnnxRunner:
 
     batch_size = BATCH_SIZE
 
-    def __init__(self, session: Any, run_options: Callable[[], Any]) -> None:
-        self._session, self._run_options, self.process = session, run_options, os.getpid()
+    def __init__(self, session: Any, output: str, run_options: Callable[[], Any]) -> None:
+        self._session, self._output, self._run_options, self.process = session, output, run_options, os.getpid()
         self._cores = threading.Semaphore(machine.cores())
         outlive_forks(self)
 
@@ -145,8 +145,8 @@ class _OnnxRunner:
 
     def _run(self, pixels: np.ndarray, options: Any) -> np.ndarray:
         with self._cores:
-            (probabilities,) = self._session.run([OUTPUTS[0]], {INPUT: pixels}, options)
-        return np.asarray(probabilities)
+            (found,) = self._session.run([self._output], {INPUT: pixels}, options)
+        return np.asarray(found)
 
 
 def _open_openvino(path: Path) -> tuple[Document, Runner]:
@@ -159,7 +159,7 @@ def _open_openvino(path: Path) -> tuple[Document, Runner]:
         _refuse_unbounded(model)
         names = ([sorted(put.get_names())[:1] for put in puts] for puts in (model.inputs, model.outputs))
         document = Document.from_json(model.get_rt_info(KEY).astype(str) if model.has_rt_info(KEY) else None, path)
-        _check_faces(path, *([name for found in puts for name in found] for puts in names))
+        _check_faces(document, *([name for found in puts for name in found] for puts in names))
         precision = "bf16" if document.precision == "bf16" else "f32"
         return document, _in_time(lambda: OpenVinoEngine(path, precision=precision, run_s=RUN_S), OPEN_S)
     except ModelFileError:
@@ -181,12 +181,12 @@ def _refuse_unbounded(model: Any) -> None:
                     raise ValueError(f"it holds a tensor of {' × '.join(map(str, sizes))}, which no exported model has")
 
 
-def _check_faces(path: Path, inputs: list[str], outputs: list[str]) -> None:
+def _check_faces(document: Document, inputs: list[str], outputs: list[str]) -> None:
     """Raises ModelFileError for a file that takes or gives something else than ours do."""
-    if inputs != [INPUT] or outputs[:1] != [OUTPUTS[0]]:
+    if inputs != [INPUT] or outputs[:1] != [document.outputs[0]]:
         raise ModelFileError(
-            f"{path} takes {', '.join(inputs) or 'nothing'} and gives {', '.join(outputs) or 'nothing'}, expected {INPUT} and "
-            f"{', '.join(OUTPUTS)}: it was changed by another program; export the model again"
+            f"{document.path} takes {', '.join(inputs) or 'nothing'} and gives {', '.join(outputs) or 'nothing'}, expected {INPUT} and "
+            f"{', '.join(document.outputs)}: it was changed by another program; export the model again"
         )
 
 

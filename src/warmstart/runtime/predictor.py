@@ -1,31 +1,26 @@
 """An exported file that predicts: the same calls and the same answers as `model.predictor.Model`, without torch.
 
-    decode → resize → engine(the exported graph) → probabilities → class
-                                                       └─ set of classes, for a coverage
+    decode → resize → engine(the exported graph) → the task's outputs → its answers
 
-Novelty is not part of an exported file: it needs features of the training pictures, which are larger than a small network.
-
-B batch, N pictures, K classes, S side of the network's input, H, W of a picture.
+B batch, N pictures, S side of the network's input, H, W of a picture.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
 from warmstart.engines.outliving import opened_here
-from warmstart.errors import ModelFileError, PictureError
-from warmstart.evaluation.class_answers import ClassAnswers
-from warmstart.evaluation.trust import Coverage
+from warmstart.errors import ModelFileError
 from warmstart.extraction.rendering import render, whole
 from warmstart.predicting import ModelFacts, Predictor
-from warmstart.records import Prediction, Preprocessing, Problem
+from warmstart.records import Preprocessing, Problem
 from warmstart.runtime.document import Document, exported_file
 from warmstart.runtime.engines import Runner, open_file
-
-ROUNDING = 0.01  # of bfloat16 in the last step: 2⁻⁹ of each probability
+from warmstart.task_protocol import Original
+from warmstart.task_registry import find_task
 
 
 class Exported:
@@ -35,43 +30,32 @@ class Exported:
         """``file``: what the runner runs, to be opened again in a forked child."""
         self.document, self._opened, self._file = document, runner, file
         self._ended: str | None = None  # what is said of a file that did not end
-        self.class_names, self.preprocessing = document.class_names, document.preprocessing
-        self.positive, self.threshold = document.positive, document.threshold
-        self._says = ClassAnswers(
-            class_names=document.class_names,
-            positive=document.positive,
-            threshold=document.threshold,
-            trust=document.trust,
-            uncalibrated=" when it was exported. Train again, then export again, for one that is.",
-        )
+        self.preprocessing = document.preprocessing
 
     @property
     def facts(self) -> ModelFacts:
         """What it says of itself; it was exported without its scores."""
-        said = self.document.everything
-        named = {name: value if isinstance(value := said.get(name), str) else None for name in ("backbone", "head")}
+        backbone = self.document.everything.get("backbone")
         return ModelFacts(
-            class_names=self.class_names,
+            task=self.document.task,
             size_px=self.preprocessing.size_px,
-            backbone=named["backbone"],
-            head=named["head"],
-            calibrated=self.document.trust is not None,
-            positive=self.positive,
+            backbone=backbone if isinstance(backbone, str) else None,
+            says=self.document.reading.facts(),
             about={},
         )
 
-    def predict(self, sources: Any, *, coverage: float | None = None) -> Prediction | list[Prediction]:
-        """The prediction for one picture, or a list for several; see `Model.predict`. Raises PictureError and UsageError as there."""
+    def predict(self, sources: Any, *, coverage: float | None = None) -> Any:
+        """The answer for one picture, or a list for several; see `Model.predict`. Raises PictureError and UsageError as there."""
         return self._predictor(coverage).predict(sources)
 
-    def predict_each(self, sources: Iterable[Any], *, coverage: float | None = None) -> Iterator[Prediction | Problem]:
-        """A prediction or a named problem for each source, in order. Decoding and engine overlap; memory stays bounded."""
+    def predict_each(self, sources: Iterable[Any], *, coverage: float | None = None) -> Iterator[Any | Problem]:
+        """An answer or a named problem for each source, in order. Decoding and engine overlap; memory stays bounded."""
         yield from self._predictor(coverage).predict_each(sources)
 
-    def keeping_damaged(self, keep: bool) -> "Exported":
+    def keeping_damaged(self, keep: bool) -> Self:
         """The same, for which pictures that are damaged but decode are used, or are not."""
         preprocessing = replace(self.preprocessing, keep_damaged=keep)
-        return Exported(replace(self.document, preprocessing=preprocessing), self._opened, self._file)
+        return type(self)(replace(self.document, preprocessing=preprocessing), self._opened, self._file)
 
     def prepare(self, source: Any) -> np.ndarray:
         """What the graph takes of a picture: uint8 (3, S, S), or (H, W, 3) where it resizes itself. Raises PictureError."""
@@ -79,26 +63,30 @@ class Exported:
 
     def predict_prepared(
         self, pixels: Sequence[np.ndarray], names: Sequence[str], *, coverage: float | None = None
-    ) -> list[Prediction]:
-        """Predictions for arrays as `prepare` gives them. Raises UsageError for a coverage that cannot be offered."""
+    ) -> list[Any]:
+        """Answers for arrays as `prepare` gives them. Raises UsageError for a coverage that cannot be offered."""
         return self._predictor(coverage).predict_prepared(pixels, names)
 
-    def probabilities_each(self, sources: Iterable[Any]) -> Iterator[tuple[str, np.ndarray | PictureError]]:
-        """(name, float32 (K,) or what is wrong with the picture) for each source, in order."""
+    def outputs_each(self, sources: Iterable[Any]) -> Iterator[tuple[str, Any]]:
+        """(name, the task's outputs for it or a PictureError that says what is wrong with it) for each source, in order."""
         return self._predictor(None).outputs_each(sources)
 
-    def _predictor(self, coverage: float | None) -> Predictor[np.ndarray, Prediction]:
-        limit = None if coverage is None else self.set_limit(coverage)
+    def _predictor(self, coverage: float | None) -> Predictor[Any, Any]:
+        reading = self.document.reading
+        if coverage is not None:
+            reading.coverage(coverage)
         return Predictor(
             prepare=self.prepare,
-            run=lambda batches: self._shares((token, np.stack(pictures)) for token, pictures in batches),
-            answer=lambda name, shares: self._says.prediction(name, shares, limit=limit),
+            run=lambda batches: self._run((token, np.stack(pictures)) for token, pictures in batches),
+            answer=lambda name, found: reading.answers(found, [Original(source=name)], coverage=coverage)[0],
             batch_size=1 if self.document.resize_inside else self._runner.batch_size,
         )
 
-    def _shares(self, batches: Iterable[tuple[int, np.ndarray]]) -> Iterator[tuple[int, np.ndarray]]:
-        """What the file says of each batch, float32 (B, K). Raises ModelFileError where it ends with an error, does not end, or says
-        what no model says; a file that did not end once is not run again.
+    def _run(self, batches: Iterable[tuple[int, np.ndarray]]) -> Iterator[tuple[int, list[Any]]]:
+        """What the file says of each batch, as outputs of one picture each.
+
+        Raises ModelFileError where it ends with an error, does not end, or says what no model says.
+        A file that did not end once is not run again.
         """
         if self._ended:
             raise ModelFileError(self._ended)
@@ -117,7 +105,7 @@ class Exported:
         results = self._runner.map(counted())
         while True:
             try:
-                token, shares = next(results)
+                token, found = next(results)
             except StopIteration:
                 return
             except Exception as reason:  # whatever an engine raises at a file that it cannot run
@@ -127,33 +115,23 @@ class Exported:
                 message = f"{self.document.path} cannot be run ({why}): it was damaged or changed; export the model again"
                 self._ended = message if isinstance(reason, TimeoutError) else None
                 raise ModelFileError(message) from reason
-            self._check(shares, sizes.pop(token))
-            yield token, shares
+            outputs = self._checked(found, sizes.pop(token))
+            yield token, [outputs.take(np.array([i])) for i in range(len(outputs))]
 
-    def _check(self, shares: np.ndarray, pictures: int) -> None:
-        """Raises ModelFileError for what are no probabilities."""
-        expected = (pictures, len(self.class_names))
-        if shares.shape != expected:
-            found = f"an array of {' × '.join(map(str, shares.shape))}, expected {' × '.join(map(str, expected))}"
-        elif not np.all((shares >= -ROUNDING) & (shares <= 1 + ROUNDING)):  # NaN is neither
-            found = "numbers that are no probabilities"
-        elif np.any(np.abs(shares.sum(axis=1, dtype=np.float64) - 1) > ROUNDING):
-            found = f"probabilities that sum to {shares.sum(axis=1, dtype=np.float64).max():.3g}, expected 1"
-        else:
-            return
-        raise ModelFileError(f"{self.document.path} answers with {found}: it was changed or damaged; export the model again")
+    def _checked(self, found: np.ndarray, pictures: int) -> Any:
+        """The task's outputs. Raises ModelFileError for what no model of it gives."""
+        try:
+            if len(found) != pictures:
+                raise ValueError(f"{len(found)} results for {pictures} pictures")
+            return self.document.reading.of_graph(found)
+        except ValueError as reason:
+            raise ModelFileError(
+                f"{self.document.path} answers with {reason}: it was changed or damaged; export the model again"
+            ) from reason
 
-    def decide(self, probabilities: np.ndarray) -> np.ndarray:
-        """Labels int64 (N,) for probabilities (N, K): the most probable class, or by threshold where one is set."""
-        return self._says.decide(probabilities)
-
-    def set_limit(self, coverage: float) -> float:
-        """See `Model.set_limit`. Raises UsageError."""
-        return self._says.set_limit(coverage)
-
-    def coverage(self, asked: float) -> Coverage:
-        """How often sets for this coverage held the true class of test pictures, when the model was trained. Raises UsageError."""
-        return self._says.coverage(asked)
+    def coverage(self, asked: float) -> Any:
+        """How often what is said for this coverage held the truth on test pictures, when the model was trained. Raises UsageError."""
+        return self.document.reading.coverage(asked)
 
     @property
     def _runner(self) -> Runner:
@@ -174,4 +152,6 @@ def open_exported(path: str | Path) -> Exported:
     file = exported_file(Path(path))
     if file is None:
         raise ModelFileError(f"{path} is no exported model: expected a .onnx or .xml file, or a folder that holds one")
-    return Exported(*open_file(file), file)
+    document, runner = open_file(file)
+    model: Exported = find_task(document.task).exported_model(document, runner, file)
+    return model

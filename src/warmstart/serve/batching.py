@@ -16,18 +16,17 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from warmstart.data.decoding import read_header
 from warmstart.errors import PictureError
-from warmstart.evaluation.trust import Coverage
 from warmstart.predicting import ModelFacts
-from warmstart.records import Prediction
 from warmstart.serve.decoding import Decoders, all_old, stuck
 from warmstart.serve.errors import ApiError
 from warmstart.serve.settings import Limits
+from warmstart.task_protocol import Answer
 
 # Calls of an engine at once: while one waits for its last picture, the next already has the cores that are free.
 CALLS = 2
@@ -40,16 +39,16 @@ class Served(Protocol):
     def facts(self) -> ModelFacts:
         """What it says of itself."""
 
-    def coverage(self, asked: float) -> Coverage:
-        """How often sets of classes for this coverage held the true class of test pictures. Raises UsageError."""
+    def coverage(self, asked: float) -> Any:
+        """How often what is said for this coverage held the truth on test pictures. Raises UsageError."""
 
     def prepare(self, source: bytes) -> np.ndarray:
         """uint8 (3, S, S). Raises PictureError."""
 
     def predict_prepared(
         self, pixels: Sequence[np.ndarray], names: Sequence[str], *, coverage: float | None = None
-    ) -> list[Prediction]:
-        """A prediction for each, in order."""
+    ) -> list[Answer]:
+        """An answer for each, in order."""
 
 
 class ReplacedError(Exception):
@@ -64,7 +63,7 @@ class _Waiting:
     def __init__(self, name: str, coverage: float | None) -> None:
         self.name, self.coverage = name, coverage
         self.pixels: np.ndarray | None = None
-        self.future: Future[Prediction] = Future()
+        self.future: Future[Answer] = Future()
 
 
 class Batcher:
@@ -103,7 +102,7 @@ class Batcher:
 
     async def predict(
         self, pictures: Sequence[tuple[str, bytes]], *, coverage: float | None = None, within_s: float | None = None
-    ) -> list[Prediction | PictureError]:
+    ) -> list[Answer | PictureError]:
         """An answer for each (name, encoded picture), in order; ``within_s``: what is left of the request's time.
 
         Raises ApiError 503 where too many are waiting, nothing moves or the time is up, ReplacedError where the model was replaced
@@ -134,7 +133,7 @@ class Batcher:
         for thread in self._threads:
             thread.join(timeout_s)
 
-    def _take(self, pictures: Sequence[tuple[str, bytes]], coverage: float | None) -> list[Future[Prediction]]:
+    def _take(self, pictures: Sequence[tuple[str, bytes]], coverage: float | None) -> list[Future[Answer]]:
         waiting = [_Waiting(name, coverage) for name, _ in pictures]
         with self._changed:
             if self._closed:
@@ -156,7 +155,7 @@ class Batcher:
             self._decoders.submit(self._prepare, one, content)
         return [one.future for one in waiting]
 
-    def _answered(self, _: Future[Prediction]) -> None:
+    def _answered(self, _: Future[Answer]) -> None:
         with self._changed:
             self._under_way -= 1
             if self._closed:

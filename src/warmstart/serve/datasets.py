@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from warmstart.atomic import move_in
+from warmstart.data.class_names import alike_names
 from warmstart.data.files import read_bytes
 from warmstart.data.listing import read_listing
 from warmstart.errors import DataError, PictureError
@@ -31,7 +32,6 @@ from warmstart.serve.uploads import Unpacked
 from warmstart.session.what_is_lost import notices, seen_of
 from warmstart.session.what_is_lost import told as as_told
 from warmstart.store.index import Stamp, stamp_of
-from warmstart.tasks.classify.targets import alike_names
 
 FRESH_S = 20.0  # a folder of the machine may change; until then its listing counts
 PROBLEMS_SHOWN = 50

@@ -129,7 +129,7 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
 
     from warmstart.report.overlay import overlay
     from warmstart.report.thumbnails import thumbnail
-    from warmstart.workflows.explain import ExplainSettings, explain
+    from warmstart.tasks.classify.explain.explanation import ExplainSettings, explain
 
     settings = ExplainSettings(class_name=request["class_name"], method=request["method"], neighbours=request["neighbours"])
     found = explain(request["model"], request["picture"], settings)

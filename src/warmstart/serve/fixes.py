@@ -13,7 +13,7 @@ from warmstart.csv_cells import cell_of, text_of
 from warmstart.errors import DataError
 from warmstart.records import Listing
 from warmstart.serve.errors import ApiError
-from warmstart.workflows.fixes import ACTIONS, COLUMNS, apply_fixes
+from warmstart.tasks.classify.doctor.fixes import ACTIONS, COLUMNS, apply_fixes
 
 Decisions = dict[str, tuple[str, str]]  # path → action and new label
 

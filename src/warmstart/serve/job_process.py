@@ -79,8 +79,8 @@ def train(spec: dict[str, Any], folder: Path, events: EventWriter) -> None:
 
 def doctor(spec: dict[str, Any], folder: Path, events: EventWriter) -> None:
     """result.json and page.html."""
-    from warmstart.workflows.doctor import doctor as workflow
-    from warmstart.workflows.doctor import write
+    from warmstart.tasks.classify.doctor.examination import doctor as workflow
+    from warmstart.tasks.classify.doctor.examination import write
 
     diagnosis = workflow(_listing(spec | {"fixes": None}), Plan.from_dict(spec["plan"]), _settings(spec), watcher=events)
     write(diagnosis, fix_list=None, page=folder / "page.html", watcher=events)
@@ -89,7 +89,7 @@ def doctor(spec: dict[str, Any], folder: Path, events: EventWriter) -> None:
 
 def advise(spec: dict[str, Any], folder: Path, events: EventWriter) -> None:
     """result.json, and the depth profile as a picture."""
-    from warmstart.workflows.advise import advise as workflow
+    from warmstart.tasks.classify.advice.advise import advise as workflow
 
     result = workflow(
         _listing(spec),

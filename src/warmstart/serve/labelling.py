@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from warmstart.errors import PictureError
-from warmstart.records import Prediction
 from warmstart.serve.database import Database
 from warmstart.serve.datasets import Datasets, StoredDataset
 from warmstart.serve.errors import ApiError, not_found
+from warmstart.task_protocol import Answer
 
 
 class Piles:
@@ -97,14 +97,15 @@ class Piles:
             (identifier, most),
         )
 
-    def answer(self, identifier: str, n: int, answer: Prediction | PictureError) -> None:
+    def answer(self, identifier: str, n: int, answer: Answer | PictureError) -> None:
         """What the model says of a picture."""
         if isinstance(answer, PictureError):
             self._database.write("UPDATE pile_pictures SET problem = ? WHERE pile = ? AND n = ?", (str(answer), identifier, n))
             return
+        said = answer.to_dict()
         self._database.write(
             "UPDATE pile_pictures SET prediction = ?, uncertainty = ? WHERE pile = ? AND n = ?",
-            (json.dumps(answer.to_dict()), uncertainty(answer.probabilities), identifier, n),
+            (json.dumps(said), uncertainty(said["probabilities"]), identifier, n),
         )
 
     def set_state(self, identifier: str, state: str) -> None:

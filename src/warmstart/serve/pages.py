@@ -22,7 +22,6 @@ from warmstart.errors import DataError, UsageError, WarmstartError
 from warmstart.inspection.findings import KINDS
 from warmstart.plan import ADVISED, Plan
 from warmstart.records import Listing
-from warmstart.report.sentences import verdict
 from warmstart.serve.body import read_bytes
 from warmstart.serve.data_routes import told
 from warmstart.serve.datasets import StoredDataset
@@ -32,6 +31,7 @@ from warmstart.serve.jobs import ACTIVE
 from warmstart.serve.run_routes import about_run, brief, run_record
 from warmstart.serve.security import COOKIE, address_of, cookie_value
 from warmstart.serve.state import Server, State
+from warmstart.tasks.classify.report.sentences import verdict
 
 LOG = logging.getLogger(__name__)
 STATIC = Path(__file__).parent / "static"

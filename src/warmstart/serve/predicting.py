@@ -13,13 +13,13 @@ from starlette.concurrency import run_in_threadpool
 from warmstart.data.decoding import decode
 from warmstart.data.formats import SNIFF_BYTES, sniff
 from warmstart.errors import PictureError, UnknownNameError
-from warmstart.records import Prediction
 from warmstart.serve.batching import Batcher, ReplacedError
 from warmstart.serve.body import Form, kind_of, read_bytes, read_form
 from warmstart.serve.datasets import StoredDataset, checked_label
 from warmstart.serve.decoding import in_time
 from warmstart.serve.errors import ApiError
 from warmstart.serve.state import Server, State
+from warmstart.task_protocol import Answer
 
 REPLACED_AT_MOST = 20  # times while one request waits
 
@@ -72,7 +72,7 @@ async def predict(server: Server, request: Request, name: str, coverage: Coverag
     server.models.entry(name)  # before the body is read
     pictures = await _pictures(server, request)
     answers, batcher = await ask(server, name, pictures, coverage=coverage)
-    predictions = [_within(answer.to_dict(), top) for answer in answers if isinstance(answer, Prediction)]
+    predictions = [_within(answer.to_dict(), top) for answer in answers if not isinstance(answer, PictureError)]
     problems = [
         {"path": named, "kind": answer.kind, "message": str(answer)}
         for (named, _), answer in zip(pictures, answers, strict=True)
@@ -138,7 +138,7 @@ async def ask(
     *,
     coverage: float | None = None,
     within_s: float | None = None,
-) -> tuple[list[Prediction | PictureError], Batcher]:
+) -> tuple[list[Answer | PictureError], Batcher]:
     """Answers in order, from the model that is there now. Raises ApiError 503 when the time is up, or the server stops.
 
     ``within_s``: a request's time if not given.
@@ -246,7 +246,7 @@ def _dataset_of(server: State, run: str | None, given: str | None) -> StoredData
 
 
 def _within(prediction: dict[str, Any], top: int | None) -> dict[str, Any]:
-    if top is not None:
+    if top is not None and "probabilities" in prediction:
         ranked = sorted(prediction["probabilities"].items(), key=lambda item: -item[1])
         prediction["probabilities"] = dict(ranked[:top])
     return prediction

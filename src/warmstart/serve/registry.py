@@ -23,7 +23,7 @@ import numpy as np
 
 from warmstart import machine
 from warmstart.errors import UsageError, WarmstartError
-from warmstart.extraction.described import read_class_names, read_preprocessing
+from warmstart.extraction.described import read_preprocessing
 from warmstart.machine import file_stamp
 from warmstart.model.checking import check_description
 from warmstart.model.files import DESCRIPTION, read_description
@@ -33,6 +33,7 @@ from warmstart.serve.batching import Batcher
 from warmstart.serve.decoding import Decoders
 from warmstart.serve.errors import ApiError, not_found
 from warmstart.serve.settings import ServeSettings
+from warmstart.task_registry import USUAL, find_task
 from warmstart.workflows.predict import SOURCE_PREFIX, open_model
 
 LOG = logging.getLogger(__name__)
@@ -315,12 +316,10 @@ def _read_about(entry: Entry, signature: Signature) -> None:
         check_description(document)
         entry.about = _summary(
             ModelFacts(
-                class_names=read_class_names(document["class_names"]),
+                task=(task := find_task(document.get("task", USUAL))).name,
                 size_px=read_preprocessing(document["preprocessing"]).size_px,
                 backbone=document["backbone"]["name"],
-                head=document["head"]["name"],
-                calibrated=document.get("trust") is not None,
-                positive=document["positive"],
+                says=task.described(document),
                 about=document["about"],
             )
         )
@@ -339,12 +338,10 @@ def _summary(facts: ModelFacts) -> dict[str, Any]:
         return value if fits(value, kind) else None
 
     return {
-        "classes": list(facts.class_names),
+        "task": facts.task,
         "backbone": facts.backbone,
-        "head": facts.head,
         "size_px": facts.size_px,
-        "calibrated": facts.calibrated,
-        "positive": facts.positive,
+        **facts.says,
         "accuracy": of_kind(test.get("accuracy"), float),
         "tested_on": of_kind(test.get("n"), int),
         "created": of_kind(about.get("created"), str),

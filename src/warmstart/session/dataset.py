@@ -20,8 +20,7 @@ from warmstart.plan import Plan
 from warmstart.records import SPLITS, Listing, Notice, Picture, Problem, Split, ValueRange, first_reasons
 from warmstart.session.session import Session
 from warmstart.session.what_is_lost import Seen, notices, seen_of, told
-from warmstart.tasks.classify.targets import ClassTargets
-from warmstart.tasks.protocol import Indices
+from warmstart.task_protocol import Indices, Task
 
 LEAST_HALF = (
     100  # pictures: fewer choose an epoch poorly, and a set for 0.95 from 100 covers 0.93 to 0.97 two times out of three
@@ -30,11 +29,12 @@ LEAST_HALF = (
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
-    """Pictures that can be read, with target and split."""
+    """Pictures that can be read, with target and split, and the task that the targets are of."""
 
     source: str
     pictures: tuple[Picture, ...]  # N
-    targets: ClassTargets  # N
+    task: Task
+    targets: Any  # N, the task's
     splits: tuple[Split, ...]  # N
     units: np.ndarray  # int64 (N,): pictures with the same number are copies or of one group, and are never divided
     problems: tuple[Problem, ...]
@@ -92,10 +92,13 @@ class Dataset:
 
 
 def prepare(listing: Listing, plan: Plan, session: Session) -> Dataset:
-    """Read digests, leave out what cannot be used, and assign splits. Raises DataError when nothing is left to learn from."""
+    """The data set that the session's task learns from.
+
+    Reads digests, leaves out what cannot be used, and assigns splits. Raises DataError when nothing is left to learn from.
+    """
     examples, source = listing.examples, listing.source
     found = scan([example.path for example in examples], session.workspace.store, on_progress=session.watcher.progress)
-    listed = ClassTargets.of(examples, listing.class_names)
+    listed = session.task.targets(listing)
     there = [i for i, picture in enumerate(found.pictures) if picture is not None]
     position = {example.path: i for i, example in enumerate(examples)}
     lost = {position[problem.path]: problem for problem in found.problems}
@@ -130,6 +133,7 @@ def prepare(listing: Listing, plan: Plan, session: Session) -> Dataset:
     settled = targets.settled(splits, source=source, known=problems)
     return Dataset(
         source=source,
+        task=session.task,
         pictures=tuple(pictures[i] for i in settled.kept),
         targets=settled.targets,
         splits=tuple(splits[i] for i in settled.kept),

@@ -17,7 +17,6 @@ from warmstart.atomic import write_bytes
 from warmstart.data.decoding import DECODER_ID
 from warmstart.engines.build import LIBRARIES
 from warmstart.errors import MachineError
-from warmstart.export.parity import compare
 from warmstart.export.reference import eager_taps
 from warmstart.model.predictor import Model
 from warmstart.records import Picture, json_digest
@@ -43,16 +42,16 @@ def engine_parity(model: Model, dataset: Dataset, rows: np.ndarray, graphs: Path
     good = np.flatnonzero(np.isfinite(expected).all(axis=1))
     if not len(good):
         return {}
-    return compare(
-        model.probabilities(expected[good]),
-        model.probabilities(rows[sample[good]]),
-        labels=dataset.targets.labels[sample[good]],
+    parity = dataset.task.parity(
+        model.fitted,
+        model.outputs(expected[good]),
+        model.outputs(rows[sample[good]]),
+        targets=dataset.targets.take(sample[good]),
         paths=[pictures[i].path for i in good],
-        class_names=model.class_names,
         format=model.engine,
         precision=PRECISION[model.precision],
-        decide=model.decide,
-    ).to_dict()
+    )
+    return dict(parity.to_dict())
 
 
 def _taps(model: Model, pictures: list[Picture], graphs: Path) -> np.ndarray:

@@ -19,15 +19,15 @@ from warmstart.extraction.prefixes import cut_prefix
 from warmstart.extraction.reader import Reader
 from warmstart.extraction.recipe import Recipe
 from warmstart.extraction.rendering import render_views
-from warmstart.heads.selection import ENOUGH_VAL, FOLDS
-from warmstart.inspection.speed import decoding_per_second, engine_per_second, fit_seconds, measure
+from warmstart.inspection.speed import decoding_per_second, engine_per_second, measure
 from warmstart.records import SPLITS, Picture
 from warmstart.session.dataset import Dataset
-from warmstart.session.embedding_map import MAPPED
 from warmstart.session.probe import Ready
 from warmstart.session.session import Session
 from warmstart.strategy.forecast import Forecast, Speed, Work, forecast, within
+from warmstart.task_registry import part
 
+MAPPED = 1000  # pictures on the map of a report: more are a smear to the eye, and each has a thumbnail
 MEASURED_PICTURES = 24
 # Converting and proving another network for the engine, as a share of what it took for the whole backbone, for which libraries are loaded
 # as well: 0.6 for the part left of a cut, 0.3 for what a cut's training made.
@@ -45,7 +45,8 @@ def foresee(ready: Ready, session: Session) -> Forecast | None:
     None for heads whose fit has no forecast, and where no picture can be decoded.
     """
     plan, dataset, backbone = ready.plan, ready.dataset, ready.backbone
-    if plan.head not in FORECAST_HEADS:
+    fit_seconds = part(dataset.task, "forecast")
+    if fit_seconds is None or plan.head not in FORECAST_HEADS:
         return None
     cuts = (*plan.unfreeze, plan.cut) if plan.trains_network else ()
     reader = session.reader(ready.recipe)
@@ -53,14 +54,13 @@ def foresee(ready: Ready, session: Session) -> Forecast | None:
     speed = measured_speed(dataset.pictures, backbone, reader, cuts) if missing or cuts else NOTHING_TO_COMPUTE
     if speed is None:
         return None
-    by_class = np.bincount(dataset.targets.labels[dataset.positions("val")], minlength=len(dataset.targets.class_names))
     layout = dict(ready.recipe.prefix.layout)
     with machine.calm_blas():
         fit_s = fit_seconds(
             len(dataset.positions("train")),
             [sum(layout[tap] for tap in taps) for taps in ready.tap_sets.values()],
-            n_classes=len(dataset.targets.class_names),
-            folds=1 if by_class.min() >= ENOUGH_VAL else FOLDS,
+            dataset.targets,
+            dataset.targets.take(dataset.positions("val")),
         )
     work = counted_work(
         dataset,

@@ -2,14 +2,13 @@
 
 import csv
 import io
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Self
 
 from warmstart.atomic import write_text
 from warmstart.csv_cells import cell_of, text_of
-from warmstart.evaluation.learning_curves import CurvePoint
 from warmstart.training.events import Epoch
 
 HISTORY = "history.csv"
@@ -24,8 +23,7 @@ class HistoryRow:
     step: int
     train_loss: float | None  # without the penalty on the head; None for epoch 0
     val_loss: float
-    val_calibrated_loss: float  # at the temperature that fits val best: what epochs are chosen by
-    val_accuracy: float
+    val: Mapping[str, float]  # what the task measures on val beside, by its names; the last one is what is watched
     best: bool  # so far, at this cut
     learning_rate: float
     seconds: float  # of this epoch
@@ -39,38 +37,35 @@ class HistoryRow:
             epoch=event.epoch,
             step=step,
             train_loss=event.train_loss,
-            val_loss=event.val_loss,
-            val_calibrated_loss=event.val_calibrated_loss,
-            val_accuracy=event.val_accuracy,
+            val_loss=event.val.loss,
+            val=dict(event.val.named),
             best=event.best,
             learning_rate=learning_rate,
             seconds=event.seconds,
             elapsed_seconds=elapsed_seconds,
         )
 
+    @property
+    def watched(self) -> tuple[str, float]:
+        """(name, value) of what is watched."""
+        return [("loss", self.val_loss), *self.val.items()][-1]
+
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready."""
-        return asdict(self)
-
-    def point(self, epoch: int) -> CurvePoint:
-        """As a point of a learning curve, whose epochs are counted over all cuts."""
-        return CurvePoint(
-            epoch=epoch,
-            seconds=self.elapsed_seconds,
-            train_loss=self.train_loss,
-            val_loss=self.val_loss,
-            val_accuracy=self.val_accuracy,
-        )
+        """JSON-ready, and a line of history.csv: `val_accuracy`, and so on, beside `val_loss`."""
+        out: dict[str, Any] = {}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            out |= {f"val_{name}": number for name, number in value.items()} if field.name == "val" else {field.name: value}
+        return out
 
 
+MEASURED = "{:.6f}"  # how what was measured on val stands in history.csv
 FORMATS = {
     "cut": "{}",
     "epoch": "{}",
     "step": "{}",
-    "train_loss": "{:.6f}",
-    "val_loss": "{:.6f}",
-    "val_calibrated_loss": "{:.6f}",
-    "val_accuracy": "{:.6f}",
+    "train_loss": MEASURED,
+    "val_loss": MEASURED,
     "best": "{:d}",
     "learning_rate": "{:.3g}",
     "seconds": "{:.2f}",
@@ -89,10 +84,10 @@ class History:
         self._rows.append(row)
         table = io.StringIO()
         writer = csv.writer(table)
-        writer.writerow(FORMATS)
+        writer.writerow(row.to_dict())
         for each in self._rows:
-            values = {name: getattr(each, name) for name in FORMATS}
-            cells = {name: "" if value is None else FORMATS[name].format(value) for name, value in values.items()}
+            values = each.to_dict()
+            cells = {n: "" if value is None else FORMATS.get(n, MEASURED).format(value) for n, value in values.items()}
             writer.writerow((cells | {"cut": cell_of(each.cut)}).values())
         write_text(self._path, table.getvalue())
 
@@ -119,10 +114,20 @@ def _row(values: dict[str, str]) -> HistoryRow:
         step=int(values["step"]),
         train_loss=float(values["train_loss"]) if values["train_loss"] else None,
         val_loss=float(values["val_loss"]),
-        val_calibrated_loss=float(values["val_calibrated_loss"]),
-        val_accuracy=float(values["val_accuracy"]),
+        val={
+            name.removeprefix("val_"): float(value)
+            for name, value in values.items()
+            if name.startswith("val_") and name not in FORMATS
+        },
         best=values["best"] == "1",
         learning_rate=float(values["learning_rate"]),
         seconds=float(values["seconds"]),
         elapsed_seconds=float(values["elapsed_seconds"]),
     )
+
+
+def earlier_seconds(folder: Path) -> float:
+    """What an interrupted run had taken when it, or the last of its candidates, last looked at val."""
+    homes = [folder, *folder.glob("candidates/*")]
+    rows = [row for home in homes for row in read_history(home)]
+    return max((row.elapsed_seconds for row in rows), default=0.0)

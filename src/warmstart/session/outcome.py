@@ -17,35 +17,33 @@ from warmstart.atomic import kept_elsewhere
 from warmstart.backbones.chain import Backbone
 from warmstart.backbones.weights import feature_tensors
 from warmstart.errors import MachineError
-from warmstart.evaluation.metrics import score
+from warmstart.extraction.features import Rows
 from warmstart.extraction.recipe import Recipe
 from warmstart.extraction.stored_rows import library_versions
-from warmstart.heads.protocol import Head
-from warmstart.heads.selection import refit
 from warmstart.model.build import assemble
 from warmstart.model.predictor import Model
 from warmstart.plan import Plan
-from warmstart.records import Cache, RunRecord, Scores, Split
+from warmstart.records import Cache, RunRecord, Split
 from warmstart.refusals import require_room
-from warmstart.report.pictures import write_pictures
-from warmstart.session.calibration import Calibration, also_chosen_by, calibrated, of_frozen, of_tuned, tested
-from warmstart.session.calibration import describe as describe_trust
+from warmstart.session.calibration import Calibration, also_chosen_by, of_frozen, of_tuned
 from warmstart.session.dataset import Dataset, stop_if_any_is_gone
-from warmstart.session.embedding_map import count_parameters, see_pictures
 from warmstart.session.engine_parity import engine_parity
+from warmstart.session.parameters import count_parameters
 from warmstart.session.probe import Probe, preprocessing_of, prove, rows_of
 from warmstart.session.progress import Watcher
-from warmstart.session.run_folder import MODEL, PredictionRow, write_run
+from warmstart.session.run_folder import MODEL, Table, write_run
 from warmstart.session.session import Session
 from warmstart.strategy.forecast import Forecast
+from warmstart.task_protocol import Fitted
+from warmstart.task_registry import part
 
 
 @dataclass(frozen=True, kw_only=True)
 class SplitScores:
-    """Scores by split; None where a split has no picture."""
+    """Scores by split, the task's own; None where a split has no picture."""
 
-    val: Scores | None
-    test: Scores | None
+    val: Any
+    test: Any
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +65,7 @@ class Trained:
     """A model before it is tested, and the rows that it is tested on. N pictures, D features over all taps."""
 
     model: Model
-    val_head: Head  # scored on val: one that has not learnt from it
+    of_val: Fitted  # scored on val: what has not learnt from it
     chosen_on_val: bool
     calibration: Calibration  # what the model was calibrated on
     rows: np.ndarray  # (N, D); those of val and test are meant
@@ -83,20 +81,20 @@ def frozen(seen: Probe, watcher: Watcher) -> Trained:
     begin = time.perf_counter()
     final = seen.dataset.positions("train", "val")
     watcher.say(f"taps and penalty are chosen; the head is fitted again on train and val together ({len(final):,} pictures)")
+    task = seen.dataset.task
     with machine.calm_blas():
-        head = refit(
-            seen.choice,
-            seen.features(final),
-            seen.dataset.targets.labels[final],
-            n_classes=len(seen.dataset.targets.class_names),
-        )
+        fitted = task.refit(seen.learnt, seen.part(final), seen.fitting)
         calibration = of_frozen(seen)
-        model = _assembled(seen, seen.backbone, head, seen.recipe)
-        model = calibrated(model, calibration, seen.rows[final], seed=seen.plan.seed)
+
+        def calibrated(one: Fitted, bank: Rows | None) -> Any:
+            return task.calibrate(one, calibration.outputs, calibration.targets, bank=bank, seed=seen.plan.seed)
+
+        model = _assembled(seen, seen.backbone, calibrated(fitted, seen.rows_at(final)), seen.recipe)
+        of_val = calibrated(seen.learnt.fitted, None)
     return Trained(
         model=model,
-        val_head=seen.choice.head,
-        chosen_on_val=seen.choice.method == "val",
+        of_val=of_val,
+        chosen_on_val=not seen.learnt.by_folds,
         calibration=calibration,
         rows=seen.rows,
         training={},
@@ -130,13 +128,17 @@ def tuned(seen: Probe, session: Session, folder: Path) -> Trained:
     stop_if_any_is_gone(extraction.broken)
     rows = np.zeros((len(seen.dataset.pictures), extraction.rows.shape[1]), extraction.rows.dtype)
     rows[held_out] = extraction.rows
-    model = _assembled(seen, result.backbone, result.head, recipe)
-    calibration = of_tuned(seen, model, rows)
-    model = calibrated(model, calibration, rows[seen.dataset.positions("val")], seed=seen.plan.seed)
+    task, layout = seen.dataset.task, recipe.prefix.layout
+    assert task.tunable is not None
+    fitted = task.tunable.tuned(seen.learnt, result.head)
+    calibration = of_tuned(seen, fitted, Rows(values=rows, layout=layout))
+    bank = Rows(values=rows[seen.dataset.positions("val")], layout=layout)
+    fitted = task.calibrate(fitted, calibration.outputs, calibration.targets, bank=bank, seed=seen.plan.seed)
+    model = _assembled(seen, result.backbone, fitted, recipe)
     see_seconds = time.perf_counter() - see_begin
     return Trained(
         model=model,
-        val_head=result.head,
+        of_val=fitted,
         chosen_on_val=True,
         calibration=calibration,
         rows=rows,
@@ -164,16 +166,17 @@ def finish(
     """Test, save the model, write the run folder. expected: what it was to take. advice: what led to the plan."""
     dataset, plan = seen.dataset, seen.plan
     evaluate_begin = time.perf_counter()
-    scores, predictions, shares = _evaluate(trained, dataset)
-    test = dataset.positions("test")
-    model = tested(trained.model, shares["test"], dataset.targets.labels[test])
-    model = replace(model, about=_about(plan, scores, dataset, seen.backbone))
+    scores, found = _evaluate(trained, dataset)
+    test = dataset.targets.take(dataset.positions("test"))
+    table = _table(trained.model, found["test"], dataset)
+    fitted = dataset.task.tested(trained.model.fitted, found["test"], test)
+    model = replace(trained.model, fitted=fitted, about=_about(plan, scores, dataset, seen.backbone))
     with machine.calm_blas():
-        trust = describe_trust(model, trained.calibration, shares["test"], dataset.targets.labels[test], trained.rows[test])
-        pictures = see_pictures(seen, model, shares, trained.rows)
+        trust = {**dataset.task.trust(fitted, found["test"], test), "calibration": trained.calibration.to_dict()}
     evaluate_seconds = time.perf_counter() - evaluate_begin
     _save(model, folder / MODEL)  # the first, because it is what the work was for
-    write_pictures(folder, pictures)
+    if keep_pictures := part(dataset.task, "pictures"):
+        keep_pictures(folder, seen, found)
     parity = engine_parity(model, dataset, trained.rows, session.workspace.graphs)
     record = RunRecord(
         data=dataset.summary(),
@@ -189,7 +192,7 @@ def finish(
             "proof": asdict(seen.proven.proof),
             "notes": [*seen.proven.notes, *seen.extraction.notes],
         },
-        choice=seen.choice.to_dict(),
+        choice=seen.learnt.record,
         trust=trust,
         training=trained.training,
         parity=parity,
@@ -199,7 +202,7 @@ def finish(
         versions={"warmstart": machine.installed_version("warmstart"), **library_versions()},
         machine=machine.describe(),
     )
-    write_run(folder, record, predictions, expected)
+    write_run(folder, record, table, expected)
     return Run(model=model, record=record, folder=folder)
 
 
@@ -223,57 +226,51 @@ def require_room_for(backbone: Backbone, folder: Path, *, models: int = 1, check
     require_room(folder, copies * model_bytes, "the run", file_bytes=model_bytes)
 
 
-def _assembled(seen: Probe, backbone: Backbone, head: Head, recipe: Recipe) -> Model:
-    """The model before it is calibrated, which reads its pictures by this recipe in the views of the plan."""
+def _assembled(seen: Probe, backbone: Backbone, fitted: Fitted, recipe: Recipe) -> Model:
+    """The model which reads its pictures by this recipe in the views of the plan."""
     return assemble(
         backbone,
-        head=head,
-        head_name=seen.plan.head,
-        taps=seen.taps,
-        temperature=1.0,
+        seen.dataset.task,
+        fitted,
         preprocessing=preprocessing_of(seen.plan, seen.dataset.values),
         engine=recipe.engine,
         precision=recipe.precision,
-        class_names=seen.dataset.targets.class_names,
-        positive=seen.plan.positive,
-        threshold=seen.plan.threshold,
     )
 
 
-def _evaluate(trained: Trained, dataset: Dataset) -> tuple[dict[Split, Scores], list[PredictionRow], dict[Split, np.ndarray]]:
-    """Scores by split; (path, true class, predicted class, its probability) of every test picture; probabilities (N, K) by split.
+def _evaluate(trained: Trained, dataset: Dataset) -> tuple[dict[Split, Any], dict[Split, Any]]:
+    """Scores by split, and what the model found, by split.
 
-    The only place where labels of test are looked at for scores, once. Val is scored with a head that has not learnt from it.
+    The only place where targets of test are looked at for scores, once. Val is scored with what has not learnt from it.
     """
-    model, names = trained.model, dataset.targets.class_names
-    majority = dataset.targets.majority(dataset.positions("train"))
-    heads: dict[Split, Head] = {"val": trained.val_head, "test": model.head}
-    scores: dict[Split, Scores] = {}
-    predictions: list[PredictionRow] = []
-    shares: dict[Split, np.ndarray] = {}
-    for split, head in heads.items():
+    model, task = trained.model, dataset.task
+    fitted: dict[Split, Fitted] = {"val": trained.of_val, "test": model.fitted}
+    scores: dict[Split, Any] = {}
+    found: dict[Split, Any] = {}
+    for split, one in fitted.items():
         positions = dataset.positions(split)
-        shares[split] = probabilities = replace(model, head=head).probabilities(trained.rows[positions])
+        found[split] = outputs = replace(model, fitted=one).outputs(trained.rows[positions])
         if not len(positions):
             continue
-        predicted = model.decide(probabilities)
-        scores[split] = score(
-            probabilities=probabilities,
-            labels=dataset.targets.labels[positions],
-            class_names=names,
-            majority_label=majority,
+        scores[split] = task.score(
+            one,
+            outputs,
+            dataset.targets.take(positions),
+            train=dataset.targets.take(dataset.positions("train")),
             used_for_choosing=split == "val" and trained.chosen_on_val,
-            predicted=predicted,
         )
-        if split == "test":
-            predictions = [
-                (dataset.pictures[i].path, names[dataset.targets.labels[i]], names[label], float(p[label]))
-                for i, label, p in zip(positions, predicted, probabilities, strict=True)
-            ]
-    return scores, predictions, shares
+    return scores, found
 
 
-def _about(plan: Plan, scores: Mapping[Split, Scores], dataset: Dataset, backbone: Backbone) -> dict[str, Any]:
+def _table(model: Model, found: Any, dataset: Dataset) -> Table:
+    """predictions.csv: every test picture."""
+    test = dataset.positions("test")
+    columns, rows = dataset.task.table(model.fitted, found, dataset.targets.take(test))
+    paths = [dataset.pictures[i].path for i in test]
+    return Table(columns=("path", *columns), rows=tuple((path, *row) for path, row in zip(paths, rows, strict=True)))
+
+
+def _about(plan: Plan, scores: Mapping[Split, Any], dataset: Dataset, backbone: Backbone) -> dict[str, Any]:
     """What a model folder says about where the model comes from."""
     return {
         "plan": plan.to_dict(),
@@ -281,7 +278,7 @@ def _about(plan: Plan, scores: Mapping[Split, Scores], dataset: Dataset, backbon
         "weights": {"tag": backbone.spec.weights_tag, "licence": backbone.spec.licence, "given": plan.weights},
         "data_fingerprint": dataset.fingerprint(),
         "trained_on": sorted(dataset.pictures[i].digest.hex() for i in dataset.positions("train", "val")),
-        "majority_class": dataset.targets.class_names[dataset.targets.majority(dataset.positions("train"))],
+        **dataset.task.about(dataset.targets.take(dataset.positions("train"))),
         "versions": {"warmstart": machine.installed_version("warmstart"), **library_versions()},
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }

@@ -6,8 +6,9 @@ listing → digests → splits → backbone → engine, proved     make_ready: n
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -16,11 +17,10 @@ from warmstart.backbones.chain import Backbone
 from warmstart.backbones.weights import load_backbone
 from warmstart.data.views import VIEW_POLICIES
 from warmstart.engines.build import Proven
-from warmstart.errors import DataError, UnknownNameError, UsageError
-from warmstart.extraction.features import Extraction, columns
+from warmstart.errors import DataError
+from warmstart.extraction.features import Extraction, Rows
 from warmstart.extraction.prefixes import choose_engine, tapped_prefix
 from warmstart.extraction.recipe import Recipe
-from warmstart.heads.selection import Choice, choose_head
 from warmstart.plan import Plan
 from warmstart.records import Listing, Picture, Preprocessing, Problem, ValueRange
 from warmstart.session.dataset import Dataset, halves_of_val, prepare, without
@@ -28,6 +28,7 @@ from warmstart.session.near_copies import near_copies_together
 from warmstart.session.session import Session
 from warmstart.session.settings import TrainSettings
 from warmstart.strategy.taps import candidate_taps
+from warmstart.task_protocol import Fitting, Learnt, Part
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,14 +57,14 @@ class Extracted:
     extraction: Extraction
     seconds: float
 
-    def reader(self, taps: tuple[str, ...]) -> Callable[[np.ndarray], np.ndarray]:
-        """positions (M,) → float32 (M, D of these taps)."""
-        return lambda positions: columns(self.rows[positions], self.extraction.layout, taps)
+    def part(self, positions: np.ndarray) -> Part[Any]:
+        """These pictures, to be learnt from."""
+        return _part(self.dataset, self.rows, self.extraction.layout, positions)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Probe:
-    """A data set seen by a frozen backbone, and the head chosen for it. N pictures, D features over all taps."""
+    """A data set seen by a frozen backbone, and what was fitted on it. N pictures, D features over all taps."""
 
     plan: Plan  # with every 'auto' resolved
     dataset: Dataset
@@ -75,14 +76,19 @@ class Probe:
     taps: tuple[str, ...]  # what the head reads
     choosing: np.ndarray  # positions of val that choices are made on, and
     calibrating: np.ndarray  # those kept apart to calibrate a trained network: often none
-    choice: Choice  # with the head fitted on train
+    learnt: Learnt[Any]  # from train
+    fitting: Fitting
     extraction: Extraction
     extract_seconds: float
     fit_seconds: float
 
-    def features(self, positions: np.ndarray) -> np.ndarray:
-        """float32 (len(positions), D of the chosen taps)."""
-        return columns(self.rows[positions], self.layout, self.taps)
+    def rows_at(self, positions: np.ndarray) -> Rows:
+        """Of these pictures."""
+        return Rows(values=self.rows[positions], layout=self.layout)
+
+    def part(self, positions: np.ndarray) -> Part[Any]:
+        """These pictures, to be learnt from."""
+        return _part(self.dataset, self.rows, self.layout, positions)
 
 
 def probe(listing: Listing, plan: Plan, session: Session) -> Probe:
@@ -101,7 +107,7 @@ def make_ready(listing: Listing, dataset: Dataset, plan: Plan, session: Session)
         image_size_px=plan.image_size_px or backbone.spec.input_size_px,
     )
     _tap_sets(plan, backbone)  # wrong names are told before any work
-    _check_positive(plan, dataset)
+    session.task.check(plan, dataset.targets, dataset.source)
     recipe, proven = prove(dataset.pictures, backbone, preprocessing_of(plan, dataset.values), plan, session)
     if plan.trains_network:  # it learns from one view at a time, even if it predicts over several
         recipe = recipe.in_views(VIEW_POLICIES["none"])
@@ -138,22 +144,12 @@ def probed(ready: Ready, seen: Extracted, *, may_be_trained: bool = False) -> Pr
     ``may_be_trained``: a network may be trained from here although the plan does not say so, so a half of val is kept apart.
     """
     plan, dataset, proven = ready.plan, seen.dataset, ready.proven
-    tap_sets = ready.tap_sets
+    fitting = Fitting(plan=plan, tap_sets=ready.tap_sets, seed=plan.seed)
     choosing, calibrating = halves_of_val(dataset, trains_network=may_be_trained or plan.trains_network)
     begin = time.perf_counter()
     with machine.calm_blas():
-        choice = choose_head(
-            plan.head,
-            {name: seen.reader(taps) for name, taps in tap_sets.items()},
-            dataset.targets.labels,
-            n_classes=len(dataset.targets.class_names),
-            train=dataset.positions("train"),
-            val=choosing,
-            units=dataset.units,
-            class_weight=plan.class_weight,
-            seed=plan.seed,
-        )
-    taps = tap_sets[choice.tap_set]
+        learnt = dataset.task.fit(seen.part(dataset.positions("train")), seen.part(choosing), fitting)
+    taps = fitting.tap_sets[learnt.tap_set]
     return Probe(
         plan=replace(plan, taps=",".join(taps), engine=proven.engine, precision=proven.precision),
         dataset=dataset,
@@ -165,7 +161,8 @@ def probed(ready: Ready, seen: Extracted, *, may_be_trained: bool = False) -> Pr
         taps=taps,
         choosing=choosing,
         calibrating=calibrating,
-        choice=choice,
+        learnt=learnt,
+        fitting=fitting,
         extraction=seen.extraction,
         extract_seconds=seen.seconds,
         fit_seconds=time.perf_counter() - begin,
@@ -221,11 +218,9 @@ def _tap_sets(plan: Plan, backbone: Backbone) -> dict[str, tuple[str, ...]]:
     return candidate_taps(wanted, "pooled" if plan.trains_network else plan.cut, backbone.tap_names)
 
 
-def _check_positive(plan: Plan, dataset: Dataset) -> None:
-    """A positive class must be one of two. Raises UnknownNameError or UsageError."""
-    if plan.positive is None:
-        return
-    if plan.positive not in dataset.targets.class_names:
-        raise UnknownNameError("class for --positive", plan.positive, dataset.targets.class_names)
-    if len(dataset.targets.class_names) != 2:
-        raise UsageError(f"--positive is for two classes; {dataset.source} has {len(dataset.targets.class_names)}")
+def _part(dataset: Dataset, rows: np.ndarray, layout: tuple[tuple[str, int], ...], positions: np.ndarray) -> Part[Any]:
+    return Part(
+        targets=dataset.targets.take(positions),
+        units=dataset.units[positions],
+        read=lambda at: Rows(values=rows[positions[at]], layout=layout),
+    )

@@ -7,8 +7,10 @@ import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from warmstart.atomic import write_asked, write_bytes, write_json, write_text
 from warmstart.csv_cells import cell_of
@@ -26,7 +28,13 @@ RECORD = "run.json"
 MODEL = "model"
 START = "start.json"  # there, and checkpoints, while a run that can be resumed is under way
 
-PredictionRow = tuple[str, str, str, float]  # path, true class, predicted class, its probability
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Table:
+    """A CSV file."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Any, ...], ...]
 
 
 def new_run_folder(runs: Path, source: str) -> Path:
@@ -135,16 +143,20 @@ def read_plan(path: Path) -> Plan:
     return Plan.from_dict({key: value for key, value in values.items() if key != FORECAST})
 
 
-def write_run(folder: Path, record: RunRecord, predictions: list[PredictionRow], expected: Forecast | None = None) -> None:
+def write_run(folder: Path, record: RunRecord, predictions: Table, expected: Forecast | None = None) -> None:
     """Everything but the model."""
     write_plan(folder / "plan.json", record.plan, expected)
     table = io.StringIO()
     writer = csv.writer(table)
-    writer.writerow(["path", "true", "predicted", "probability"])
-    writer.writerows((*map(cell_of, (path, true, predicted)), f"{p:.6f}") for path, true, predicted, p in predictions)
+    writer.writerow(predictions.columns)
+    writer.writerows([_cell(value) for value in row] for row in predictions.rows)
     write_text(folder / "predictions.csv", table.getvalue())
     write_json(folder / RECORD, record.to_dict())  # the last: with it the run is finished
     sweep(folder)
+
+
+def _cell(value: Any) -> Any:
+    return cell_of(value) if isinstance(value, str) else value
 
 
 def is_finished(folder: Path) -> bool:

@@ -11,6 +11,7 @@ from warmstart.extraction.workspace import Workspace
 from warmstart.session.clock import Clock
 from warmstart.session.progress import NullProgress, Watcher
 from warmstart.session.settings import TrainSettings
+from warmstart.task_protocol import Task
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,6 +19,7 @@ class Session:
     """Passed to every part of a run, in place of what each of them would need of it."""
 
     settings: TrainSettings
+    task: Task
     workspace: Workspace
     watcher: Watcher = field(default_factory=NullProgress)
     clock: Clock = field(default_factory=Clock)
@@ -29,6 +31,7 @@ class Session:
     def opened(
         cls,
         settings: TrainSettings,
+        task: Task,
         watcher: Watcher,
         *,
         clock: Clock | None = None,
@@ -39,6 +42,7 @@ class Session:
         with Workspace.opened(settings.store_bytes) as workspace:
             yield cls(
                 settings=settings,
+                task=task,
                 workspace=workspace,
                 watcher=watcher,
                 clock=clock or Clock(budget_s=settings.budget_s),

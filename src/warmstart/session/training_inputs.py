@@ -23,13 +23,14 @@ from warmstart.errors import DataError, UsageError
 from warmstart.extraction.prefixes import choose_engine, cut_prefix
 from warmstart.extraction.recipe import Recipe
 from warmstart.extraction.rendering import render_views
-from warmstart.heads.linear import LinearHead
-from warmstart.heads.protocol import Array
-from warmstart.heads.standardising import mean_and_scale
+from warmstart.heads.linear_map import LinearMap
+from warmstart.heads.standardising import Array, mean_and_scale
 from warmstart.session.dataset import stop_if_any_is_gone
 from warmstart.session.probe import Probe, is_cold
 from warmstart.session.session import Session
+from warmstart.task_protocol import Tunable
 from warmstart.training.batches import Inputs, Read, TrainBatches, ValBatches
+from warmstart.training.objective import Objective
 from warmstart.training.tuned import TunedSuffix, cold_start, split_taps
 from warmstart.training_settings import TrainingSettings, planned_settings
 
@@ -44,6 +45,7 @@ class TrainingInputs:
     frozen: FrozenParts  # of the module, held while this is open
     batches: TrainBatches
     val: ValBatches
+    objective: Objective
     settings: TrainingSettings
     hits: int  # activations that were in the store
     misses: int
@@ -54,7 +56,7 @@ class TrainingInputs:
 class HeadStart:
     """A head for raw features, and the mean and scale (D,) under which they have deviation 1."""
 
-    head: LinearHead
+    head: LinearMap
     mean: Array
     scale: Array
 
@@ -67,21 +69,21 @@ def training_inputs(
 
     Raises UsageError for settings that do not fit the data, DataError without val, StoreError when activations do not fit.
     """
-    plan, dataset = probe.plan, probe.dataset
+    plan, dataset, tunable = probe.plan, probe.dataset, _tunable(probe)
     cut = cut or plan.cut
     cold = is_cold(probe.plan)
     settings = planned_settings(plan.training, cold=cold, seed=plan.seed)
     if settings.head_penalty is None:
-        settings = replace(settings, head_penalty=0.0 if cold else probe.choice.settings["penalty"])
+        settings = replace(settings, head_penalty=0.0 if cold else probe.learnt.penalty)
     train, val = dataset.positions("train"), probe.choosing
     if not len(val):
         raise DataError(
             f"{dataset.source} has no val pictures, by which training chooses its best epoch. Use --split 70/15/15."
         )
     if cold:
-        module = cold_start(probe.backbone, probe.taps, len(dataset.targets.class_names))
+        module = cold_start(probe.backbone, probe.taps, tunable.n_outputs(dataset.targets))
     else:
-        start = start or _probed(probe)
+        start = start or _probed(probe, tunable)
         module = TunedSuffix(probe.backbone, cut, probe.taps, start.head, start.mean, start.scale)
     frozen = frozen_parts(probe.backbone, plan.freeze, right_of=cut)
     begin = time.perf_counter()
@@ -94,18 +96,21 @@ def training_inputs(
                 module=module,
                 frozen=frozen,
                 batches=TrainBatches(
-                    labels=dataset.targets.labels[train],
+                    n=len(train),
                     read=lambda chosen, views: read(train[chosen], views),
+                    collate=lambda chosen, views: dataset.targets.collate(train[chosen]),
                     batch_size=plan.batch_size,
                     seed=plan.seed,
                     n_views=n_views,
-                    balanced=plan.class_weight == "balanced",
+                    kinds=np.array(dataset.targets.kinds(), np.int64)[train] if plan.class_weight == "balanced" else None,
                 ),
                 val=ValBatches(
-                    labels=dataset.targets.labels[val],
+                    n=len(val),
                     read=lambda chosen, views: read(val[chosen], views),
+                    collate=lambda chosen, views: dataset.targets.collate(val[chosen]),
                     batch_size=plan.batch_size,
                 ),
+                objective=tunable.objective(dataset.targets.take(train), settings),
                 settings=settings,
                 hits=hits,
                 misses=misses,
@@ -127,12 +132,20 @@ def _require_learning(module: TunedSuffix, cut: str, probe: Probe) -> None:
     )
 
 
-def _probed(probe: Probe) -> HeadStart:
+def _tunable(probe: Probe) -> Tunable:
+    task = probe.dataset.task
+    if task.tunable is None:
+        raise UsageError(
+            f"--cut {probe.plan.cut} trains the network, and the task {task.name} learns on the frozen one only. Leave --cut out."
+        )
+    return task.tunable
+
+
+def _probed(probe: Probe, tunable: Tunable) -> HeadStart:
     """The frozen head, and the frozen features of train that it was fitted under."""
-    X = probe.features(probe.dataset.positions("train"))
+    X = probe.rows_at(probe.dataset.positions("train")).features(probe.taps)
     mean, scale = mean_and_scale(X, np.ones((1, len(X)), np.float32))
-    assert isinstance(probe.choice.head, LinearHead)
-    return HeadStart(head=probe.choice.head, mean=mean[0], scale=scale[0])
+    return HeadStart(head=tunable.start(probe.learnt), mean=mean[0], scale=scale[0])
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from typing import Any
 from warmstart.backbones.chain import Backbone, trainable_copy
 from warmstart.data.decoding import DECODER_ID
 from warmstart.errors import UsageError
-from warmstart.heads.linear import LinearHead
+from warmstart.heads.linear_map import LinearMap
 from warmstart.session.history import History, HistoryRow, read_history
 from warmstart.session.probe import Probe
 from warmstart.session.progress import Watcher
@@ -69,7 +69,7 @@ class Tuned:
         return self.phases[-1].stopped
 
     @property
-    def head(self) -> LinearHead:
+    def head(self) -> LinearMap:
         """The last phase's, for raw features."""
         return self.phases[-1].learnt.head
 
@@ -165,7 +165,7 @@ def _phase(
     identity = {
         "plan": probe.plan.to_dict(),
         "data": probe.dataset.fingerprint(),
-        "class_names": list(probe.dataset.targets.class_names),  # in the order of the labels
+        **probe.dataset.targets.identity(),
         "cut": cut,
         "prefix": before,  # a file of weights is named in the plan, what is in it is not
         "decoder": DECODER_ID,
@@ -188,8 +188,17 @@ def _phase(
         write_checkpoint(path, state, identity)
 
     start = time.perf_counter()
-    events = fine_tune(inputs.module, inputs.batches, inputs.val, settings, execution=execution, resume=checkpoint, save=save)
-    n = len(inputs.batches.labels)
+    events = fine_tune(
+        inputs.module,
+        inputs.batches,
+        inputs.val,
+        inputs.objective,
+        settings,
+        execution=execution,
+        resume=checkpoint,
+        save=save,
+    )
+    n = inputs.batches.n
     end, pictures, stopped = _follow(events, session, history, cut=cut, settings=settings, n=n)
     train_seconds = time.perf_counter() - start
     after = prefix_digest(probe.backbone, cut)
@@ -206,7 +215,7 @@ def _phase(
         settings=settings,
         end=end,
         stopped=stopped,
-        learnt=HeadStart(head=inputs.module.to_head(), mean=mean, scale=scale),
+        learnt=HeadStart(head=inputs.module.to_map(), mean=mean, scale=scale),
         execution=execution.describe(),
         hits=inputs.hits,
         misses=inputs.misses,
@@ -228,9 +237,7 @@ def _up_to(position: Position, known: Sequence[HistoryRow], cut: str) -> list[Hi
         event = Epoch(
             epoch=position.epoch,
             train_loss=position.last_train_loss,
-            val_loss=position.last.loss,
-            val_calibrated_loss=position.last.calibrated_loss,
-            val_accuracy=position.last.accuracy,
+            val=position.last,
             best=position.best_epoch == position.epoch,
             seconds=0.0,
         )
@@ -243,7 +250,7 @@ def _within(seconds: float, inputs: TrainingInputs, execution: Execution, watche
     """The settings with as many of their epochs as fit: the schedule then comes to its end, and is not cut off."""
     wanted = inputs.settings
     begin = time.perf_counter()
-    pace = seconds_per_epoch(inputs.module, inputs.batches, inputs.val, wanted, execution)
+    pace = seconds_per_epoch(inputs.module, inputs.batches, inputs.val, inputs.objective, wanted, execution)
     seconds -= time.perf_counter() - begin
     epochs = max(1, min(wanted.epochs, int(SPARE * seconds / pace)))
     watcher.say(f"{epochs} of {wanted.epochs} epochs in {max(0, seconds):.0f} s: one takes about {pace:.1f} s")
@@ -263,6 +270,7 @@ def _follow(
     watcher = session.watcher
     end, done, pictures, step, rate = "every epoch was run", 0, 0, 0, 0.0
     epoch: Epoch | None = None
+    row: HistoryRow | None = None
     stopped = False
     try:
         for event in events:
@@ -271,8 +279,8 @@ def _follow(
                     step, rate = event.step, event.learning_rate
                     pictures += event.pictures
                     done += event.pictures
-                    accuracy = f" · val accuracy {epoch.val_accuracy:.3f}" if epoch else ""
-                    watcher.progress("training", done, settings.epochs * n, note=f"loss {event.loss:.3f}{accuracy}")
+                    watched = " · val {} {:.3f}".format(*row.watched) if row else ""
+                    watcher.progress("training", done, settings.epochs * n, note=f"loss {event.loss:.3f}{watched}")
                 case Epoch():
                     epoch = event
                     row = HistoryRow.of(event, cut=cut, step=step, learning_rate=rate, elapsed_seconds=session.clock.elapsed())
@@ -299,6 +307,6 @@ def _follow(
 def _line(row: HistoryRow) -> str:
     loss = "start, as the frozen head" if row.train_loss is None else f"train loss {row.train_loss:.3f}"
     return (
-        f"{row.cut}, epoch {row.epoch:>2}: {loss} · val loss {row.val_loss:.3f}, accuracy {row.val_accuracy:.3f}"
+        f"{row.cut}, epoch {row.epoch:>2}: {loss} · val loss {row.val_loss:.3f}, {'{} {:.3f}'.format(*row.watched)}"
         f"{' ← best' if row.best else ''} · {row.seconds:.1f} s"
     )

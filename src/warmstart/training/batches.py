@@ -8,18 +8,20 @@ N examples, B batch, V views.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from warmstart.errors import UsageError
 from warmstart.training.sampling import Indices, balanced_order, epoch_order, epoch_views
 
 Inputs = tuple[Tensor, ...]  # what the module's forward takes, each (B, …): activations, prefix taps
-Batch = tuple[Inputs, Tensor]  # inputs, labels int64 (B,)
+Batch = tuple[
+    Inputs, Any
+]  # inputs, and what the task collates of their targets: tensors (B, …), or tuples, lists, mappings of some
 Read = Callable[[Indices, Indices], Inputs]  # which pictures (B,), which view of each (B,)
+Collate = Callable[[Indices, Indices], Any]  # the same → what the objective takes
 
 
 class BatchSource(Protocol):
@@ -52,55 +54,58 @@ class TrainBatches:
     ``n_views`` is the number of stored views; where views are made on the spot, a large number makes every view new.
     """
 
-    labels: Indices  # (N,)
+    n: int  # N
     read: Read
+    collate: Collate
     batch_size: int
     seed: int
     n_views: int = 1
-    balanced: bool = False  # every class equally often
+    kinds: Indices | None = None  # (N,): each of these numbers comes equally often; None: every picture does
 
     def __post_init__(self) -> None:
-        _check(self.labels, self.batch_size, "train")
-        if self.batch_size > len(self.labels):
+        _check(self.n, self.batch_size, "train")
+        if self.batch_size > self.n:
             raise UsageError(
-                f"a batch of {self.batch_size} is larger than the train split ({len(self.labels)} pictures). "
-                f"Choose a batch size of at most {len(self.labels)}, better {max(1, len(self.labels) // 8)}."
+                f"a batch of {self.batch_size} is larger than the train split ({self.n} pictures). "
+                f"Choose a batch size of at most {self.n}, better {max(1, self.n // 8)}."
             )
 
     def __len__(self) -> int:
         """Batches per epoch."""
-        return -(-len(self.labels) // self.batch_size)
+        return -(-self.n // self.batch_size)
 
     def epoch(self, epoch: int, start_batch: int, /) -> Iterator[Batch]:
         """See `BatchSource.epoch`."""
-        n = len(self.labels)
-        order = balanced_order(self.seed, epoch, self.labels) if self.balanced else epoch_order(self.seed, epoch, n)
+        n = self.n
+        order = epoch_order(self.seed, epoch, n) if self.kinds is None else balanced_order(self.seed, epoch, self.kinds)
         views = epoch_views(self.seed, epoch, n, self.n_views)
         for places in np.array_split(np.arange(n), len(self))[start_batch:]:
             chosen = order[places]
-            yield self.read(chosen, views[places]), torch.from_numpy(self.labels[chosen])
+            yield self.read(chosen, views[places]), self.collate(chosen, views[places])
 
 
 @dataclass(frozen=True, kw_only=True)
 class ValBatches:
-    """A ValSource: view 0 of every picture, in the order of ``labels``."""
+    """A ValSource: view 0 of every picture, in order."""
 
-    labels: Indices  # (N,)
+    n: int  # N
     read: Read
+    collate: Collate
     batch_size: int
 
     def __post_init__(self) -> None:
-        _check(self.labels, self.batch_size, "val")
+        _check(self.n, self.batch_size, "val")
 
     def batches(self) -> Iterator[Batch]:
         """See `ValSource.batches`."""
-        for start in range(0, len(self.labels), self.batch_size):
-            chosen = np.arange(start, min(start + self.batch_size, len(self.labels)))
-            yield self.read(chosen, np.zeros_like(chosen)), torch.from_numpy(self.labels[chosen])
+        for start in range(0, self.n, self.batch_size):
+            chosen = np.arange(start, min(start + self.batch_size, self.n))
+            plain = np.zeros_like(chosen)
+            yield self.read(chosen, plain), self.collate(chosen, plain)
 
 
-def _check(labels: Indices, batch_size: int, split: str) -> None:
-    if len(labels) == 0:
+def _check(n: int, batch_size: int, split: str) -> None:
+    if n == 0:
         raise UsageError(f"the {split} split holds no picture; training needs pictures in train and in val.")
     if batch_size < 1:
         raise UsageError(

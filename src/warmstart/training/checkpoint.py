@@ -22,10 +22,10 @@ from warmstart.errors import InputError, UsageError
 from warmstart.machine import installed_version
 from warmstart.records import from_json
 from warmstart.refusals import explained
-from warmstart.training.validation import ValScores
+from warmstart.training.objective import ValScores
 from warmstart.training_settings import TrainingSettings
 
-FORMAT = 1
+FORMAT = 2  # 1 knew scores of classes only
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +41,7 @@ class Position:
     seconds: float = 0.0  # spent on all
     best_epoch: int = 0
     best: ValScores
-    last: ValScores | None = None  # of the last completed epoch; not in checkpoints of older versions
+    last: ValScores | None = None  # of the last completed epoch
     last_train_loss: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
@@ -51,8 +51,8 @@ class Position:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """The inverse of `to_dict`."""
-        last = values.get("last")
-        return cls(**{**values, "best": ValScores(**values["best"]), "last": None if last is None else ValScores(**last)})
+        last = values["last"]
+        return cls(**{**values, "best": _scores(values["best"]), "last": None if last is None else _scores(last)})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,6 +139,10 @@ def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[str, .
         for field in sorted({*before, *after})
         if before.get(field, "absent") != after.get(field, "absent")
     )
+
+
+def _scores(values: Mapping[str, Any]) -> ValScores:
+    return ValScores(**{**values, "rank": tuple(values["rank"])})
 
 
 def _with_version(identity: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from warmstart.training.objective import ValScores
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Resumed:
@@ -32,9 +34,7 @@ class Epoch:
 
     epoch: int
     train_loss: float | None  # mean over the epoch's pictures as they were trained on; None for epoch 0
-    val_loss: float  # log-loss
-    val_calibrated_loss: float  # log-loss with the temperature that fits val best
-    val_accuracy: float
+    val: ValScores
     best: bool  # so far; the last event with True is what the module holds in the end
     seconds: float  # training and evaluation of this epoch
 

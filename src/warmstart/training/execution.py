@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from warmstart import machine
 from warmstart.training.batches import Batch, Inputs
+from warmstart.training.objective import mapped
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,10 +30,14 @@ class Execution:
         """Move the module's tensors to the device and into the layout. Values stay."""
         module.to(device=self.device, memory_format=self._layout)  # type: ignore[call-overload]
 
-    def place(self, batch: Batch) -> tuple[Inputs, Tensor]:
-        """The batch on the device: inputs float32 in the layout, labels int64."""
-        inputs, labels = batch
-        return tuple(self._placed(x) for x in inputs), labels.to(self.device, non_blocking=True)
+    def place(self, batch: Batch) -> Batch:
+        """The batch on the device: inputs float32 in the layout, tensors of the targets as they are."""
+        inputs, collated = batch
+        return self.inputs(inputs), mapped(collated, lambda x: x.to(self.device, non_blocking=True))
+
+    def inputs(self, inputs: Inputs) -> Inputs:
+        """On the device, float32 in the layout."""
+        return tuple(self._placed(x) for x in inputs)
 
     def autocast(self) -> AbstractContextManager[Any]:
         """The context for the forward pass."""

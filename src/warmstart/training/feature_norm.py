@@ -22,7 +22,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from warmstart.heads.protocol import Array
+from warmstart.heads.standardising import Array
 
 # Beside a variance of 1 at the start: a channel that falls silent is not blown up by more than 10.
 EPS = 0.01

@@ -1,6 +1,6 @@
 """The training loop, a generator of events.
 
-    for event in fine_tune(module, batches, val, settings):
+    for event in fine_tune(module, batches, val, objective, settings):
         log(event)
 
 Evaluate the start; then epoch after epoch: steps, evaluation on val, checkpoint. However it ends (all epochs done, patience
@@ -19,11 +19,13 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 from torch.optim import Optimizer
 
-from warmstart.errors import InputError, UsageError
+from warmstart.errors import InputError
 from warmstart.training.batches import Batch, BatchSource, ValSource
 from warmstart.training.checkpoint import Checkpoint, Position, differences, refuse_changes
 from warmstart.training.events import Epoch, Event, Finished, Resumed, Step, Stopped
 from warmstart.training.execution import Execution
+from warmstart.training.learner import Learner
+from warmstart.training.objective import Objective, ValScores
 from warmstart.training.optimisation import (
     WeightAverage,
     copied_state,
@@ -33,18 +35,19 @@ from warmstart.training.optimisation import (
     set_learning_rate,
 )
 from warmstart.training.schedule import multiplier
-from warmstart.training.tuned import TunedSuffix, set_training
+from warmstart.training.tuned import set_training
 from warmstart.training.update import update
-from warmstart.training.validation import ValScores, settle, validate
+from warmstart.training.validation import settle, validate
 from warmstart.training_settings import TrainingSettings
 
 SAVE_EVERY_S = 120.0  # a kill loses at most this much training, or one step
 
 
 def fine_tune(
-    module: TunedSuffix,
+    module: Learner,
     batches: BatchSource,
     val: ValSource,
+    objective: Objective,
     settings: TrainingSettings,
     *,
     execution: Execution | None = None,
@@ -57,14 +60,12 @@ def fine_tune(
 
     ``save`` is called after every epoch and every ``save_every_s`` seconds with all that is needed to go on (``resume``).
     Time between events, when the caller has control, counts neither as training nor towards the time limit. Raises
-    UsageError when ``resume`` was made under other settings or class weights are not one a class, InputError when the start
-    gives scores that are not finite.
+    UsageError when ``resume`` was made under other settings, InputError when the start gives scores that are not finite.
     """
     watch = _Watch(clock)
-    _check_class_weights(module, settings)
     execution = execution or Execution()
     execution.adopt(module)
-    run = _resumed(module, batches, settings, resume) if resume else _started(module, val, settings, execution)
+    run = _resumed(module, batches, settings, resume) if resume else _started(module, val, objective, settings, execution)
     conditions = _conditions(batches, settings)
     reason: Stopped | None = None
     total_steps = settings.epochs * -(-len(batches) // settings.accumulate)
@@ -86,13 +87,13 @@ def fine_tune(
                 step = run.position.step
                 rate = settings.learning_rate * multiplier(settings.schedule, step, total_steps, warmup=settings.warmup)
                 set_learning_rate(run.optimizer, rate)
-                loss = update(module, run.optimizer, group, settings, execution, step=step)
+                loss = update(module, run.optimizer, group, objective, settings, execution, step=step)
                 if not math.isfinite(loss):
                     yield _diverged(loss, step=step + 1, rate=rate)
                     return
                 if run.average:
                     run.average.update(module, step)
-                seconds, n = watch.lap(), sum(len(labels) for _, labels in group)
+                seconds, n = watch.lap(), sum(len(inputs[0]) for inputs, _ in group)
                 run.position = _after_step(run.position, loss, n_pictures=n, n_batches=len(group), seconds=seconds)
                 if save and run.position.seconds - saved_at >= save_every_s:
                     save(snapshot())
@@ -108,8 +109,8 @@ def fine_tune(
                 watch.lap()
                 if _out_of_time(run.position, settings):
                     break
-            scores, weights = run.evaluated(batches, val, settings, execution)
-            is_best = scores.better_than(run.position.best, settings.choose_by)
+            scores, weights = run.evaluated(batches, val, objective, settings, execution)
+            is_best = scores.better_than(run.position.best)
             if is_best:
                 run.best = weights
             ended = run.position
@@ -140,7 +141,7 @@ def fine_tune(
 class _Run:
     """What changes while it trains, apart from the module's own weights."""
 
-    module: TunedSuffix
+    module: Learner
     optimizer: Optimizer
     average: WeightAverage | None
     best: dict[str, Tensor]
@@ -159,13 +160,13 @@ class _Run:
         }
 
     def evaluated(
-        self, batches: BatchSource, val: ValSource, settings: TrainingSettings, execution: Execution
+        self, batches: BatchSource, val: ValSource, objective: Objective, settings: TrainingSettings, execution: Execution
     ) -> tuple[ValScores, dict[str, Tensor]]:
         """Scores on val and the weights that have them: the average's where there is one."""
         with self.average.inside(self.module) if self.average else nullcontext():
             if settings.head_norm == "update":
                 settle(self.module, batches, self.position.epoch, execution)
-            return validate(self.module, val, execution), copied_state(self.module)
+            return validate(self.module, val, objective, execution), copied_state(self.module)
 
 
 class _Watch:
@@ -180,8 +181,8 @@ class _Watch:
         return passed
 
 
-def _started(module: TunedSuffix, val: ValSource, settings: TrainingSettings, execution: Execution) -> _Run:
-    scores = validate(module, val, execution)
+def _started(module: Learner, val: ValSource, objective: Objective, settings: TrainingSettings, execution: Execution) -> _Run:
+    scores = validate(module, val, objective, execution)
     if not math.isfinite(scores.loss):
         raise InputError(
             "the network gives scores that are not finite on val before any training: its weights or the stored activations "
@@ -191,10 +192,10 @@ def _started(module: TunedSuffix, val: ValSource, settings: TrainingSettings, ex
     return _Run(module, make_optimizer(module, settings), average, copied_state(module), Position(best=scores))
 
 
-def _resumed(module: TunedSuffix, batches: BatchSource, settings: TrainingSettings, checkpoint: Checkpoint) -> _Run:
+def _resumed(module: Learner, batches: BatchSource, settings: TrainingSettings, checkpoint: Checkpoint) -> _Run:
     refuse_changes(checkpoint.settings, _conditions(batches, settings))
     module.load_state_dict(checkpoint.part("module"))
-    device = module.head.weight.device
+    device = next(module.parameters()).device
     average = WeightAverage(module, settings.average_decay) if settings.average_decay else None
     if average:
         average.tensors = {name: tensor.to(device) for name, tensor in checkpoint.part("average").items()}
@@ -207,12 +208,6 @@ def _resumed(module: TunedSuffix, batches: BatchSource, settings: TrainingSettin
 def _conditions(batches: BatchSource, settings: TrainingSettings) -> dict[str, object]:
     """What must be the same for a run to go on."""
     return {**settings.to_dict(), "batches per epoch": len(batches)}
-
-
-def _check_class_weights(module: TunedSuffix, settings: TrainingSettings) -> None:
-    weights, n_classes = settings.class_weights, module.head.out_features
-    if weights is not None and len(weights) != n_classes:
-        raise UsageError(f"found {len(weights)} class weights for {n_classes} classes; give one a class.")
 
 
 def _groups(batches: Iterable[Batch], size: int) -> Iterator[list[Batch]]:
@@ -255,9 +250,7 @@ def _epoch_event(epoch: int, train_loss: float | None, scores: ValScores, *, bes
     return Epoch(
         epoch=epoch,
         train_loss=train_loss,
-        val_loss=scores.loss,
-        val_calibrated_loss=scores.calibrated_loss,
-        val_accuracy=scores.accuracy,
+        val=scores,
         best=best,
         seconds=seconds,
     )

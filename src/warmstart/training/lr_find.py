@@ -14,8 +14,10 @@ import numpy as np
 from warmstart.errors import UsageError
 from warmstart.training.batches import Batch, BatchSource
 from warmstart.training.execution import Execution
+from warmstart.training.learner import Learner
+from warmstart.training.objective import Objective
 from warmstart.training.optimisation import make_optimizer, set_learning_rate
-from warmstart.training.tuned import TunedSuffix, set_training
+from warmstart.training.tuned import set_training
 from warmstart.training.update import update
 from warmstart.training_settings import TrainingSettings
 
@@ -35,8 +37,9 @@ class LearningRateCurve:
 
 
 def find_learning_rate(
-    module: TunedSuffix,
+    module: Learner,
     batches: BatchSource,
+    objective: Objective,
     settings: TrainingSettings,
     *,
     lowest: float = 1e-6,
@@ -65,7 +68,7 @@ def find_learning_rate(
     rates = np.geomspace(lowest, highest, steps).tolist()
     for step, (rate, batch) in enumerate(zip(rates, _endless(batches), strict=False)):
         set_learning_rate(optimizer, rate)
-        loss = update(trial, optimizer, [batch], settings, execution, step=step)
+        loss = update(trial, optimizer, [batch], objective, settings, execution, step=step)
         if not math.isfinite(loss):
             break
         average = SMOOTHING * average + (1 - SMOOTHING) * loss

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 
-from warmstart.training.tuned import TunedSuffix
+from warmstart.training.learner import Learner
 from warmstart.training_settings import TrainingSettings
 
 
-def parameter_groups(module: TunedSuffix, settings: TrainingSettings) -> list[dict[str, Any]]:
+def parameter_groups(module: Learner, settings: TrainingSettings) -> list[dict[str, Any]]:
     """Everything that learns, by depth, with and without decay. 'share' is of the learning rate that was set.
 
     Norms and biases don't decay: pulling a scale towards 0 undoes what it normalises, and a bias does not overfit (T. He et
@@ -31,7 +31,7 @@ def parameter_groups(module: TunedSuffix, settings: TrainingSettings) -> list[di
     return groups
 
 
-def make_optimizer(module: TunedSuffix, settings: TrainingSettings) -> Optimizer:
+def make_optimizer(module: Learner, settings: TrainingSettings) -> Optimizer:
     """AdamW (I. Loshchilov and F. Hutter, ICLR 2019) with its usual β, or SGD with momentum."""
     groups = parameter_groups(module, settings)
     if settings.optimizer == "sgd":

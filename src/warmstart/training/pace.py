@@ -7,8 +7,10 @@ from collections.abc import Callable
 
 from warmstart.training.batches import BatchSource, ValSource
 from warmstart.training.execution import Execution
+from warmstart.training.learner import Learner
+from warmstart.training.objective import Objective
 from warmstart.training.optimisation import make_optimizer, set_learning_rate
-from warmstart.training.tuned import TunedSuffix, set_training
+from warmstart.training.tuned import set_training
 from warmstart.training.update import update
 from warmstart.training.validation import settle, validate
 from warmstart.training_settings import TrainingSettings
@@ -18,9 +20,10 @@ STEPS = 4
 
 
 def seconds_per_epoch(
-    module: TunedSuffix,
+    module: Learner,
     batches: BatchSource,
     val: ValSource,
+    objective: Objective,
     settings: TrainingSettings,
     execution: Execution,
     *,
@@ -34,7 +37,7 @@ def seconds_per_epoch(
     set_learning_rate(optimizer, 0.0)
     start, steps = clock(), 0
     for number, batch in enumerate(itertools.islice(batches.epoch(0, 0), WARM_UP + STEPS), 1):
-        update(trial, optimizer, [batch], settings, execution, step=number)
+        update(trial, optimizer, [batch], objective, settings, execution, step=number)
         steps += 1
         if number == WARM_UP < len(batches):  # before the next batch is read: reading counts as often as training
             start, steps = clock(), 0
@@ -42,5 +45,5 @@ def seconds_per_epoch(
     start = clock()
     if settings.head_norm == "update":
         settle(trial, batches, 0, execution)
-    validate(trial, val, execution)
+    validate(trial, val, objective, execution)
     return training + clock() - start

@@ -1,6 +1,6 @@
 """Which pictures an epoch visits, in which order, in which view: pure functions of (seed, epoch).
 
-N examples, K classes, V views.
+N examples, V views.
 """
 
 import numpy as np
@@ -16,19 +16,17 @@ def epoch_order(seed: int, epoch: int, n: int) -> Indices:
     return generator(seed, "order", epoch).permutation(n)
 
 
-def balanced_order(seed: int, epoch: int, labels: Indices) -> Indices:
-    """(N,): every class that occurs in ``labels`` (N,) equally often (to one), shuffled.
+def balanced_order(seed: int, epoch: int, kinds: Indices) -> Indices:
+    """(N,): every kind that occurs in ``kinds`` (N,), such as a class, equally often (to one), shuffled.
 
-    An example of a large class comes at most once, one of a small class comes again only when all of its class have come.
+    An example of a frequent kind comes at most once, one of a rare kind comes again only when all of its kind have come.
     """
     random = generator(seed, "order", epoch)
-    classes = random.permutation(np.unique(labels))  # so that what N leaves over goes to other classes each epoch
-    shares = np.full(len(classes), len(labels) // len(classes))
-    shares[: len(labels) % len(classes)] += 1
+    found = random.permutation(np.unique(kinds))  # so that what N leaves over goes to other kinds each epoch
+    shares = np.full(len(found), len(kinds) // len(found))
+    shares[: len(kinds) % len(found)] += 1
     return random.permutation(
-        np.concatenate(
-            [_repeated(random, np.flatnonzero(labels == k), share) for k, share in zip(classes, shares, strict=True)]
-        )
+        np.concatenate([_repeated(random, np.flatnonzero(kinds == k), share) for k, share in zip(found, shares, strict=True)])
     )
 
 

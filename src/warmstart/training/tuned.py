@@ -1,14 +1,14 @@
 """The part that learns: the stages right of the cut and a linear head on taps, which starts as the frozen head.
 
     activations at the cut → stage → stage → … → live taps ─┐
-    taps of the prefix, stored, constant ────────────────────┴→ in the head's order → (x - mean) · scale → linear → logits
+    taps of the prefix, stored, constant ────────────────────┴→ in the head's order → (x - mean) · scale → linear → outputs
 
 Starting from the head that was fitted on frozen features (LP-FT: A. Kumar et al., "Fine-tuning can distort pretrained
 features", ICLR 2022) the first steps improve the features instead of adapting them to a random head. The stages are the
-backbone's own modules, so training changes `backbone.network`; with `to_head` the result is what it was before: a backbone
-and a LinearHead.
+backbone's own modules, so training changes `backbone.network`; with `to_map` the result is what it was before: a backbone
+and a linear map.
 
-B batch, C channels, H, W, D features (P of them from the prefix), K classes.
+B batch, C channels, H, W, D features (P of them from the prefix), O outputs.
 """
 
 from collections.abc import Sequence
@@ -22,21 +22,22 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from warmstart.backbones.chain import Backbone, sequence
 from warmstart.backbones.taps import TappedPrefix
 from warmstart.errors import UnknownNameError, UsageError
-from warmstart.heads.linear import LinearHead
-from warmstart.heads.protocol import Array
+from warmstart.heads.linear_map import LinearMap
+from warmstart.heads.standardising import Array
 from warmstart.training.feature_norm import FeatureNorm
+from warmstart.training.learner import Learner
 from warmstart.training_settings import StatisticsPolicy
 
 
-class TunedSuffix(nn.Module):
-    """activations (B, C, H, W) at the cut, prefix taps (B, P) → logits (B, K), all float32.
+class TunedSuffix(Learner):
+    """activations (B, C, H, W) at the cut, prefix taps (B, P) → outputs (B, O), all float32.
 
     ``mean`` and ``scale`` (D,), features seen as (x - mean) · scale, are those the head was fitted under: with inputs of
     one size AdamW's one step size suits every weight. Where they go from there: `feature_norm`. `split_taps` tells which taps
     come from the prefix.
     """
 
-    def __init__(self, backbone: Backbone, cut: str, taps: Sequence[str], head: LinearHead, mean: Array, scale: Array) -> None:
+    def __init__(self, backbone: Backbone, cut: str, taps: Sequence[str], head: LinearMap, mean: Array, scale: Array) -> None:
         super().__init__()
         self.cut, self.taps = backbone.resolve_cut(cut), tuple(taps)
         self.prefix_taps, self.live_taps = split_taps(backbone, self.cut, taps)
@@ -74,24 +75,30 @@ class TunedSuffix(nn.Module):
         stages = zip(self.suffix.stage_names, self.suffix.stages, strict=True)
         return tuple(name for name, stage in stages if any(parameter.requires_grad for parameter in stage.parameters()))
 
-    def to_head(self) -> LinearHead:
-        """The head as it is now, for raw features: coef (D, K), intercept (K,), computed in float64."""
+    def penalised(self) -> Tensor:
+        """The head's weights."""
+        return self.head.weight
+
+    def feature_norm(self) -> FeatureNorm:
+        """The one before the head."""
+        return self.norm
+
+    def to_map(self) -> LinearMap:
+        """The head as it is now, for raw features: coef (D, O), intercept (O,), computed in float64."""
         tensors = (self.head.weight, self.head.bias, *self.norm.statistics())
         weight, bias, mean, scale = (tensor.detach().cpu().double().numpy() for tensor in tensors)
         coef = weight * scale
-        arrays = {"coef": np.ascontiguousarray(coef.T, np.float32), "intercept": (bias - coef @ mean).astype(np.float32)}
-        return LinearHead.from_arrays(LinearHead().settings(), arrays)
+        return LinearMap(coef=np.ascontiguousarray(coef.T, np.float32), intercept=(bias - coef @ mean).astype(np.float32))
 
 
-def cold_start(backbone: Backbone, taps: Sequence[str], n_classes: int) -> TunedSuffix:
+def cold_start(backbone: Backbone, taps: Sequence[str], n_outputs: int) -> TunedSuffix:
     """Training from scratch: the whole network, and a head that begins at zero on features as they are.
 
     Not standardised at the start: statistics of random features stop being true with the first steps, and the norm before the
     head finds its own.
     """
     width = sum(width for tap, width in backbone.tap_layout() if tap in taps)
-    zeros = {"coef": np.zeros((width, n_classes), np.float32), "intercept": np.zeros(n_classes, np.float32)}
-    head = LinearHead.from_arrays(LinearHead().settings(), zeros)
+    head = LinearMap(coef=np.zeros((width, n_outputs), np.float32), intercept=np.zeros(n_outputs, np.float32))
     return TunedSuffix(backbone, "pixels", taps, head, np.zeros(width, np.float32), np.ones(width, np.float32))
 
 
@@ -132,9 +139,9 @@ def _columns(features: Tensor, taps: Sequence[str], widths: dict[str, int]) -> t
     return torch.split(features, [widths[tap] for tap in taps], dim=1) if taps else ()
 
 
-def _for_standardised(head: LinearHead, mean: Array, scale: Array, *, width: int) -> tuple[Array, Array]:
-    """(K, D) and (K,) with weight · ((x - mean) · scale) + bias = x · coef + intercept."""
-    coef, intercept = head.coef_.T.astype(np.float64), head.intercept_.astype(np.float64)
+def _for_standardised(head: LinearMap, mean: Array, scale: Array, *, width: int) -> tuple[Array, Array]:
+    """(O, D) and (O,) with weight · ((x - mean) · scale) + bias = x · coef + intercept."""
+    coef, intercept = head.coef.T.astype(np.float64), head.intercept.astype(np.float64)
     if not coef.shape[1] == len(mean) == len(scale) == width:
         raise UsageError(
             f"the taps are {width} features wide, but the head has {coef.shape[1]}, mean {len(mean)} and scale {len(scale)}; "

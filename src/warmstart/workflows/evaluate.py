@@ -1,24 +1,22 @@
 """evaluate: scores of a saved model on any labelled folder, the pictures that it was trained on told apart."""
 
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
-from warmstart.data.class_names import class_name_of
 from warmstart.data.listing import read_listing
 from warmstart.data.splitting import find_conflicts
 from warmstart.errors import DataError
-from warmstart.evaluation.metrics import score
 from warmstart.extraction.reader import Reader
 from warmstart.extraction.scanning import scan
 from warmstart.extraction.workspace import Workspace
-from warmstart.records import Cache, Listing, Notice, Problem, Scores
+from warmstart.records import Cache, Notice, Problem
 from warmstart.session.dataset import conflict_problems
 from warmstart.session.progress import NullProgress, Watcher
 from warmstart.session.what_is_lost import notices, told
+from warmstart.task_registry import find_task
 from warmstart.workflows.predict import open_trained
 
 
@@ -27,11 +25,12 @@ class Evaluation:
     """Scores on pictures that the model had not seen; on all of them too, when it had seen some."""
 
     model: str
+    task: str
     data: str
     images: int
     trained_on: int  # how many of these very pictures (by content) the model learnt from
-    scores: Scores | None  # on the unseen pictures; None when there is none
-    scores_with_seen: Scores | None  # on all, None when all are unseen
+    scores: Any  # on the unseen pictures; None when there is none
+    scores_with_seen: Any  # on all, None when all are unseen
     problems: tuple[Problem, ...]
     notices: tuple[Notice, ...]
     cache: Cache
@@ -66,7 +65,8 @@ def evaluate(
 
     keep_damaged: whether pictures that are damaged but decode are scored; None: as the model was trained.
 
-    Classes that the model does not know are left out and named, and so are pictures that stand under two classes. Raises
+    What the model cannot be held against, such as classes that it does not know, is left out and named, and so are
+    pictures that stand under two targets. Raises
     DataError when nothing is left.
     """
     watcher = watcher or NullProgress()
@@ -75,20 +75,17 @@ def evaluate(
     if keep_damaged is not None:
         predictor = predictor.keeping_damaged(keep_damaged)
     preprocessing = predictor.preprocessing
-    listing = _by_names_of(read_listing(data, exclude=exclude, min_classes=1), predictor.class_names)
-    problems = list(listing.problems)
-    foreign = [name for name in listing.class_names if name not in predictor.class_names]
-    if foreign:
-        known = ", ".join(predictor.class_names[:20]) + (" …" if len(predictor.class_names) > 20 else "")
-        message = f"classes {', '.join(foreign)} are not among the model's ({known}); their pictures are left out."
-        problems.append(Problem(path=listing.source, kind="foreign-class", message=message))
-    examples = [e for e in listing.examples if e.class_name not in foreign]
+    task = find_task(predictor.task)
+    listing, foreign = task.judged(predictor.fitted, read_listing(data, exclude=exclude, min_classes=1))
+    problems = [*listing.problems, *foreign]
+    examples = listing.examples
     if not examples:
         raise DataError(f"{listing.source}: nothing to evaluate. {problems[-1].message}")
     with Workspace.opened() as workspace:
         found = scan([e.path for e in examples], workspace.store, on_progress=watcher.progress)
         rows = [(e, p) for e, p in zip(examples, found.pictures, strict=True) if p is not None]
-        conflicts = find_conflicts([p.digest for _, p in rows], [predictor.class_names.index(e.class_name) for e, _ in rows])
+        keys = task.targets_for(predictor.fitted, [e for e, _ in rows]).keys()
+        conflicts = find_conflicts([p.digest for _, p in rows], keys)
         problems += conflict_problems(conflicts, [e.path for e, _ in rows])
         left_out = {i for group in conflicts for i in group}
         rows = [row for i, row in enumerate(rows) if i not in left_out]
@@ -98,25 +95,26 @@ def evaluate(
     good = [i for i in range(len(rows)) if i not in extraction.broken]
     if not good:
         raise DataError(f"{listing.source}: none of {len(examples)} pictures can be read. {problems[0].message}")
-    labels = np.array([predictor.class_names.index(rows[i][0].class_name) for i in good])
-    probabilities = predictor.probabilities(extraction.rows[good])
+    targets = task.targets_for(predictor.fitted, [rows[i][0] for i in good])
+    found_in = predictor.outputs(extraction.rows[good])
     learnt = set(predictor.about.get("trained_on", ()))
     seen = np.array([rows[i][1].digest.hex() in learnt for i in good])
 
-    def scores_of(which: np.ndarray) -> Scores | None:
+    def scores_of(which: np.ndarray) -> Any:
         if not which.any():
             return None
-        return score(
-            probabilities=probabilities[which],
-            labels=labels[which],
-            class_names=predictor.class_names,
-            majority_label=predictor.majority_label(labels),
+        at = np.flatnonzero(which)
+        return task.score(
+            predictor.fitted,
+            found_in.take(at),
+            targets.take(at),
+            train=task.trained_on(predictor.fitted, predictor.about, targets),
             used_for_choosing=bool(seen[which].any()),
-            predicted=predictor.decide(probabilities[which]),
         )
 
     return Evaluation(
         model=model,
+        task=task.name,
         data=listing.source,
         images=len(good),
         trained_on=int(seen.sum()),
@@ -132,14 +130,4 @@ def evaluate(
         ),
         cache=Cache(hits=extraction.hits, misses=extraction.misses),
         seconds=time.perf_counter() - begin,
-    )
-
-
-def _by_names_of(listing: Listing, class_names: Sequence[str]) -> Listing:
-    """With the model's own names of classes: one that was trained when space around a folder's name counted has it still."""
-    own = {class_name_of(name): name for name in class_names}
-    return replace(
-        listing,
-        examples=tuple(replace(e, class_name=own.get(e.class_name, e.class_name)) for e in listing.examples),
-        class_names=tuple(sorted(own.get(name, name) for name in listing.class_names)),
     )

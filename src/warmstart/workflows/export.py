@@ -18,14 +18,15 @@ from warmstart.atomic import replaced_folder, write_json
 from warmstart.errors import DataError, ParityError, PictureError
 from warmstart.export.formats import Format, find_format
 from warmstart.export.metadata import describe, writer_versions
-from warmstart.export.parity import Parity, compare
-from warmstart.export.reference import Reference, eager_probabilities
+from warmstart.export.reference import Reference, eager_taps
 from warmstart.model.files import DESCRIPTION
 from warmstart.model.predictor import Model
 from warmstart.refusals import require_room
 from warmstart.runtime.document import Document
 from warmstart.runtime.predictor import Exported, prepared
 from warmstart.session.progress import NullProgress, Watcher
+from warmstart.task_protocol import Parity
+from warmstart.task_registry import find_task
 from warmstart.workflows.export_pictures import HeldOut, calibration_pictures, held_out_pictures
 from warmstart.workflows.predict import SOURCE_PREFIX, open_trained
 
@@ -58,6 +59,7 @@ class Export:
 
     folder: Path
     file: Path
+    task: str
     format: str
     precision: str
     proven: bool
@@ -123,6 +125,7 @@ def export(
     return Export(
         folder=folder,
         file=folder / writer.file_name,
+        task=model.task,
         format=settings.format,
         precision=settings.precision,
         proven=parity is not None and parity.proven,
@@ -154,8 +157,8 @@ def _prove(
     """Every held-out picture through float32 PyTorch and through the file."""
     path = folder / writer.file_name
     document = Document.from_json(_document(writer, model, settings, None), path)
-    exported = Exported(document, writer.open_for_proof(path))
-    reference = reference or eager_probabilities(model, proof.paths, progress=partial(watcher.progress, "PyTorch"))
+    exported: Exported = find_task(model.task).exported_model(document, writer.open_for_proof(path))
+    reference = reference or eager_taps(model, proof.paths, progress=partial(watcher.progress, "PyTorch"))
     good = [i for i, row in enumerate(reference.rows) if row is not None]
     if not good:
         raise ParityError(
@@ -164,24 +167,25 @@ def _prove(
     files = [proof.paths[i] for i in good]
     begin = time.perf_counter()
     found = []
-    for done, (name, answer) in enumerate(exported.probabilities_each(files), 1):
+    for done, (name, answer) in enumerate(exported.outputs_each(files), 1):
         if isinstance(answer, PictureError):
             raise ParityError(f"{name} was read for PyTorch but not for the exported file: {answer}")
         found.append(answer)
         watcher.progress("proving", done, len(files))
-    return compare(
-        np.stack([row for row in reference.rows if row is not None]),
-        np.stack(found),
-        labels=proof.labels[good],
+    task = find_task(model.task)
+    parity: Parity = task.parity(
+        model.fitted,
+        type(found[0]).joined([model.outputs(row[None]) for row in reference.rows if row is not None]),
+        type(found[0]).joined(found),
+        targets=task.targets_for(model.fitted, [proof.examples[i] for i in good]),
         paths=files,
-        class_names=model.class_names,
         format=settings.format,
         precision=settings.precision,
-        decide=model.decide,
         seconds_before=reference.seconds,
         seconds=time.perf_counter() - begin,
         bytes=sum(file.stat().st_size for file in folder.iterdir()),
     )
+    return parity
 
 
 def _finish(
@@ -253,7 +257,7 @@ def _must_be_free(folder: Path) -> None:
 
 
 def _refusal(parity: Parity) -> str:
-    worst = "; ".join(f"{w.path} ({w.expected} → {w.found}, {w.difference:.2g})" for w in parity.worst)
+    worst = "; ".join(parity.worst_in_words())
     return (
         f"{parity.format} {parity.precision} does not say what the model says, so it was not kept: {'; '.join(parity.failures)}. "
         f"Of {parity.pictures:,} pictures the worst: {worst}. Take another --precision, or --force to keep it, marked unproven"

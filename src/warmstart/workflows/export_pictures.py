@@ -13,9 +13,9 @@ from warmstart.data.hashing import digest_file
 from warmstart.data.listing import find_pictures, read_listing
 from warmstart.errors import DataError, PictureError
 from warmstart.model.predictor import Model
-from warmstart.records import read_json
+from warmstart.records import Example, read_json
+from warmstart.session.listed import listing_of_run
 from warmstart.session.progress import Watcher
-from warmstart.workflows.neighbours import listing_of_run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,10 +23,14 @@ class HeldOut:
     """Pictures that the model has not learnt from."""
 
     source: str
-    paths: list[str]
-    labels: np.ndarray  # int64 (N,), -1 where a picture has none
+    examples: list[Example]  # without a target where none is known
     notes: tuple[str, ...] = ()
     why_none: str = ""  # where there is none
+
+    @property
+    def paths(self) -> list[str]:
+        """Of their files."""
+        return [example.path for example in self.examples]
 
 
 def held_out_pictures(model: Model, name: str, pictures: str | None, *, most: int, watcher: Watcher) -> HeldOut:
@@ -40,32 +44,30 @@ def held_out_pictures(model: Model, name: str, pictures: str | None, *, most: in
     source = pictures or name
     learnt = set(model.about.get("trained_on", ()))
     order = np.random.default_rng(0).permutation(len(rows))
-    kept: list[tuple[str, int]] = []
+    kept: list[Example] = []
     seen = lost = 0
     for done, i in enumerate(order, 1):
         if len(kept) == most:
             break
-        path, class_name = rows[i]
         try:
-            known = digest_file(path).hex() in learnt
+            known = digest_file(rows[i].path).hex() in learnt
         except PictureError:
             lost += 1
             continue
         if known:
             seen += 1
             continue
-        kept.append((path, model.class_names.index(class_name) if class_name in model.class_names else -1))
+        kept.append(rows[i])
         watcher.progress("looking", done, len(rows))
     notes = []
     if seen:
         notes.append(f"{seen:,} of the pictures are among those that the model learnt from; left out")
     if lost:
         notes.append(f"{lost:,} of {len(rows):,} pictures are gone or cannot be opened; left out")
-    kept.sort()
+    kept.sort(key=lambda example: example.path)
     return HeldOut(
         source=source,
-        paths=[path for path, _ in kept],
-        labels=np.array([label for _, label in kept], dtype=np.int64),
+        examples=kept,
         notes=tuple(notes),
         why_none="; ".join(notes) or f"{source} holds none",
     )
@@ -104,14 +106,15 @@ def calibration_pictures(model: Model, name: str, data: str | None, *, most: int
     return files
 
 
-def _of_run(folder: Path) -> list[tuple[str, str]] | str:
-    """(path, class name) of the run's test pictures, or why there is none."""
+def _of_run(folder: Path) -> list[Example] | str:
+    """The run's test pictures, or why there is none."""
     table = next((p for p in (folder / "predictions.csv", folder.parent / "predictions.csv") if p.is_file()), None)
     if table is None:
         return "there is no predictions.csv in or beside it to name the test pictures"
     there = _working_folder(table.with_name("run.json"))
     with table.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
-        return [(found_again(text_of(row["path"]), there), text_of(row["true"])) for row in csv.DictReader(file)]
+        rows = [{name: text_of(value) for name, value in row.items()} for row in csv.DictReader(file)]
+    return [Example(path=found_again(row["path"], there), class_name=row.get("true", ""), cells=row) for row in rows]
 
 
 def _working_folder(record: Path) -> str | None:
@@ -123,16 +126,16 @@ def _working_folder(record: Path) -> str | None:
     return found if isinstance(found, str) else None
 
 
-def _given(pictures: str) -> list[tuple[str, str]]:
+def _given(pictures: str) -> list[Example]:
     try:
         listing = read_listing(pictures, min_classes=1)
     except DataError:
         found, _ = find_pictures([pictures])  # no labels: agreement alone can be shown
         if not found:
             raise
-        return [(path, "") for path in found]
-    return [(example.path, example.class_name) for example in listing.examples]
+        return [Example(path=path, class_name="") for path in found]
+    return list(listing.examples)
 
 
 def _none(source: str, why: str) -> HeldOut:
-    return HeldOut(source=source, paths=[], labels=np.zeros(0, np.int64), why_none=why)
+    return HeldOut(source=source, examples=[], why_none=why)

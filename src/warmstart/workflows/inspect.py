@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from warmstart.data.class_names import alike_names
 from warmstart.data.decoding import Header, read_header
 from warmstart.data.depth import range_of
 from warmstart.data.listing import read_listing
@@ -21,7 +22,6 @@ from warmstart.records import Example, Notice, Picture, Preprocessing, Problem
 from warmstart.session.dataset import conflict_problems
 from warmstart.session.progress import NullProgress, Watcher
 from warmstart.session.what_is_lost import Seen, notices, seen_of
-from warmstart.tasks.classify.targets import alike_names
 
 USUAL = Preprocessing(size_px=224)  # nearly every backbone's input
 

@@ -7,16 +7,17 @@ from typing import Any
 from warmstart.atomic import write_json
 from warmstart.errors import UsageError
 from warmstart.plan import Plan
+from warmstart.session.listed import listed
 from warmstart.session.probe import probe
 from warmstart.session.progress import NullProgress, Watcher
 from warmstart.session.run_folder import new_run_folder
 from warmstart.session.session import Session
 from warmstart.session.settings import TrainSettings
 from warmstart.session.training_inputs import training_inputs
+from warmstart.task_registry import USUAL, find_task
 from warmstart.training.execution import default_execution
 from warmstart.training.frozen import with_cut
 from warmstart.training.lr_find import LearningRateCurve, find_learning_rate
-from warmstart.workflows.fixes import listed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +45,7 @@ def lr_find(
     watcher: Watcher | None = None,
 ) -> LearningRateSearch:
     """Train a copy for ``steps`` steps under rates from ``lowest`` to ``highest``. Raises what `train` raises."""
-    from warmstart.report.curves import draw_learning_rates
+    from warmstart.report.learning_rates import draw_learning_rates
 
     settings, watcher = settings or TrainSettings(), watcher or NullProgress()
     plan = with_cut(plan)
@@ -54,12 +55,13 @@ def lr_find(
             f"at --cut {plan.cut} nothing of the network is trained, so there is no rate to find; choose an earlier one"
         )
     listing = listed(data, settings)
-    with Session.opened(settings, watcher) as session:
+    with Session.opened(settings, find_task(USUAL), watcher) as session:
         seen = probe(listing, plan, session)
         with training_inputs(seen, session) as inputs:
             curve = find_learning_rate(
                 inputs.module,
                 inputs.batches,
+                inputs.objective,
                 inputs.settings,
                 lowest=lowest,
                 highest=highest,

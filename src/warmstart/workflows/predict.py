@@ -1,4 +1,4 @@
-"""predict: files, folders and globs in, a class and its probability out for each picture."""
+"""predict: files, folders and globs in, what a model says of each picture out."""
 
 import time
 from collections.abc import Sequence
@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 from warmstart import machine
 from warmstart.data.listing import find_pictures
 from warmstart.errors import DataError, ModelFileError
-from warmstart.evaluation.trust import Coverage
-from warmstart.records import Prediction, Problem
+from warmstart.predicting import ModelFacts
+from warmstart.records import Problem
 from warmstart.runtime.document import exported_file
 from warmstart.session.progress import NullProgress, Watcher
+from warmstart.task_protocol import Answer
+from warmstart.task_registry import USUAL, find_task, part
 
 if TYPE_CHECKING:
     from warmstart.model.predictor import Model
@@ -23,11 +25,11 @@ SOURCE_PREFIX = "imagenet:"
 
 @dataclass(frozen=True, kw_only=True)
 class Predictions:
-    """Predictions in the order of the pictures, and the pictures that have none."""
+    """Answers in the order of the pictures, and the pictures that have none."""
 
-    class_names: tuple[str, ...]
-    predictions: tuple[Prediction, ...]
-    coverage: Coverage | None  # of the sets of classes, where they were asked for
+    facts: ModelFacts  # of the model
+    predictions: tuple[Answer, ...]
+    coverage: Any  # of what was asked for with a coverage, where it was
     problems: tuple[Problem, ...]
     seconds: float
 
@@ -52,9 +54,9 @@ def predict(
 ) -> Predictions:
     """Predict with a model folder, a run folder, an exported file or its folder, or 'imagenet:BACKBONE'.
 
-    coverage: also the set of classes that holds the true one this often. keep_damaged: whether pictures that are damaged but decode are
-    predicted; None: as the model was trained. A broken picture becomes a named problem. Raises DataError
-    when nothing was found at all, ModelFileError for the model, UsageError for a coverage that it cannot offer.
+    coverage: also what holds the truth this often: a set of classes, an interval. keep_damaged: whether pictures that are damaged but
+    decode are predicted; None: as the model was trained. A broken picture becomes a named problem. Raises DataError when nothing was found
+    at all, ModelFileError for the model, UsageError for a coverage that it cannot offer.
     """
     watcher = watcher or NullProgress()
     begin = time.perf_counter()
@@ -74,7 +76,7 @@ def predict(
                 predictions.append(result)
             watcher.progress("predicting", done, len(found))
     return Predictions(
-        class_names=predictor.class_names,
+        facts=predictor.facts,
         predictions=tuple(predictions),
         coverage=covered,
         problems=tuple(problems),
@@ -101,9 +103,8 @@ def load(folder: str | Path) -> "Model | Exported":
 def open_trained(name: str, *, download: bool = False) -> "Model":
     """As `open_model`, for what can be looked into: raises ModelFileError for an exported file."""
     if name.startswith(SOURCE_PREFIX):
-        from warmstart.model.build import source_model
-
-        return source_model(name.removeprefix(SOURCE_PREFIX), download=download)
+        model: Model = part(find_task(USUAL), "source")(name.removeprefix(SOURCE_PREFIX), download=download)
+        return model
     from warmstart.model.predictor import load
 
     if (file := exported_file(Path(name))) is not None:

@@ -9,8 +9,12 @@ from warmstart.atomic import write_bytes
 from warmstart.errors import InputError
 from warmstart.model.predictor import Model
 from warmstart.records import read_json
+from warmstart.report.page import Page
+from warmstart.task_protocol import Task
+from warmstart.task_registry import USUAL, find_task, part
 
 REPORT = "report.html"
+COMPARISON = "compare.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,22 +39,16 @@ def report(folder: Path, *, model: Model | None = None, heat_maps: bool = True, 
     model: the run's, when it is in memory. heat_maps: of a few test pictures, as many as ``limit_s`` seconds last for (None: little at
     the end of a run, whose model is in memory, and enough otherwise).
     """
-    from warmstart.report.page import comparison_page, run_page
-    from warmstart.report.run_files import read_run
-    from warmstart.report.saliency_examples import Looks
-
     created = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M")
     missing: tuple[str, ...] = ()
-    if (folder / "compare.json").is_file():
-        page = comparison_page(_comparison(folder / "compare.json"), created)
+    if (folder / COMPARISON).is_file():
+        page: Page = part(find_task(USUAL), "comparison report")(_comparison(folder / COMPARISON), created)
     else:
-        run = read_run(folder)
-        looks = Looks(notes=("heat-maps were not wanted (--no-heat-maps)",))
-        if heat_maps:
-            from warmstart.workflows.saliency_examples import LIMIT_AGAIN_S, LIMIT_S, look_again
-
-            looks = look_again(run, model, limit_s=limit_s or (LIMIT_AGAIN_S if model is None else LIMIT_S))
-        page, missing = run_page(run, created, looks), run.missing
+        task = _task_of(folder)
+        make = part(task, "report")
+        if make is None:
+            raise InputError(f"{folder} is a run of the task {task.name}, which has no report")
+        page, missing = make(folder, created, model=model, heat_maps=heat_maps, limit_s=limit_s)
     path = folder / REPORT
     content = page.html.encode("utf-8", "backslashreplace")
     write_bytes(path, content)
@@ -62,6 +60,15 @@ def report(folder: Path, *, model: Model | None = None, heat_maps: bool = True, 
         without_room=page.without_room,
         missing=missing,
     )
+
+
+def _task_of(folder: Path) -> Task:
+    """The task of a run; of a folder that is none, the usual one, which says what is wrong with it."""
+    try:
+        name = read_json(folder / "run.json", errors="surrogateescape")["plan"].get("task", USUAL)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        name = USUAL
+    return find_task(name)
 
 
 def _comparison(path: Path) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from warmstart.errors import MachineError
 from warmstart.session.outcome import Run
 from warmstart.session.probe import Probe
 from warmstart.session.session import Session
+from warmstart.task_registry import part
 
 
 def reported(run: Run, seen: Probe, session: Session) -> Run:
@@ -13,9 +14,8 @@ def reported(run: Run, seen: Probe, session: Session) -> Run:
     """
     settings, watcher = session.settings, session.watcher
     try:
-        if settings.findings:
-            from warmstart.workflows.run_findings import examine
-
+        examine = part(session.task, "findings")
+        if settings.findings and examine:
             examine(seen, run.folder, watcher)
         if settings.report:
             from warmstart.workflows.report import report

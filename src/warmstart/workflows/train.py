@@ -4,25 +4,28 @@ ready → forecast → rows of the frozen backbone → probe → [tune: the netw
 """
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from warmstart.errors import UsageError
 from warmstart.plan import ADVISED, Plan
 from warmstart.records import Listing
 from warmstart.session.clock import Clock
 from warmstart.session.dataset import prepare
 from warmstart.session.forecasting import foresee, in_words
+from warmstart.session.history import earlier_seconds
+from warmstart.session.listed import listed
 from warmstart.session.outcome import Run, Trained, finish, frozen, require_room_for, tuned
 from warmstart.session.probe import extracted, make_ready, probe, probed
 from warmstart.session.progress import NullProgress, Watcher
 from warmstart.session.run_folder import new_run_folder, read_start, resumable, under_way, write_plan, write_start
 from warmstart.session.session import Session
 from warmstart.session.settings import TrainSettings
+from warmstart.task_protocol import Task
+from warmstart.task_registry import USUAL, find_task, part
 from warmstart.training.frozen import with_cut
-from warmstart.workflows.auto_train import train_advised
-from warmstart.workflows.fixes import listed
-from warmstart.workflows.plan_search import earlier_seconds
 from warmstart.workflows.reported import reported
 
 
@@ -46,10 +49,11 @@ def train(
     plan, settings, watcher = with_cut(plan or Plan()), settings or TrainSettings(), watcher or NullProgress()
     clock = Clock(begin=time.perf_counter() - seconds_before, budget_s=settings.budget_s)
     plan.require_runnable()
-    listing = listed(data, settings)
-    with Session.opened(settings, watcher, clock=clock, stop_keeps=stop_keeps) as session:
+    task = find_task(USUAL)
+    listing = listed(data, settings, task)
+    with Session.opened(settings, task, watcher, clock=clock, stop_keeps=stop_keeps) as session:
         if plan.cut == ADVISED:
-            return train_advised(listing, plan, session, folder)
+            return _advised(task)(listing, plan, session, folder)
         ready = make_ready(listing, prepare(listing, plan, session), plan, session)
         expected = foresee(ready, session)
         watcher.say(in_words(expected))
@@ -86,15 +90,26 @@ def resume(
     source, plan, settings = read_start(folder)
     settings = replace(settings, download=download)
     clock = Clock(begin=begin, budget_s=settings.budget_s, earlier_s=earlier_seconds(folder))
-    listing = listed(data or source, settings)
-    with Session.opened(settings, watcher, clock=clock, resumes=True, stop_keeps=stop_keeps) as session:
+    task = find_task(USUAL)
+    listing = listed(data or source, settings, task)
+    with Session.opened(settings, task, watcher, clock=clock, resumes=True, stop_keeps=stop_keeps) as session:
         if plan.cut == ADVISED:
-            return train_advised(listing, plan, session, folder)
+            return _advised(task)(listing, plan, session, folder)
         seen = probe(listing, plan, session)
         with resumable(folder):
             trained = tuned(seen, session, folder)
             run = finish(seen, trained, session, folder)
     return _raised_if_stopped(reported(run, seen, session), trained)
+
+
+def _advised(task: Task) -> Callable[..., Run]:
+    """What trains without a recipe."""
+    found: Callable[..., Run] | None = part(task, "advised training")
+    if found is None:
+        raise UsageError(
+            f"cut 'auto' leaves the recipe to advice, and the task {task.name} has none: name a cut, such as pooled"
+        )
+    return found
 
 
 def _raised_if_stopped(run: Run, trained: Trained) -> Run:

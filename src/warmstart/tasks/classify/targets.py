@@ -5,17 +5,20 @@ N pictures, K classes.
 
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from warmstart.data.class_names import alike
+from warmstart.data.class_names import alike_names
 from warmstart.errors import DataError
 from warmstart.records import OF_THIS_MOMENT, Example, Notice, Problem, Split, first_reasons
-from warmstart.tasks.protocol import Indices, Settled
+from warmstart.task_protocol import Indices, Settled
 
-PAIRS_NAMED = 10  # of classes whose names look alike
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from warmstart.data.geometry import Geometry
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -55,13 +58,23 @@ class ClassTargets:
         """Pictures by class."""
         return {"classes": {name: int(np.sum(self.labels == i)) for i, name in enumerate(self.class_names)}}
 
+    def identity(self) -> dict[str, Any]:
+        """The names in the order of the labels."""
+        return {"class_names": list(self.class_names)}
+
+    def collate(self, at: Indices, geometry: "Sequence[Geometry] | None" = None) -> "Tensor":
+        """Labels int64 (B,)."""
+        import torch
+
+        return torch.from_numpy(self.labels[at])
+
     def notices(self) -> tuple[Notice, ...]:
         """Names that look alike."""
         return alike_names(self.class_names)
 
-    def majority(self, at: Indices) -> int:
-        """The label that most of those at these positions have."""
-        return int(np.bincount(self.labels[at]).argmax())
+    def majority(self) -> int:
+        """The label that most have."""
+        return int(np.bincount(self.labels).argmax())
 
     def require_still_there(self, left: "ClassTargets", lost: Mapping[int, Problem], *, source: str) -> None:
         """A class that has no picture left, and it was not the bytes of all of them: tomorrow it would be there again."""
@@ -118,18 +131,6 @@ class ClassTargets:
             elif count == 1:
                 message = f"class {name!r} has a single picture: it is trained on, and nothing measures how well. Add pictures."
                 yield Problem(path=source, kind="single-picture", message=message)
-
-
-def alike_names(class_names: Sequence[str]) -> tuple[Notice, ...]:
-    """Said once a data set, where names of its classes look alike."""
-    pairs = alike(class_names)
-    if not pairs:
-        return ()
-    shown = "; ".join(f"{one} and {other} ({why})" for one, other, why in pairs[:PAIRS_NAMED])
-    more = f" … and {len(pairs) - PAIRS_NAMED:,} more" if len(pairs) > PAIRS_NAMED else ""
-    count = "1 pair of class names looks alike" if len(pairs) == 1 else f"{len(pairs):,} pairs of class names look alike"
-    message = f"{count}, each name a class of its own: {shown}{more}. Rename one where they are one"
-    return (Notice(kind="alike-names", message=message),)
 
 
 def _train(splits: Sequence[Split]) -> list[int]:

@@ -1,0 +1,88 @@
+"""The tasks that there are: ours, and those of other packages, which register theirs under the entry point group `warmstart.tasks`."""
+
+from collections.abc import Mapping
+from functools import lru_cache
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from warmstart.errors import UnknownNameError, UsageError
+from warmstart.records import USUAL_TASK
+from warmstart.task_protocol import Task
+
+GROUP = "warmstart.tasks"
+USUAL = USUAL_TASK
+
+OURS: Mapping[str, str] = {"classify": "warmstart.tasks.classify.task:TASK"}
+
+
+def task_names() -> tuple[str, ...]:
+    """All of them, ours first."""
+    return (*OURS, *sorted(_theirs()))
+
+
+def find_task(name: str) -> Task:
+    """The task of this name. Raises UnknownNameError, or UsageError for a plug-in that cannot be used, with what provides it."""
+    if name in OURS:
+        ours: Task = _imported(OURS[name])
+        return ours
+    theirs = _theirs()
+    if name not in theirs:
+        raise UnknownNameError("task", name, task_names(), hint="A task may be in a package that is not installed here")
+    return _loaded(theirs[name])
+
+
+def part(task: Task, name: str) -> Any:
+    """What a task has for something that not every task has, such as 'advice'; None where it has none."""
+    place = task.parts.get(name)
+    return None if place is None else _imported(place)
+
+
+def provider(name: str) -> str | None:
+    """'package version' that a task comes from; None for ours."""
+    found = _theirs().get(name) if name not in OURS else None
+    return None if found is None or found.dist is None else f"{found.dist.name} {found.dist.version}"
+
+
+def _theirs() -> dict[str, EntryPoint]:
+    """Raises UsageError where two packages have a task of one name, or one has a name of ours."""
+    found: dict[str, EntryPoint] = {}
+    for entry in entry_points(group=GROUP):
+        if entry.name in OURS or entry.name in found:
+            raise UsageError(
+                f"the task {entry.name!r} of {_package(entry)} has the name of another, of "
+                f"{'warmstart' if entry.name in OURS else _package(found[entry.name])}: uninstall one of the two"
+            )
+        found[entry.name] = entry
+    return found
+
+
+def _package(entry: EntryPoint) -> str:
+    return entry.dist.name if entry.dist is not None else entry.value
+
+
+def _loaded(entry: EntryPoint) -> Task:
+    try:
+        task = entry.load()
+    except Exception as reason:  # whatever the import of another's package raises
+        raise UsageError(
+            f"the task {entry.name!r} of {_package(entry)} cannot be imported ({type(reason).__name__}: {reason}): "
+            "update or uninstall that package"
+        ) from reason
+    missing = [name for name in _ASKED if not hasattr(task, name)]
+    if missing:
+        raise UsageError(
+            f"the task {entry.name!r} of {_package(entry)} lacks {', '.join(missing)}, which warmstart asks of a task: update that package"
+        )
+    if task.name != entry.name:
+        raise UsageError(f"the task {entry.name!r} of {_package(entry)} calls itself {task.name!r}: update that package")
+    return task  # type: ignore[no-any-return]
+
+
+_ASKED = tuple(name for name in {**Task.__annotations__, **vars(Task)} if not name.startswith("_"))
+
+
+@lru_cache
+def _imported(place: str) -> Any:
+    module, colon, name = place.partition(":")
+    return getattr(import_module(module), name) if colon else import_module(module)

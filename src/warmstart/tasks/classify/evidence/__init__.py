@@ -1,0 +1,1 @@
+"""What is measured on a data set before a recipe is advised."""

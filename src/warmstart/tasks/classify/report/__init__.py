@@ -1,0 +1,1 @@
+"""What a run of classification looks like as a page."""

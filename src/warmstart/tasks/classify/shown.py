@@ -1,0 +1,155 @@
+"""How classes are shown: see `report.shown`, whose functions these stand in for."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from warmstart.evaluation.novelty import UNLIKE
+from warmstart.records import Prediction, Scores
+from warmstart.report.shown import Grid, Loud
+from warmstart.tasks.classify.parity import Parity
+from warmstart.tasks.classify.trust import Coverage
+
+SCORES_SHOWN: Mapping[str, Callable[[Scores], str]] = {
+    "pictures": lambda s: f"{s.n:,}",
+    "accuracy": lambda s: Loud(f"{s.accuracy:.3f}"),
+    "  95 % interval": lambda s: "{:.3f}-{:.3f}".format(*s.accuracy_ci95),
+    "  of the majority class": lambda s: f"{s.majority_accuracy:.3f}",
+    "macro-F1": lambda s: f"{s.macro_f1:.3f}",
+    "AUROC": lambda s: "-" if s.auroc is None else f"{s.auroc:.3f}",
+    "log-loss": lambda s: f"{s.log_loss:.3f}",
+    "calibration error (ECE)": lambda s: f"{s.ece:.3f}",
+}
+
+
+def data(said: Mapping[str, Any]) -> str:
+    """How many classes."""
+    return f"{len(said['classes'])} classes"
+
+
+def choice(record: Any) -> str:
+    """Taps, head and its settings."""
+    chosen = record.choice
+    settings = ", ".join(f"{name} {value}" for name, value in chosen["settings"].items())
+    how = "on val" if chosen["method"] == "val" else "by folds of train"
+    return f"taps '{chosen['tap_set']}', head {record.plan.head}{f' ({settings})' if settings else ''}, chosen {how}"
+
+
+def scores(by_split: Mapping[str, Scores]) -> tuple[Grid, ...]:
+    """A column a split, a row a score: fits 80 columns whatever is measured. Of test, or what comes last, every class."""
+    heads = [split + (" (chosen on)" if s.used_for_choosing and split == "val" else "") for split, s in by_split.items()]
+    rows = tuple((name, *(show(s) for s in by_split.values())) for name, show in SCORES_SHOWN.items())
+    grid = Grid(columns=("", *heads), rows=rows, numbers=tuple(range(1, len(heads) + 1)))
+    best = by_split.get("test") or by_split.get("unseen") or by_split.get("all, seen ones too")
+    return (grid,) if best is None else (grid, _classes(best))
+
+
+def answers(
+    found: Sequence[Prediction], names: Sequence[str], coverage: Coverage | None, top: int
+) -> tuple[Grid, tuple[str, ...]]:
+    """The most probable classes first."""
+    told = any(prediction.novelty is not None for prediction in found)
+    columns = ["picture", "class", "probability"]
+    columns += [f"one of these ({coverage.asked:g})"] if coverage else []
+    columns += ["novelty"] if told else []
+    rows = []
+    for name, prediction in zip(names, found, strict=True):
+        ranked = sorted(prediction.probabilities.items(), key=lambda item: -item[1])
+        others = [f"{other} {p:.2f}" for other, p in ranked if other != prediction.class_name][: top - 1]
+        rows.append(
+            (
+                name,
+                prediction.class_name,
+                f"{prediction.probability:.3f}",
+                *([", ".join(prediction.classes or ())] if coverage else []),
+                *([_novelty(prediction.novelty)] if told else []),
+                ", ".join(others),
+            )
+        )
+    notes = [_coverage(coverage)] if coverage else []
+    unlike = sum(prediction.novelty is not None and prediction.novelty >= UNLIKE for prediction in found)
+    if unlike:
+        notes.append(
+            Loud(
+                f"{unlike:,} of {len(found):,} pictures are unlike training: farther from its pictures than {UNLIKE:g} % of these are from "
+                "each other. What the model says of them means little."
+            )
+        )
+    numbers = tuple(i for i, column in enumerate(columns) if column in ("probability", "novelty"))
+    return Grid(columns=(*columns, "next"), rows=tuple(rows), numbers=numbers), tuple(notes)
+
+
+def table(
+    found: Sequence[Prediction], facts: Mapping[str, Any], coverage: Coverage | None
+) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
+    """path, class, probability, novelty, with a coverage the set of classes joined by '|', then one column a class."""
+    names: Sequence[str] = facts["classes"]
+    sets = ["classes"] if coverage else []
+    rows = []
+    for p in found:
+        shares = [f"{p.probabilities[name]:.6f}" for name in names]
+        novelty = "" if p.novelty is None else f"{p.novelty:.1f}"
+        joined = ["|".join(p.classes or ())] if coverage else []
+        rows.append((p.source, p.class_name, f"{p.probability:.6f}", novelty, *joined, *shares))
+    return ("path", "class", "probability", "novelty", *sets, *names), rows
+
+
+def parity(found: Parity) -> Grid:
+    """An export beside float32 PyTorch."""
+
+    def share(value: float | None) -> str:
+        return "-" if value is None else f"{value:.4f}"
+
+    def number(value: float | None) -> str:
+        return "-" if value is None else f"{value:.0f}"
+
+    ties = f" ({found.ties} ties left out)" if found.ties else ""
+    return Grid(
+        columns=("", "PyTorch float32", "exported"),
+        rows=(
+            ("accuracy", share(found.accuracy_before), share(found.accuracy_after)),
+            ("same class", "", f"{found.agreement:.1%}{ties}"),
+            ("largest difference of a probability", "", f"{found.difference:.1e}"),
+            ("images/s, from files", number(found.images_per_second_before), number(found.images_per_second)),
+            ("size", "", "-" if found.bytes is None else f"{found.bytes / 1e6:.1f} MB"),
+        ),
+        numbers=(1, 2),
+    )
+
+
+def _classes(found: Scores) -> Grid:
+    names = list(found.per_class)
+    rows = tuple(
+        (
+            name,
+            f"{row['precision']:.3f}",
+            f"{row['recall']:.3f}",
+            f"{row['f1']:.3f}",
+            f"{row['support']:.0f}",
+            _confused(i, found.confusion[i], names),
+        )
+        for i, (name, row) in enumerate(found.per_class.items())
+    )
+    columns = ("class", "precision", "recall", "F1", "pictures", "most often taken for")
+    return Grid(columns=columns, rows=rows, numbers=(1, 2, 3, 4, 5))
+
+
+def _confused(label: int, counts: Iterable[int], names: Sequence[str]) -> str:
+    wrong = [(count, names[i]) for i, count in enumerate(counts) if i != label and count]
+    return f"{max(wrong)[1]} ({max(wrong)[0]})" if wrong else ""
+
+
+def _novelty(percentile: float | None) -> str:
+    if percentile is None:
+        return ""
+    return Loud(f"{percentile:.1f}") if percentile >= UNLIKE else f"{percentile:.1f}"
+
+
+def _coverage(coverage: Coverage) -> str:
+    calibrated = f"sets calibrated on {coverage.calibrated_on:,} pictures"
+    if coverage.measured is None or coverage.ci95 is None:
+        return f"asked for {coverage.asked:g}; no test pictures to measure it on ({calibrated})"
+    low, high = coverage.ci95
+    return (
+        f"asked for {coverage.asked:g}; on {coverage.pictures:,} test pictures the set held the true class "
+        f"{coverage.measured:.3f} of the time (95 % interval {low:.3f}-{high:.3f}; {calibrated})"
+    )
