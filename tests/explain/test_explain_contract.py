@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from warmstart import heads_in_torch
 from warmstart.backbones.assembly import assemble_whole
 from warmstart.backbones.build import build_network, to_backbone
 from warmstart.backbones.catalog import find
@@ -16,6 +15,7 @@ from warmstart.backbones.weights import load_backbone
 from warmstart.errors import BackboneError, UsageError
 from warmstart.explain.filters import first_filters
 from warmstart.extraction.features import columns
+from warmstart.tasks.classify import heads_in_torch
 from warmstart.tasks.classify.explain import occlusion
 from warmstart.tasks.classify.explain.attribution_model import AttributionModel, look
 from warmstart.tasks.classify.explain.feature_maps import feature_maps

@@ -53,7 +53,7 @@ def filters(
 
 def draw(result: FilterPicture, folder: Path) -> FilterPicture:
     """Write the tiles into ``folder`` as PNG and SVG; the result names them. Raises DataError when it cannot be made."""
-    from warmstart.tasks.classify.report.feature_maps import draw_filters
+    from warmstart.report.tiles import draw_filters
 
     make_folder(folder)
     written = draw_filters(result.filters, title=f"{result.name}: filters of {result.filters.path}", folder=folder)

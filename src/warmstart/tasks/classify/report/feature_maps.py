@@ -1,6 +1,5 @@
-"""Filters and feature maps as tiles.
+"""Feature maps as tiles.
 
-`draw_filters`        the first convolution's filters in colour
 `draw_feature_maps`   the strongest channels of one stage
 `draw_depth`          the strongest channels of every stage, from left to right
 
@@ -12,29 +11,18 @@ from pathlib import Path
 
 import numpy as np
 
-from warmstart.explain.filters import Filters
 from warmstart.report.canvas import PALE, WIDTH_PX, new_page, save, style, tile, write
-from warmstart.report.drawing import Figure
+from warmstart.report.tiles import COLOURS, HEAD_PX, MARGIN_PX, grid, heading
 from warmstart.tasks.classify.explain.feature_maps import FeatureMaps
 
-COLOURS = "viridis"  # perceptually even, and in order for every kind of colour blindness
-MARGIN_PX, HEAD_PX = 30.0, 92.0
 SHOWN_CHANNELS, DEPTH_CHANNELS = 16, 4
-
-
-def draw_filters(filters: Filters, *, title: str, folder: Path) -> tuple[Path, Path]:
-    """Write folder/filters.png and .svg."""
-    tiles = filters.tiles()
-    count, height, width = tiles.shape[:3]
-    note = f"{count} filters of {height}×{width}, each scaled by its largest weight; grey is 0"
-    return _grid(list(tiles), [str(n) for n in range(count)], title, note, folder, "filters", columns=_columns(count))
 
 
 def draw_feature_maps(maps: FeatureMaps, *, folder: Path) -> tuple[Path, Path]:
     """Write folder/feature-maps.png and .svg: the 16 channels with the largest mean absolute activation."""
     channels = maps.strongest[:SHOWN_CHANNELS]
     count, height, width = maps.activations.shape
-    return _grid(
+    return grid(
         [maps.activations[c] for c in channels],
         [f"channel {c}" for c in channels],
         f"What {maps.layer} says: its strongest channels",
@@ -55,7 +43,7 @@ def draw_depth(picture: np.ndarray, stages: Sequence[FeatureMaps], *, folder: Pa
     side = (WIDTH_PX - 2 * MARGIN_PX - (columns - 1) * gap) / columns
     with style():
         figure = new_page(WIDTH_PX, HEAD_PX + captions + DEPTH_CHANNELS * (side + gap) + 10)
-        _heading(
+        heading(
             figure,
             "Along the depth: the strongest channels of each stage",
             "each map from its least (dark) to its most (bright)",
@@ -71,37 +59,3 @@ def draw_depth(picture: np.ndarray, stages: Sequence[FeatureMaps], *, folder: Pa
                 axes = tile(figure, left, HEAD_PX + captions + row * (side + gap), side, side)
                 axes.imshow(image, cmap=COLOURS, interpolation="nearest", aspect="auto")
         return save(figure, folder, "depth")
-
-
-def _grid(
-    images: Sequence[np.ndarray],
-    captions: Sequence[str],
-    title: str,
-    note: str,
-    folder: Path,
-    name: str,
-    *,
-    columns: int,
-) -> tuple[Path, Path]:
-    gap, caption_px = 14.0, 24.0
-    side = (WIDTH_PX - 2 * MARGIN_PX - (columns - 1) * gap) / columns
-    rows = -(-len(images) // columns)
-    with style():
-        figure = new_page(WIDTH_PX, HEAD_PX + rows * (side + caption_px) + 14)
-        _heading(figure, title, note)
-        for number, (image, caption) in enumerate(zip(images, captions, strict=True)):
-            row, column = divmod(number, columns)
-            left, top = MARGIN_PX + column * (side + gap), HEAD_PX + row * (side + caption_px)
-            tile(figure, left, top, side, side).imshow(image, cmap=COLOURS, interpolation="nearest", aspect="auto")
-            write(figure, left, top + side + 16, caption, size=10, color=PALE)
-        return save(figure, folder, name)
-
-
-def _heading(figure: Figure, title: str, note: str) -> None:
-    write(figure, MARGIN_PX, 38, title, size=15)
-    write(figure, MARGIN_PX, 64, note, size=11, color=PALE)
-
-
-def _columns(count: int) -> int:
-    """8 for 32 filters, 12 for 96: about three rows to four columns."""
-    return int(np.clip(np.ceil(np.sqrt(2 * count)), 4, 16))
