@@ -282,6 +282,7 @@ class Fitting:
     plan: Plan
     tap_sets: Mapping[str, tuple[str, ...]]  # among which it may choose what is read
     seed: int = field(default=0)
+    options: Any = None  # the task's own
 
 
 class Tunable(Protocol):
@@ -299,8 +300,8 @@ class Tunable(Protocol):
         """O, of a head that starts from nothing."""
         ...
 
-    def objective(self, targets: Any, settings: "TrainingSettings") -> "Objective":
-        """What is minimised. ``targets``: those of train."""
+    def objective(self, targets: Any, settings: "TrainingSettings", options: Any) -> "Objective":
+        """What is minimised. ``targets``: those of train. ``options``: the task's own. Raises UsageError for settings of another task."""
         ...
 
 
@@ -311,9 +312,19 @@ class Task(Protocol):
     noun: ClassVar[str]  # what a model of it is, for sentences: 'a classifier'
     parts: ClassVar[Mapping[str, str]]  # what else there is for it, as 'module:name', imported on use: see `task_registry.part`
     tunable: ClassVar[Tunable | None]
+    target_words: ClassVar[tuple[str, str]]  # what an example has, one and several of it, for sentences: 'class', 'classes'
+    options: ClassVar[type | None]  # a dataclass whose fields are what it lets one choose: entries of `Plan.options`
+
+    def claims(self, listing: Listing) -> str | None:
+        """Why a data set is one for this task, in words, where nobody has said which task is meant; None where it is not."""
+        ...
+
+    def usable(self, listing: Listing) -> Listing:
+        """What can be learnt from, and as problems why not the rest. Raises DataError where nothing can. No picture is opened."""
+        ...
 
     def targets(self, listing: Listing) -> Any:
-        """Of every example that is listed. Raises DataError where nothing can be learnt from them."""
+        """Of every example of what is usable."""
         ...
 
     def check(self, plan: Plan, targets: Any, source: str) -> None:
@@ -339,8 +350,15 @@ class Task(Protocol):
         """What was fitted, knowing how it did on test: nothing that changes an answer."""
         ...
 
-    def score(self, fitted: Any, outputs: Any, targets: Any, *, train: Any, used_for_choosing: bool) -> Any:
-        """Scores with intervals, beside those of guessing by ``train``. With `to_dict`."""
+    def score(self, fitted: Any, outputs: Any, targets: Any, *, usual: Mapping[str, Any], used_for_choosing: bool) -> Any:
+        """Scores with intervals, with `to_dict`, beside those of guessing by what is usual in train: ``usual`` is what `about` gave.
+
+        A model folder may not say; then by what is usual among these targets.
+        """
+        ...
+
+    def read_scores(self, document: Mapping[str, Any]) -> Any:
+        """Scores out of a run.json: the inverse of their `to_dict`. Raises TypeError, KeyError or ValueError for what are none."""
         ...
 
     def trust(self, fitted: Any, outputs: Any, targets: Any) -> dict[str, Any]:
@@ -370,12 +388,12 @@ class Task(Protocol):
         """The model that an opened exported file makes: a `runtime.predictor.Exported`."""
         ...
 
-    def judged(self, fitted: Any, listing: Listing) -> tuple[Listing, tuple[Problem, ...]]:
-        """Of a listing, the examples that a model can be held against, and why not the others."""
+    def columns(self, fitted: Any) -> tuple[str, ...]:
+        """Of a table that a model is held against, those that hold the truth; none where that is a label or a folder."""
         ...
 
-    def trained_on(self, fitted: Any, about: Mapping[str, Any], targets: Any) -> Any:
-        """What `score` needs of train, as far as the model folder says it: ``about`` has what `about` gave. Else of ``targets``."""
+    def judged(self, fitted: Any, listing: Listing) -> tuple[Listing, tuple[Problem, ...]]:
+        """Of a listing, the examples that a model can be held against, and why not the others."""
         ...
 
     def targets_for(self, fitted: Any, examples: Sequence[Example]) -> Any:

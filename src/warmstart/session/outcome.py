@@ -244,6 +244,7 @@ def _evaluate(trained: Trained, dataset: Dataset) -> tuple[dict[Split, Any], dic
     The only place where targets of test are looked at for scores, once. Val is scored with what has not learnt from it.
     """
     model, task = trained.model, dataset.task
+    usual = task.about(dataset.targets.take(dataset.positions("train")))
     fitted: dict[Split, Fitted] = {"val": trained.of_val, "test": model.fitted}
     scores: dict[Split, Any] = {}
     found: dict[Split, Any] = {}
@@ -256,7 +257,7 @@ def _evaluate(trained: Trained, dataset: Dataset) -> tuple[dict[Split, Any], dic
             one,
             outputs,
             dataset.targets.take(positions),
-            train=dataset.targets.take(dataset.positions("train")),
+            usual=usual,
             used_for_choosing=split == "val" and trained.chosen_on_val,
         )
     return scores, found

@@ -24,6 +24,7 @@ from warmstart.extraction.recipe import Recipe
 from warmstart.plan import Plan
 from warmstart.records import Listing, Picture, Preprocessing, Problem, ValueRange
 from warmstart.session.dataset import Dataset, halves_of_val, prepare, without
+from warmstart.session.listed import options_of
 from warmstart.session.near_copies import near_copies_together
 from warmstart.session.session import Session
 from warmstart.session.settings import TrainSettings
@@ -144,7 +145,7 @@ def probed(ready: Ready, seen: Extracted, *, may_be_trained: bool = False) -> Pr
     ``may_be_trained``: a network may be trained from here although the plan does not say so, so a half of val is kept apart.
     """
     plan, dataset, proven = ready.plan, seen.dataset, ready.proven
-    fitting = Fitting(plan=plan, tap_sets=ready.tap_sets, seed=plan.seed)
+    fitting = Fitting(plan=plan, tap_sets=ready.tap_sets, seed=plan.seed, options=options_of(dataset.task, plan))
     choosing, calibrating = halves_of_val(dataset, trains_network=may_be_trained or plan.trains_network)
     begin = time.perf_counter()
     with machine.calm_blas():

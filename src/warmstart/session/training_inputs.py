@@ -110,7 +110,7 @@ def training_inputs(
                     collate=lambda chosen, views: dataset.targets.collate(val[chosen]),
                     batch_size=plan.batch_size,
                 ),
-                objective=tunable.objective(dataset.targets.take(train), settings),
+                objective=tunable.objective(dataset.targets.take(train), settings, probe.fitting.options),
                 settings=settings,
                 hits=hits,
                 misses=misses,
