@@ -144,14 +144,18 @@ def _check_columns(shown: str, header: Sequence[str], path: str, columns: Sequen
         # 'splt' must not be passed over: pictures would silently be split anew. Another word may mean something else.
         if near and near[0] not in others and not (columns and name == "label"):
             raise DataError(f"{shown} has an unknown column {near[0]!r}. Did you mean {name!r}? Rename or remove it.")
-    return [
-        Problem(
-            path=path,
-            kind="unknown-column",
-            message=f"{shown} has a column {name!r}, which is not read; known: {', '.join(known)}{_like(name)}",
-        )
-        for name in dict.fromkeys(unknown)
-    ]
+    return (
+        []
+        if columns
+        else [
+            Problem(
+                path=path,
+                kind="unknown-column",
+                message=f"{shown} has a column {name!r}, which is not read; known: {', '.join(known)}{_like(name)}",
+            )
+            for name in dict.fromkeys(unknown)
+        ]
+    )
 
 
 def _like(column: str) -> str:

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 class ClassTunable:
     """A linear head right of the cut. See `task_protocol.Tunable`."""
 
+    least_deviation: ClassVar[float] = 0.0
+
     def start(self, learnt: "ClassLearnt") -> LinearMap:
         """The frozen head."""
         head = learnt.fitted.head

@@ -11,6 +11,7 @@ from warmstart.errors import UsageError
 from warmstart.evaluation.novelty import Novelty
 from warmstart.extraction.described import required
 from warmstart.extraction.features import Rows
+from warmstart.heads.least_squares import FLOOR
 from warmstart.heads.linear_map import LinearMap
 from warmstart.model.checking import check_taps
 from warmstart.plan import Plan
@@ -38,6 +39,8 @@ NOVELTY_TAPS = ("pooled",)
 
 class NumberTunable:
     """A linear head right of the cut, in deviations of train. See `task_protocol.Tunable`."""
+
+    least_deviation: ClassVar[float] = FLOOR
 
     def start(self, learnt: "NumberLearnt") -> LinearMap:
         """The frozen map."""
