@@ -144,11 +144,18 @@ def _joined(values: Sequence[Any]) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class Original:
-    """A picture as it came, for answers that lie on it."""
+    """A picture as it came."""
 
     source: str  # its path, or 'picture 3' for one that came without a name
     size: tuple[int, int] | None = None  # width, height in pixels, upright; None: not known
-    geometry: tuple[Geometry, ...] = ()  # of each view
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inputs:
+    """What a task reads of a picture, beside or in place of the taps that `strategy.taps` has sets of."""
+
+    maps: tuple[str, ...] = ()  # stages whose whole output it reads; with any, it reads no taps and views are kept apart
+    places: bool = False  # whether it is to know where each view lies on its picture
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -158,6 +165,9 @@ class Part(Generic[T_co]):
     targets: T_co  # N
     units: Indices  # (N,): examples with the same number are copies or of one group, and are held out together
     read: Callable[[Indices], Rows]  # positions in this part → their rows
+    positions: Indices = field(
+        default_factory=lambda: np.empty(0, np.int64)
+    )  # (N,) in the data set: what `Fitting.train` goes by
 
     def __len__(self) -> int:
         return len(self.units)
@@ -232,8 +242,11 @@ class Reading(Protocol):
         """JSON-ready: what a list of models shows of it."""
         ...
 
-    def of_graph(self, found: NDArray[np.floating]) -> Any:
-        """Outputs from what an exported graph gives first, (B, …). Raises ValueError, as the end of a sentence, for what cannot be."""
+    def of_graph(self, found: NDArray[np.floating], places: Sequence[Geometry] | None = None) -> Any:
+        """Outputs from what an exported graph gives first, (B, …). ``places``: of the pictures, where the task asks for them.
+
+        Raises ValueError, as the end of a sentence, for what cannot be.
+        """
         ...
 
 
@@ -275,6 +288,20 @@ class Learnt(Generic[F]):
     penalty: float = 0.0  # on the weights of a linear head, beside the mean loss
 
 
+class Train(Protocol):
+    """The one training loop, for a module of the task's own: batches, schedule, budget, checkpoints and resume included."""
+
+    def __call__(
+        self, module: "nn.Module", train: Part[Any], val: Part[Any], objective: "Objective", settings: "TrainingSettings"
+    ) -> None:
+        """Train ``module``, whose forward takes the maps that the task reads, (B, C, H, W) each. It then holds the best weights on val.
+
+        Views are the plan's, drawn anew for each epoch; targets are collated with the place of the view of each picture. Raises
+        UsageError for settings that do not fit, DataError without val.
+        """
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Fitting:
     """What `Task.fit` may use beside its parts."""
@@ -283,6 +310,7 @@ class Fitting:
     tap_sets: Mapping[str, tuple[str, ...]]  # among which it may choose what is read
     seed: int = field(default=0)
     options: Any = None  # the task's own
+    train: "Train | None" = None  # the one training loop: see `Train`
 
 
 class Tunable(Protocol):
@@ -319,6 +347,14 @@ class Task(Protocol):
 
     def claims(self, listing: Listing) -> str | None:
         """Why a data set is one for this task, in words, where nobody has said which task is meant; None where it is not."""
+        ...
+
+    trains_in_fit: ClassVar[
+        bool
+    ]  # whether `fit` calls `Fitting.train`, so that a run can be interrupted there and gone on with
+
+    def inputs(self, plan: Plan, stages: Sequence[str]) -> Inputs:
+        """What is read of a picture. ``stages``: of the plan's backbone, from left to right."""
         ...
 
     def usable(self, listing: Listing) -> Listing:

@@ -61,12 +61,10 @@ def train(
         folder = folder or new_run_folder(settings.runs, listing.source)
         with under_way(folder):
             write_plan(folder / "plan.json", plan, expected)
-            seen = probed(ready, extracted(ready, session))
-            if plan.trains_network:
+            if plan.trains_network or task.trains_in_fit:
                 write_start(folder, listing.source, plan, settings)
-                trained = tuned(seen, session, folder)
-            else:
-                trained = frozen(seen, watcher)
+            seen = probed(ready, extracted(ready, session), session, folder)
+            trained = tuned(seen, session, folder) if plan.trains_network else frozen(seen, watcher)
             run = finish(seen, trained, session, folder, expected=expected)
     return _raised_if_stopped(reported(run, seen, session), trained)
 
@@ -94,9 +92,9 @@ def resume(
     with Session.opened(settings, task, watcher, clock=clock, resumes=True, stop_keeps=stop_keeps) as session:
         if plan.cut == ADVISED:
             return _advised(task)(listing, plan, session, folder)
-        seen = probe(listing, plan, session)
         with resumable(folder):
-            trained = tuned(seen, session, folder)
+            seen = probe(listing, plan, session, folder)
+            trained = tuned(seen, session, folder) if seen.plan.trains_network else frozen(seen, watcher)
             run = finish(seen, trained, session, folder)
     return _raised_if_stopped(reported(run, seen, session), trained)
 

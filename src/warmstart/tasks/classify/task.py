@@ -16,7 +16,7 @@ from warmstart.heads.linear_map import LinearMap
 from warmstart.model.checking import check_taps
 from warmstart.plan import Plan
 from warmstart.records import Example, Listing, Problem, Scores
-from warmstart.task_protocol import Fitting, Part, Tunable
+from warmstart.task_protocol import Fitting, Inputs, Part, Tunable
 from warmstart.tasks.classify.answers import ClassAnswers, ClassOutputs
 from warmstart.tasks.classify.classifier import Classifier
 from warmstart.tasks.classify.described import read_class_names, read_temperature, read_threshold
@@ -85,6 +85,12 @@ class ClassifyTask:
     def claims(self, listing: Listing) -> str | None:
         """Nothing: it is what remains."""
         return None
+
+    trains_in_fit: ClassVar[bool] = False
+
+    def inputs(self, plan: Plan, stages: Sequence[str]) -> Inputs:
+        """Taps."""
+        return Inputs()
 
     def usable(self, listing: Listing) -> Listing:
         """All of it."""

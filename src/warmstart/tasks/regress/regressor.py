@@ -87,7 +87,7 @@ class NumberAnswers:
             )
         return self.intervals.coverage(asked)
 
-    def of_graph(self, found: NDArray[np.floating]) -> NumberOutputs:
+    def of_graph(self, found: NDArray[np.floating], places: Any = None) -> NumberOutputs:
         """See `task_protocol.Reading.of_graph`."""
         if found.shape != (len(found), len(self.names)):
             raise ValueError(f"an array of {' × '.join(map(str, found.shape))}, expected {len(found)} × {len(self.names)}")
@@ -129,7 +129,7 @@ class Regressor:
         """See `NumberAnswers.coverage`."""
         return self.reading.coverage(asked)
 
-    def of_graph(self, found: NDArray[np.floating]) -> NumberOutputs:
+    def of_graph(self, found: NDArray[np.floating], places: Any = None) -> NumberOutputs:
         """See `task_protocol.Reading.of_graph`."""
         return self.reading.of_graph(found)
 

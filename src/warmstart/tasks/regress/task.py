@@ -16,7 +16,7 @@ from warmstart.heads.linear_map import LinearMap
 from warmstart.model.checking import check_taps
 from warmstart.plan import Plan
 from warmstart.records import Example, Listing, Problem
-from warmstart.task_protocol import Fitting, Part, Tunable
+from warmstart.task_protocol import Fitting, Inputs, Part, Tunable
 from warmstart.tasks.regress.intervals import Intervals
 from warmstart.tasks.regress.options import NumberOptions
 from warmstart.tasks.regress.regressor import NumberAnswers, NumberOutputs, Regressor
@@ -83,6 +83,12 @@ class RegressTask:
     def claims(self, listing: Listing) -> str | None:
         """A table whose column holds numbers that are no names of classes."""
         return why_numbers(listing)
+
+    trains_in_fit: ClassVar[bool] = False
+
+    def inputs(self, plan: Plan, stages: Sequence[str]) -> Inputs:
+        """Taps."""
+        return Inputs()
 
     def usable(self, listing: Listing) -> Listing:
         """Examples with a number in each column."""
