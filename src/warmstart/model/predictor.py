@@ -21,7 +21,7 @@ from warmstart.engines.build import Prefix, open_engine
 from warmstart.engines.outliving import opened_here
 from warmstart.engines.protocol import Engine
 from warmstart.errors import BackboneError, ModelFileError, StoreError, UnknownNameError, UsageError, WarmstartError
-from warmstart.extraction.described import read_preprocessing
+from warmstart.extraction.described import read_preprocessing, required
 from warmstart.extraction.features import Rows
 from warmstart.extraction.prefixes import prefix_key
 from warmstart.extraction.recipe import Recipe
@@ -262,7 +262,9 @@ def load(folder: str | Path) -> Model:
     place = folder / files.DESCRIPTION
     name = description.get("task", USUAL)
     try:
-        task = find_task(name)
+        task = find_task(required(name, "task", str))
+    except ValueError as reason:
+        raise ModelFileError(f"{place} lacks or misuses {reason}; was it written by another program? {files.AGAIN}") from reason
     except (UnknownNameError, UsageError) as reason:
         of = f" of {description['task_from']}" if isinstance(description.get("task_from"), str) else ""
         raise ModelFileError(
