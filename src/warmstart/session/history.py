@@ -83,12 +83,12 @@ class History:
         """One more. Raises MachineError."""
         self._rows.append(row)
         table = io.StringIO()
-        writer = csv.writer(table)
-        writer.writerow(row.to_dict())
+        writer = csv.DictWriter(table, list(row.to_dict()))
+        writer.writeheader()
         for each in self._rows:
             values = each.to_dict()
             cells = {n: "" if value is None else FORMATS.get(n, MEASURED).format(value) for n, value in values.items()}
-            writer.writerow((cells | {"cut": cell_of(each.cut)}).values())
+            writer.writerow(cells | {"cut": cell_of(each.cut)})
         write_text(self._path, table.getvalue())
 
 
