@@ -6,6 +6,7 @@ from warmstart.extraction.workspace import Workspace
 from warmstart.session.session import Session
 from warmstart.session.settings import TrainSettings
 from warmstart.store.cache import Store
+from warmstart.tasks.classify.task import TASK
 
 
 def workspace_of(store: Store) -> Workspace:
@@ -15,5 +16,5 @@ def workspace_of(store: Store) -> Workspace:
 
 
 def session_of(store: Store, settings: TrainSettings | None = None) -> Session:
-    """That nobody watches."""
-    return Session(settings=settings or TrainSettings(), workspace=workspace_of(store))
+    """Of classes, that nobody watches."""
+    return Session(settings=settings or TrainSettings(), task=TASK, workspace=workspace_of(store))

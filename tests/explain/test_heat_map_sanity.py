@@ -15,13 +15,13 @@ from sklearn.datasets import load_sample_image
 
 from warmstart.backbones.build import build_network, to_backbone
 from warmstart.extraction.rendering import render
-from warmstart.model.build import source_model
 from warmstart.records import Preprocessing
 from warmstart.tasks.classify.explain import occlusion
 from warmstart.tasks.classify.explain.attribution_model import AttributionModel, ForwardPass, look
 from warmstart.tasks.classify.explain.explanation import subject_of
 from warmstart.tasks.classify.explain.grad_cam import grad_cam
 from warmstart.tasks.classify.explain.heat_map import HeatMap
+from warmstart.tasks.classify.source import source_model
 
 LIMIT = 0.5
 SEEDS = (1, 2, 3)

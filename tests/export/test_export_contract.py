@@ -14,9 +14,9 @@ from drawn_shapes import draw_folder, draw_shape
 from warmstart.engines import openvino
 from warmstart.errors import DataError, ModelFileError, ParityError, UnknownNameError, UsageError
 from warmstart.export.formats import FORMATS
-from warmstart.model.predictor import Model
 from warmstart.runtime.predictor import open_exported
 from warmstart.session.outcome import Run
+from warmstart.tasks.classify.model import ClassModel
 from warmstart.workflows.export import ExportSettings, export
 from warmstart.workflows.predict import load, open_trained, predict
 
@@ -87,7 +87,7 @@ def test_a_file_that_resizes_takes_a_picture_of_any_size(exporting: Exporting, t
 def test_a_file_says_what_it_is(exporting: Exporting, tiny: Run) -> None:
     for name in ("onnx", "openvino"):
         document = open_exported(exporting(name, "fp32").folder).document
-        assert document.class_names == tiny.model.class_names
+        assert document.reading.class_names == tiny.model.class_names
         assert document.preprocessing == tiny.model.preprocessing
         assert document.proven
         everything = document.everything
@@ -122,13 +122,13 @@ def test_a_file_beyond_the_limits_is_refused_and_leaves_nothing(
 ) -> None:
     from warmstart.workflows import export as workflow
 
-    honest = workflow.eager_probabilities
+    honest = workflow.eager_taps
 
     def another_answer(*arguments: Any, **options: Any) -> Any:
         reference = honest(*arguments, **options)
         return replace(reference, rows=[np.roll(row, 1) for row in reference.rows])
 
-    monkeypatch.setattr(workflow, "eager_probabilities", another_answer)
+    monkeypatch.setattr(workflow, "eager_taps", another_answer)
     settings = ExportSettings(format="openvino", out=tmp_path / "new" / "out")
     with pytest.raises(
         ParityError, match=r"so it was not kept: .*Of \d pictures the worst: .*(circle|square|stripes).*--force"
@@ -223,4 +223,4 @@ def test_damaged_and_foreign_files_are_named(exporting: Exporting, tmp_path: Pat
 def test_an_exported_model_can_be_asked_for_what_model_can(exporting: Exporting) -> None:
     exported = open_exported(exporting("openvino", "fp32").folder)
     shared = {"predict", "predict_each", "decide", "set_limit", "coverage"}
-    assert shared <= set(dir(exported)) & set(dir(Model))
+    assert shared <= set(dir(exported)) & set(dir(ClassModel))

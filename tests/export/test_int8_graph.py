@@ -18,10 +18,11 @@ SIDE = 32
 
 
 class Clamped(torch.nn.Module):
-    """A head with every operation that is quantised inside a backbone."""
+    """What a classifier has fitted, whose head has every operation that is quantised inside a backbone."""
 
-    def forward(self, features: torch.Tensor) -> torch.Tensor:
-        return (torch.relu(features) + 0.37)[:, :3].clamp(0.0, 60.0)
+    def forward(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        logits = (torch.relu(features) + 0.37)[:, :3].clamp(0.0, 60.0)
+        return torch.softmax(logits / 1.0, dim=1), logits
 
 
 class Residual(torch.nn.Module):
@@ -42,7 +43,7 @@ def drawn(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     stages = [("stem", torch.nn.Conv2d(3, 4, 3, stride=2)), ("last", Residual())]
     network = TappedPrefix(Normalise((0.5,) * 3, (0.25,) * 3), stages, ("stem", "last"))
     resize = Resize(SIDE, "crop") if request.param else None
-    graph = WholeModel(network, Clamped(), temperature=1.0, views=("plain", "flip"), resize=resize).eval()
+    graph = WholeModel(network, Clamped(), views=("plain", "flip"), resize=resize, names=("probabilities", "logits")).eval()
     shape = (1, 40, 56, 3) if request.param else (1, 3, SIDE, SIDE)
     rng = np.random.default_rng(0)
     path = tmp_path_factory.mktemp("int8") / "model.onnx"

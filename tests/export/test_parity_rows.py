@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from warmstart.model.predictor import Model
 from warmstart.session.outcome import Run
+from warmstart.tasks.classify import parity
+from warmstart.tasks.classify.answers import ClassAnswers
 from warmstart.tasks.classify.parity import TIE, Decide, Parity, compare, most_probable
 
 
@@ -64,9 +65,9 @@ def test_an_export_is_held_against_the_decisions_of_its_model(
         seen.append(decide)
         raise InterruptedError
 
-    monkeypatch.setattr(workflow, "compare", watched)
+    monkeypatch.setattr(parity, "compare", watched)
     with pytest.raises(InterruptedError):
         workflow.export(str(tiny.folder), workflow.ExportSettings(format="openvino", force=True, out=tmp_path / "out"))
     (decide,) = seen
-    model: Model = replace(decide.__self__, class_names=("a", "b"), positive="b", threshold=0.1)  # type: ignore[attr-defined]
-    assert model.decide(shares(0.2, 0.05)).tolist() == [1, 0]
+    reading: ClassAnswers = replace(decide.__self__, class_names=("a", "b"), positive="b", threshold=0.1)  # type: ignore[attr-defined]
+    assert reading.decide(shares(0.2, 0.05)).tolist() == [1, 0]

@@ -46,7 +46,7 @@ def test_any_value_of_the_document_may_be_wrong(document: dict[str, Any]) -> Non
                 if "stranger.onnx" not in str(refusal):
                     raise
             else:
-                assert len(set(read.class_names)) == len(read.class_names) > 0
+                assert len(set(read.reading.class_names)) == len(read.reading.class_names) > 0
                 assert read.preprocessing.size_px > 0
     for text in ("", "[]", "null", "[" * 100_000, '{"format_version": NaN}', '{"format_version": 1, "format_version": 1}', "{"):
         with pytest.raises(ModelFileError, match=r"stranger\.onnx"):

@@ -21,6 +21,8 @@ from warmstart.model.predictor import Model
 from warmstart.records import Prediction, Preprocessing, Problem
 from warmstart.runtime.predictor import Exported
 from warmstart.session.outcome import Run
+from warmstart.tasks.classify.answers import ClassAnswers
+from warmstart.tasks.classify.model import ClassModel
 from warmstart.workflows.predict import open_model, predict
 
 
@@ -163,14 +165,8 @@ class _Runner:
 @pytest.mark.parametrize("resize_inside", [False, True])
 def test_one_bad_object_costs_only_itself_with_an_exported_file_too(resize_inside: bool) -> None:
     preprocessing = Preprocessing(size_px=32)
-    document = SimpleNamespace(
-        class_names=("a", "b"),
-        preprocessing=preprocessing,
-        positive=None,
-        threshold=None,
-        resize_inside=resize_inside,
-        trust=None,
-    )
+    reading = ClassAnswers(class_names=("a", "b"), positive=None, threshold=None, trust=None, uncalibrated="")
+    document = SimpleNamespace(reading=reading, preprocessing=preprocessing, resize_inside=resize_inside)
     exported = Exported(document, _Runner())  # type: ignore[arg-type]
     bad = bad_objects()
     results = list(exported.predict_each(one for each in bad for one in (draw_shape("circle", 2), each)))
@@ -224,12 +220,14 @@ def test_what_is_no_picture_is_refused(model: Model, source: object) -> None:
         model.predict([source])
 
 
-def test_with_a_threshold_the_positive_class_is_predicted_from_it_on(model: Model) -> None:
-    two = replace(model, class_names=("a", "b"), positive="a", threshold=0.3)
+def test_with_a_threshold_the_positive_class_is_predicted_from_it_on(model: ClassModel) -> None:
+    def deciding(**how: Any) -> ClassModel:
+        return replace(model, fitted=replace(model.fitted, class_names=("a", "b"), **how))
+
     shares = np.array([[0.29, 0.71], [0.3, 0.7], [0.9, 0.1]])
-    assert two.decide(shares).tolist() == [1, 0, 0]
-    assert replace(two, positive="b").decide(shares).tolist() == [1, 1, 0]
-    assert replace(two, positive=None, threshold=None).decide(shares).tolist() == [1, 1, 0]
+    assert deciding(positive="a", threshold=0.3).decide(shares).tolist() == [1, 0, 0]
+    assert deciding(positive="b", threshold=0.3).decide(shares).tolist() == [1, 1, 0]
+    assert deciding(positive=None, threshold=None).decide(shares).tolist() == [1, 1, 0]
 
 
 def test_a_model_trained_in_bf16_is_used_in_float32_where_the_processor_has_none(
@@ -252,7 +250,8 @@ def test_the_pretrained_network_predicts_its_own_1000_classes_as_torch_does(tmp_
     Image.fromarray(load_sample_image("flower.jpg")).save(path)
     result = predict("imagenet:efficientnet_lite0", [str(path)])
     (prediction,) = result.predictions
-    assert len(set(result.class_names)) == len(prediction.probabilities) == 1000
+    class_names = result.facts.says["classes"]
+    assert len(set(class_names)) == len(prediction.probabilities) == 1000
     assert sum(prediction.probabilities.values()) == pytest.approx(1)
 
     backbone = load_backbone("efficientnet_lite0")
@@ -262,7 +261,7 @@ def test_the_pretrained_network_predicts_its_own_1000_classes_as_torch_does(tmp_
     with torch.inference_mode():
         expected = torch.softmax(backbone.network((pixels - mean) / std), dim=1)[0].numpy()
     assert list(prediction.probabilities.values()) == pytest.approx(expected.tolist(), abs=1e-3)
-    assert prediction.class_name == result.class_names[int(expected.argmax())]
+    assert prediction.class_name == class_names[int(expected.argmax())]
     # A dahlia, for which ImageNet has no class; the network's guesses are flowers and what sits on them.
     assert prediction.probability > 0.2
     assert open_model("imagenet:efficientnet_lite0").about["source"] == "ImageNet-1k"

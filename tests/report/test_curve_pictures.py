@@ -15,7 +15,8 @@ from PIL import Image, ImageFont
 
 from patience import PATIENCE_S
 from warmstart.evaluation.learning_curves import CurvePoint, LearningCurve
-from warmstart.tasks.classify.report.curves import draw_curves, draw_learning_rates
+from warmstart.report.learning_rates import draw_learning_rates
+from warmstart.tasks.classify.report.curves import draw_curves
 
 SVG = "{http://www.w3.org/2000/svg}"
 

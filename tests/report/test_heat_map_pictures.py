@@ -8,8 +8,9 @@ from PIL import Image
 
 from warmstart.explain.filters import Filters
 from warmstart.report.overlay import colours, overlay
+from warmstart.report.tiles import draw_filters
 from warmstart.tasks.classify.explain.feature_maps import FeatureMaps
-from warmstart.tasks.classify.report.feature_maps import draw_depth, draw_feature_maps, draw_filters
+from warmstart.tasks.classify.report.feature_maps import draw_depth, draw_feature_maps
 from warmstart.tasks.classify.report.heat_maps import draw_heat_map, draw_neighbours
 
 WINDOW = (10.0, 0.0, 50.0, 40.0)

@@ -91,7 +91,9 @@ def test_a_head_without_gradient_is_explained_by_occlusion(trained: Run) -> None
 
     X = np.random.default_rng(0).normal(size=(30, trained.model.head.arrays()["coef"].shape[0])).astype(np.float32)
     head = KnnHead().fit(X, np.arange(30) % 3, n_classes=3)
-    found = look_again(read_run(trained.folder), replace(trained.model, head=head), limit_s=0.0)
+    found = look_again(
+        read_run(trained.folder), replace(trained.model, fitted=replace(trained.model.fitted, head=head)), limit_s=0.0
+    )
     assert found.how.startswith("occlusion at stage")
 
 

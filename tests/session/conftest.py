@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from warmstart.training.validation import ValScores
+from warmstart.training.objective import ValScores
 
 
 @pytest.fixture(scope="module")

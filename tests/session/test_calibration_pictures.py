@@ -12,10 +12,12 @@ from drawn_shapes import draw_folder
 from warmstart.plan import Plan
 from warmstart.records import Picture
 from warmstart.session import dataset as dataset_module
-from warmstart.session.calibration import Calibration, also_chosen_by, uncalibrated
+from warmstart.session.calibration import Calibration, also_chosen_by
 from warmstart.session.dataset import Dataset, halves_of_val
 from warmstart.session.settings import TrainSettings
 from warmstart.tasks.classify.targets import ClassTargets
+from warmstart.tasks.classify.task import TASK
+from warmstart.tasks.classify.trusted import uncalibrated
 from warmstart.workflows.train import Run, train
 
 TUNED = Plan(cut="stage6", image_size_px=64, batch_size=8, training={"epochs": 1})
@@ -25,6 +27,7 @@ def data_set(val: int) -> Dataset:
     rng = np.random.default_rng(0)
     return Dataset(
         source="x",
+        task=TASK,
         pictures=tuple(Picture(path=str(i), digest=rng.bytes(16)) for i in range(val + 10)),
         targets=ClassTargets(class_names=("a", "b"), labels=np.arange(val + 10) % 2),
         splits=("train",) * 10 + ("val",) * val,
@@ -87,12 +90,12 @@ def test_probabilities_lead_back_to_those_before_temperature_scaling() -> None:
     assert uncalibrated(softmax(logits / 1.7), 1.7) == pytest.approx(softmax(logits))
 
 
-@pytest.mark.parametrize(("method", "calibrating", "apart"), [("val", 0, False), ("val", 3, True), ("folds", 0, True)])
+@pytest.mark.parametrize(("by_folds", "calibrating", "apart"), [(False, 0, False), (False, 3, True), (True, 0, True)])
 def test_a_frozen_network_that_val_kept_before_trained_ones_was_not_calibrated_by_pictures_that_chose_nothing(
-    method: str, calibrating: int, apart: bool
+    by_folds: bool, calibrating: int, apart: bool
 ) -> None:
-    seen = SimpleNamespace(choice=SimpleNamespace(method=method), calibrating=np.arange(calibrating))
-    before = Calibration(logits=np.zeros((6, 2)), labels=np.zeros(6, np.int64), on="6 pictures of val", apart=True)
+    seen = SimpleNamespace(learnt=SimpleNamespace(by_folds=by_folds), calibrating=np.arange(calibrating))
+    before = Calibration(outputs="of 6", targets="of 6", on="6 pictures of val", apart=True)
     after = also_chosen_by(before, cast(Any, seen))
     assert after.apart is apart
     assert ("by which it was chosen as well" in after.on) is not apart

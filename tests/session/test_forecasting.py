@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from warmstart.inspection import speed
 from warmstart.plan import Plan
 from warmstart.session import forecasting
 from warmstart.session.settings import TrainSettings
+from warmstart.tasks.classify import fit
 from warmstart.workflows.train import train
 
 if TYPE_CHECKING:
@@ -38,12 +40,12 @@ def test_speeds_are_measured_where_a_frozen_run_has_something_to_compute(
     assert run.record.forecast["seconds"]["extract"] >= 0
 
 
-@pytest.mark.parametrize(("enough_val", "folds"), [(1, 1), (1000, forecasting.FOLDS)])
+@pytest.mark.parametrize(("enough_val", "folds"), [(1, 1), (1000, fit.FOLDS)])
 def test_a_fit_is_forecast_by_folds_where_val_is_too_small_to_choose_on(
     enough_val: int, folds: int, trained: "Run", warm_cache: Path, shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[int] = []
-    monkeypatch.setattr(forecasting, "ENOUGH_VAL", enough_val)
-    monkeypatch.setattr(forecasting, "fit_seconds", lambda *_, folds, **__: asked.append(folds) or 1.0)
+    monkeypatch.setattr(fit, "ENOUGH_VAL", enough_val)
+    monkeypatch.setattr(speed, "fit_seconds", lambda *_, folds, **__: asked.append(folds) or 1.0)
     train(str(shapes), SMALL, TrainSettings(runs=tmp_path, report=False, findings=False))
     assert asked == [folds]

@@ -19,8 +19,7 @@ NUMBERS = st.floats(0, 1e4).map(lambda value: round(value, 2))
             step=st.integers(0, 10**6),
             train_loss=st.none() | NUMBERS,
             val_loss=NUMBERS,
-            val_calibrated_loss=NUMBERS,
-            val_accuracy=NUMBERS,
+            val=st.fixed_dictionaries({"calibrated_loss": NUMBERS, "accuracy": NUMBERS}),
             best=st.booleans(),
             learning_rate=st.sampled_from([0.0, 3e-4, 1e-5]),
             seconds=NUMBERS,
@@ -42,7 +41,7 @@ def test_a_run_that_trained_nothing_has_no_history(tmp_path: Path):
 
 def test_a_row_is_in_the_file_as_soon_as_it_is_written(tmp_path: Path):
     row = HistoryRow(
-        cut="stage5", epoch=0, step=0, train_loss=None, val_loss=0.5, val_calibrated_loss=0.4, val_accuracy=0.75, best=True,
+        cut="stage5", epoch=0, step=0, train_loss=None, val_loss=0.5, val={"calibrated_loss": 0.4, "accuracy": 0.75}, best=True,
         learning_rate=0.0, seconds=1.0, elapsed_seconds=2.0,
     )  # fmt: skip
     History(tmp_path).write(row)

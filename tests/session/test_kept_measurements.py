@@ -25,6 +25,7 @@ from warmstart.session.progress import NullProgress
 from warmstart.session.session import Session
 from warmstart.session.settings import TrainSettings
 from warmstart.tasks.classify.targets import ClassTargets
+from warmstart.tasks.classify.task import TASK
 
 LAYOUT = (("stem", 2), ("pooled", 3))
 PREFIX = Prefix(name="toy", key="5e" * 32, size_px=32, layout=LAYOUT, module=lambda: None)  # type: ignore[arg-type, return-value]
@@ -158,8 +159,8 @@ def test_near_copies_that_were_out_of_reach_are_looked_for_again(
     rows = np.random.default_rng(0).normal(size=(len(pictures), 5)).astype(np.float32)
     rows[1] = rows[0] + np.float32(1e-3)
     dataset = Dataset(
-        source="data", pictures=tuple(pictures), targets=ClassTargets(class_names=("a",), labels=np.zeros(len(pictures), np.int64)),
-        splits=("train",) * len(pictures), units=np.arange(len(pictures)), problems=(),
+        source="data", task=TASK, pictures=tuple(pictures), splits=("train",) * len(pictures), units=np.arange(len(pictures)), problems=(),
+        targets=ClassTargets(class_names=("a",), labels=np.zeros(len(pictures), np.int64)),
     )  # fmt: skip
     extraction = Extraction(rows=rows, layout=LAYOUT, broken={}, hits=0, misses=0, seconds=0.0, notes=())
     listing = Listing(source="data", examples=(), problems=(), class_names=("a",))
@@ -175,7 +176,7 @@ def test_near_copies_that_were_out_of_reach_are_looked_for_again(
     monkeypatch.setattr(near_copies, "_grouped", lambda listing, copies, dataset: listing)
 
     def copies() -> int:
-        with Session.opened(TrainSettings(group_duplicates=True), NullProgress()) as session:
+        with Session.opened(TrainSettings(group_duplicates=True), TASK, NullProgress()) as session:
             found = near_copies_together(listing, dataset, extraction, session)
         return 0 if found is None else found.pictures
 

@@ -20,8 +20,9 @@ from warmstart.session.run_folder import RECORD, START, is_finished, read_start,
 from warmstart.session.session import Session
 from warmstart.session.settings import TrainSettings
 from warmstart.session.tune import _up_to
+from warmstart.tasks.classify.task import TASK
 from warmstart.training.checkpoint import Position
-from warmstart.training.validation import ValScores
+from warmstart.training.objective import ValScores
 from warmstart.workflows.reported import reported
 from warmstart.workflows.train import train
 
@@ -33,10 +34,7 @@ KILLED_AT_EVERY_FILE = """
 import os, shutil, sys
 from pathlib import Path
 from warmstart.plan import Plan
-from warmstart.session.run_folder import START, is_finished, read_start, write_run, write_start
-from warmstart.session.settings import TrainSettings
-from warmstart.plan import Plan
-from warmstart.session.run_folder import START, is_finished, read_start, write_run, write_start
+from warmstart.session.run_folder import START, Table, is_finished, read_start, write_run, write_start
 from warmstart.session.settings import TrainSettings
 
 class Record:
@@ -65,7 +63,7 @@ while not survived:
                 if left == 0:
                     os._exit(9)
         sys.addaudithook(count)
-        write_run(folder, Record(), [("a.png", "a", "b", 0.5)])
+        write_run(folder, Record(), Table(columns=("path", "true", "predicted", "probability"), rows=(("a.png", "a", "b", "0.500000"),)))
         os._exit(0)
     survived = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     if is_finished(folder):
@@ -138,7 +136,7 @@ def test_a_report_that_finds_no_room_costs_no_run(trained: "Run", monkeypatch: p
             said.append(sentence)
 
     monkeypatch.setattr("warmstart.workflows.report.report", full)
-    with Session.opened(TrainSettings(findings=False), Listening()) as session:
+    with Session.opened(TrainSettings(findings=False), TASK, Listening()) as session:
         assert reported(trained, None, session) is trained  # type: ignore[arg-type]
     assert "the report was not written: no room" in said[0]
     assert f"warmstart report {trained.folder}" in said[0]
@@ -155,20 +153,18 @@ def test_a_run_is_refused_before_its_work_where_the_disk_has_no_room_for_it(
 
 def _row(epoch: int) -> HistoryRow:
     return HistoryRow(
-        cut="stage5", epoch=epoch, step=epoch, train_loss=None, val_loss=0.5, val_calibrated_loss=0.4, val_accuracy=0.75, best=False,
+        cut="stage5", epoch=epoch, step=epoch, train_loss=None, val_loss=0.5, val={"calibrated_loss": 0.4, "accuracy": 0.75}, best=False,
         learning_rate=0.0, seconds=1.0, elapsed_seconds=2.0 + epoch,
     )  # fmt: skip
 
 
 def test_the_history_goes_as_far_as_the_checkpoint_whenever_the_kill_came() -> None:
-    scores = ValScores(loss=0.3, calibrated_loss=0.2, accuracy=0.9)
+    scores = ValScores(loss=0.3, rank=(0.2,), named={"calibrated_loss": 0.2, "accuracy": 0.9})
     position = Position(epoch=2, step=8, best_epoch=2, best=scores, last=scores, last_train_loss=0.1)
     behind = _up_to(position, [_row(0), _row(1)], "stage5")
     assert [row.epoch for row in behind] == [0, 1, 2]
-    assert (behind[2].val_accuracy, behind[2].train_loss, behind[2].best) == (0.9, 0.1, True)
+    assert (behind[2].val["accuracy"], behind[2].train_loss, behind[2].best) == (0.9, 0.1, True)
     ahead = _up_to(replace(position, epoch=1), [_row(0), _row(1), _row(2)], "stage5")
     assert ahead == [_row(0), _row(1)]
     kept = json.loads(json.dumps(position.to_dict()))
     assert Position.from_dict(kept) == position
-    del kept["last"], kept["last_train_loss"]  # as older versions wrote it
-    assert Position.from_dict(kept).last is None

@@ -11,9 +11,12 @@ import pytest
 
 from warmstart.data.hashing import digest_file
 from warmstart.data.listing import read_listing
+from warmstart.extraction.features import Rows
 from warmstart.model.predictor import load
-from warmstart.session.calibration import Calibration, calibrated
-from warmstart.tasks.classify.temperature import fit_temperature
+from warmstart.tasks.classify.answers import ClassOutputs
+from warmstart.tasks.classify.targets import ClassTargets
+from warmstart.tasks.classify.temperature import fit_temperature, softmax
+from warmstart.tasks.classify.trusted import calibrated
 
 if TYPE_CHECKING:
     from warmstart.session.outcome import Run
@@ -89,9 +92,11 @@ def test_a_temperature_leaves_room_for_one_mistake_that_was_not_seen(trained: "R
     rng = np.random.default_rng(0)
     labels = np.arange(24) % 3
     logits = (rng.normal(size=(24, 3)) + 4 * np.eye(3)[labels]).astype(np.float32)
-    held_out = Calibration(logits=logits, labels=labels, on="24 pictures", apart=True)
-    bank = rng.normal(size=(30, sum(width for _, width in trained.model.layout))).astype(np.float32)
-    found = calibrated(trained.model, held_out, bank, seed=0)
+    held_out = ClassOutputs(probabilities=softmax(logits), logits=logits)
+    targets = ClassTargets(class_names=trained.model.class_names, labels=labels)
+    layout = trained.model.layout
+    bank = Rows(values=rng.normal(size=(30, sum(width for _, width in layout))).astype(np.float32), layout=layout)
+    found = calibrated(trained.model.fitted, held_out, targets, bank=bank, seed=0)
     assert found.temperature == fit_temperature(logits, labels, doubt=1 / 26)
     assert found.temperature != fit_temperature(logits, labels, doubt=2 / 26)
     assert found.trust is not None

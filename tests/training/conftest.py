@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 import torch
+from three_classes import CLASSES, train_batches, val_batches
 from torch import Tensor, nn
 
 from warmstart.backbones.assembly import assemble
@@ -23,7 +24,6 @@ from warmstart.training.batches import Read, TrainBatches, ValBatches
 from warmstart.training.tuned import TunedSuffix, split_taps
 
 SIDE = 16
-CLASSES = 3
 
 
 @pytest.fixture(autouse=True)
@@ -158,7 +158,7 @@ class Problem:
         return taps_of(self.backbone, pixels, self.taps)
 
     def module(self, cut: str) -> TunedSuffix:
-        return TunedSuffix(self.backbone, cut, self.taps, self.head, self.mean, self.scale)
+        return TunedSuffix(self.backbone, cut, self.taps, self.head.map, self.mean, self.scale)
 
     def inputs(self, cut: str, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """(activations, prefix taps) of the network as it is now: what the store would hold."""
@@ -170,10 +170,10 @@ class Problem:
 
     def train(self, cut: str, *, batch_size: int = 16, seed: int = 0, balanced: bool = False) -> TrainBatches:
         read = rows(*self.inputs(cut, self.pixels))
-        return TrainBatches(labels=self.labels, read=read, batch_size=batch_size, seed=seed, balanced=balanced)
+        return train_batches(self.labels, read=read, batch_size=batch_size, seed=seed, balanced=balanced)
 
     def val(self, cut: str) -> ValBatches:
-        return ValBatches(labels=self.val_labels, read=rows(*self.inputs(cut, self.val_pixels)), batch_size=20)
+        return val_batches(self.val_labels, read=rows(*self.inputs(cut, self.val_pixels)), batch_size=20)
 
 
 def taps_of(backbone: Backbone, pixels: Tensor, taps: tuple[str, ...]) -> np.ndarray:

@@ -7,10 +7,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from three_classes import train_batches, val_batches
 
 from warmstart.errors import UsageError
 from warmstart.tasks.classify.loss import cross_entropy, soft_targets
-from warmstart.training.batches import TrainBatches, ValBatches
 from warmstart.training.mixing import mixup
 from warmstart.training.randomness import generator, seeded_network
 from warmstart.training.sampling import balanced_order, epoch_order, epoch_views
@@ -53,8 +53,8 @@ def test_views_are_drawn_evenly_and_anew_every_epoch():
 @pytest.mark.parametrize("start", [0, 3, 7])
 def test_an_epoch_can_be_entered_at_any_batch(start):
     seen = []
-    batches = TrainBatches(
-        labels=np.arange(50) % 3,
+    batches = train_batches(
+        np.arange(50) % 3,
         read=lambda indices, views: seen.append((indices.tolist(), views.tolist())) or (torch.zeros(len(indices), 1),),
         batch_size=7,
         seed=5,
@@ -71,8 +71,8 @@ def test_an_epoch_can_be_entered_at_any_batch(start):
 
 
 def test_val_is_view_0_of_every_picture_in_order():
-    val = ValBatches(
-        labels=np.arange(5), read=lambda indices, views: (torch.from_numpy(indices), torch.from_numpy(views)), batch_size=2
+    val = val_batches(
+        np.arange(5), read=lambda indices, views: (torch.from_numpy(indices), torch.from_numpy(views)), batch_size=2
     )
     indices, views = (torch.cat(column).tolist() for column in zip(*(inputs for inputs, _ in val.batches()), strict=True))
     assert indices == [0, 1, 2, 3, 4]
@@ -81,11 +81,11 @@ def test_val_is_view_0_of_every_picture_in_order():
 
 def test_a_batch_larger_than_the_split_and_an_empty_split_are_refused():
     with pytest.raises(UsageError, match=r"batch of 64 is larger than the train split \(50 pictures\)"):
-        TrainBatches(labels=np.zeros(50, np.int64), read=lambda i, v: (), batch_size=64, seed=0)
+        train_batches(np.zeros(50, np.int64), read=lambda i, v: (), batch_size=64, seed=0)
     with pytest.raises(UsageError, match="val split holds no picture"):
-        ValBatches(labels=np.zeros(0, np.int64), read=lambda i, v: (), batch_size=64)
+        val_batches(np.zeros(0, np.int64), read=lambda i, v: (), batch_size=64)
     with pytest.raises(UsageError, match="batch size 0"):
-        ValBatches(labels=np.zeros(9, np.int64), read=lambda i, v: (), batch_size=0)
+        val_batches(np.zeros(9, np.int64), read=lambda i, v: (), batch_size=0)
 
 
 @given(st.integers(1, 300), st.sampled_from(["cosine", "one-cycle"]), st.floats(0, 0.9))

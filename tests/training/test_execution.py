@@ -3,12 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from three_classes import find_learning_rate, fine_tune, validate
 
 from warmstart.errors import UsageError
 from warmstart.training.execution import Execution, default_execution
-from warmstart.training.loop import fine_tune
-from warmstart.training.lr_find import find_learning_rate, suggest
-from warmstart.training.validation import validate
+from warmstart.training.lr_find import suggest
 from warmstart.training_settings import TrainingSettings
 
 QUICK = TrainingSettings(epochs=1, learning_rate=2e-3)
@@ -20,7 +19,7 @@ def test_layout_and_half_precision_change_the_arithmetic_and_not_the_result(prob
         p = problem()
         module = p.module("stem")
         *_, epoch, _ = fine_tune(module, p.train("stem"), p.val("stem"), QUICK, execution=execution)
-        losses[execution] = epoch.val_loss
+        losses[execution] = epoch.val.loss
         assert all(tensor.dtype == torch.float32 for tensor in module.parameters())
     plain, contiguous, half = losses.values()
     assert contiguous == pytest.approx(plain, rel=1e-4)
@@ -75,7 +74,7 @@ def test_the_search_for_a_rate_leaves_weights_and_generator_untouched_and_finds_
     start = validate(module, p.val("stem"), Execution())
     events = list(fine_tune(module, p.train("stem"), p.val("stem"), settings))
     assert events[-1].best_epoch > 0
-    assert validate(module, p.val("stem"), Execution()).calibrated_loss < start.calibrated_loss
+    assert validate(module, p.val("stem"), Execution()).named["calibrated_loss"] < start.named["calibrated_loss"]
 
 
 def test_the_suggestion_is_where_the_loss_falls_fastest():

@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 import torch
+from three_classes import fine_tune, train_batches
 from torch import Tensor, nn
 
-from warmstart.training.batches import Batch, TrainBatches
+from warmstart.training.batches import Batch
 from warmstart.training.execution import Execution
 from warmstart.training.feature_norm import EPS, SETTLING_BATCHES, FeatureNorm
-from warmstart.training.loop import fine_tune
 from warmstart.training.tuned import TunedSuffix, set_training
 from warmstart.training.validation import settle
 from warmstart.training_settings import StatisticsPolicy, TrainingSettings
@@ -214,7 +214,7 @@ def test_a_module_whose_norm_has_moved_is_a_head_with_the_same_logits(problem) -
     assert not torch.allclose(torch.cat(module.norm.statistics()), start, rtol=0.02)
     with torch.inference_mode():
         expected = module(*p.inputs("stage1", p.val_pixels)).numpy()
-    found = module.to_head().logits(p.features(p.val_pixels))  # from pixels, through backbone.network
+    found = module.to_map()(p.features(p.val_pixels))  # from pixels, through backbone.network
     np.testing.assert_allclose(found, expected, atol=3e-5 * np.abs(expected).max())
 
 
@@ -234,7 +234,7 @@ def test_features_that_all_move_alike_do_not_make_the_head_worse(problem) -> Non
     losses = {}
     for policy in ("stored", "update"):
         batches = p.train("stage2")
-        shifted = TrainBatches(labels=p.labels, read=and_shifted(batches.read, by=torch.tensor(0.5)), batch_size=36, seed=0)
+        shifted = train_batches(p.labels, read=and_shifted(batches.read, by=torch.tensor(0.5)), batch_size=36, seed=0)
         module = p.module("stage2")
         set_training(module, "stored", policy)
         losses[policy] = mean_loss(module, shifted.epoch(0, 0))

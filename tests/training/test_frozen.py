@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from three_classes import find_learning_rate, fine_tune, seconds_per_epoch
 
 from warmstart.backbones import freezing
 from warmstart.backbones.chain import split
@@ -14,7 +15,6 @@ from warmstart.training import lr_find, pace
 from warmstart.training.events import Step
 from warmstart.training.execution import Execution
 from warmstart.training.frozen import parts_digest, prefix_digest, with_cut
-from warmstart.training.loop import fine_tune
 from warmstart.training.optimisation import parameter_groups
 from warmstart.training.tuned import set_training
 from warmstart.training_settings import TrainingSettings
@@ -145,9 +145,9 @@ def test_copies_that_are_trained_on_trial_are_frozen_as_well(problem, search, mo
     with held(frozen_parts(p.backbone, ["stage2"], right_of="stem")):
         module = p.module("stem")
         if search == "learning rate":
-            lr_find.find_learning_rate(module, p.train("stem"), HARD, steps=10)
+            find_learning_rate(module, p.train("stem"), HARD, steps=10)
         else:
-            pace.seconds_per_epoch(module, p.train("stem"), p.val("stem"), HARD, Execution())
+            seconds_per_epoch(module, p.train("stem"), p.val("stem"), HARD, Execution())
     (copy,) = seen
     assert copy is not module
     ours, theirs = module.state_dict(), copy.state_dict()

@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 import pytest
 import torch
+from three_classes import fine_tune, train_batches, val_batches
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -24,11 +25,12 @@ from warmstart.backbones.taps import tapped_up_to
 from warmstart.model.build import assemble
 from warmstart.model.predictor import load
 from warmstart.records import Preprocessing
+from warmstart.tasks.classify.classifier import Classifier
 from warmstart.tasks.classify.heads.linear import LinearHead
-from warmstart.training.batches import Inputs, TrainBatches, ValBatches
-from warmstart.training.loop import fine_tune
+from warmstart.tasks.classify.task import TASK
+from warmstart.training.batches import Inputs
+from warmstart.training.objective import ValScores
 from warmstart.training.tuned import TunedSuffix, split_taps
-from warmstart.training.validation import ValScores
 from warmstart.training_settings import TrainingSettings
 
 SIDE, CLASSES, PICTURES = 32, 3, 12
@@ -90,14 +92,11 @@ def test_the_prefix_of_the_trained_saved_and_reloaded_model_is_the_sources_to_th
 
     model = assemble(
         backbone,
-        head=head,
-        head_name="linear",
-        taps=TAPS[name],
-        temperature=1.0,
+        TASK,
+        Classifier(class_names=("a", "b", "c"), taps=TAPS[name], head=head, head_name="linear"),
         preprocessing=Preprocessing(size_px=SIDE),
         engine="pytorch",
         precision="f32",
-        class_names=["a", "b", "c"],
     )
     model.save(folder / "model")
     saved = load(folder / "model").tensors
@@ -179,10 +178,10 @@ def fine_tuned_head(backbone: Backbone, settings: TrainingSettings) -> LinearHea
     D = sum(widths[tap] for tap in taps)
     arrays = {"coef": random.normal(0, 0.01, (D, CLASSES)).astype(np.float32), "intercept": np.zeros(CLASSES, np.float32)}
     head = LinearHead.from_arrays(LinearHead().settings(), arrays)
-    module = TunedSuffix(backbone, cut, taps, head, np.zeros(D, np.float32), np.ones(D, np.float32))
-    batches = TrainBatches(labels=labels, read=read, batch_size=6, seed=0)
-    list(fine_tune(module, batches, ValBatches(labels=labels, read=read, batch_size=6), settings))
-    return module.to_head()
+    module = TunedSuffix(backbone, cut, taps, head.map, np.zeros(D, np.float32), np.ones(D, np.float32))
+    batches = train_batches(labels, read=read, batch_size=6, seed=0)
+    list(fine_tune(module, batches, val_batches(labels, read=read, batch_size=6), settings))
+    return LinearHead.of_map(module.to_map())
 
 
 def train_whole(backbone: Backbone, *, steps: int) -> None:

@@ -7,15 +7,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from three_classes import fine_tune, train_batches, val_batches, validate
 from torch import nn
 
 from warmstart.errors import InputError, UsageError
-from warmstart.training.batches import TrainBatches, ValBatches
+from warmstart.tasks.classify.heads.linear import LinearHead
+from warmstart.tasks.classify.loss import ClassObjective
 from warmstart.training.events import Epoch, Finished, Step, Stopped
 from warmstart.training.execution import Execution
-from warmstart.training.loop import fine_tune
 from warmstart.training.tuned import TunedSuffix, cold_start
-from warmstart.training.validation import ValScores, validate
 from warmstart.training_settings import TrainingSettings, cold_settings
 
 QUICK = TrainingSettings(epochs=3, learning_rate=2e-3, depth_decay=1.0)
@@ -34,8 +34,8 @@ def test_training_the_stages_after_a_cut_beats_the_frozen_head_on_pictures_it_ha
     p = problem(n=150)
     _, events = _train(p, "pixels", replace(QUICK, epochs=8))
     start, *later = _epochs(events)
-    assert min(epoch.val_calibrated_loss for epoch in later) < 0.8 * start.val_calibrated_loss
-    assert max(epoch.val_accuracy for epoch in later) > start.val_accuracy + 0.05
+    assert min(epoch.val.named["calibrated_loss"] for epoch in later) < 0.8 * start.val.named["calibrated_loss"]
+    assert max(epoch.val.named["accuracy"] for epoch in later) > start.val.named["accuracy"] + 0.05
 
 
 def test_the_events_number_steps_and_epochs_and_end_with_finished(problem):
@@ -55,16 +55,16 @@ def test_the_saved_form_backbone_and_head_scores_what_the_best_epoch_scored(prob
     module, events = _train(p)
     best = [epoch for epoch in _epochs(events) if epoch.best][-1]
     assert best.epoch > 0
-    logits = module.to_head().logits(p.features(p.val_pixels)).astype(np.float64)
+    logits = module.to_map()(p.features(p.val_pixels)).astype(np.float64)
     log_p = logits - np.log(np.exp(logits).sum(1, keepdims=True))
-    assert -log_p[np.arange(60), p.val_labels].mean() == pytest.approx(best.val_loss, rel=1e-4)
-    assert np.mean(logits.argmax(1) == p.val_labels) == best.val_accuracy
+    assert -log_p[np.arange(60), p.val_labels].mean() == pytest.approx(best.val.loss, rel=1e-4)
+    assert np.mean(logits.argmax(1) == p.val_labels) == best.val.named["accuracy"]
 
 
 def test_when_training_only_harms_the_module_holds_the_untouched_start(problem):
     p = problem()
     start = {name: tensor.clone() for name, tensor in p.module("stage1").state_dict().items()}
-    wrong = TrainBatches(labels=(p.labels + 1) % 3, read=p.train("stage1").read, batch_size=16, seed=0)
+    wrong = train_batches((p.labels + 1) % 3, read=p.train("stage1").read, batch_size=16, seed=0)
     module = p.module("stage1")
     *_, last = fine_tune(module, wrong, p.val("stage1"), replace(QUICK, learning_rate=0.03))
     assert last == Finished(best_epoch=0)
@@ -73,7 +73,7 @@ def test_when_training_only_harms_the_module_holds_the_untouched_start(problem):
 
 def test_patience_stops_after_that_many_epochs_without_a_better_one(problem):
     p = problem()
-    wrong = TrainBatches(labels=(p.labels + 1) % 3, read=p.train("stage1").read, batch_size=16, seed=0)
+    wrong = train_batches((p.labels + 1) % 3, read=p.train("stage1").read, batch_size=16, seed=0)
     harmful = replace(QUICK, epochs=9, patience=2, learning_rate=0.03, head_share=1.0, head_norm="stored")
     *events, last = fine_tune(p.module("stage1"), wrong, p.val("stage1"), harmful)
     assert [epoch.epoch for epoch in _epochs(events)] == [0, 1, 2]
@@ -92,14 +92,14 @@ def test_a_loss_that_is_not_finite_stops_with_step_and_rate_and_keeps_the_last_g
     assert "lr-find" in last.reason
     best = [epoch for epoch in _epochs(events) if epoch.best][-1]
     assert best.epoch == 1
-    assert validate(module, p.val("stage1"), Execution()).loss == pytest.approx(best.val_loss, rel=1e-5)
+    assert validate(module, p.val("stage1"), Execution()).loss == pytest.approx(best.val.loss, rel=1e-5)
 
 
 def test_damage_met_where_the_norm_is_settled_spoils_that_epoch_and_no_other(problem):
     p = problem(blank_head=True)
     module, batches = _damaged(p, lambda module, training, settling: not module.training and settling == 2)
     events = list(fine_tune(module, batches, p.val("stage1"), QUICK))
-    assert [math.isfinite(epoch.val_loss) for epoch in _epochs(events)] == [True, False, True, True]
+    assert [math.isfinite(epoch.val.loss) for epoch in _epochs(events)] == [True, False, True, True]
     assert not _epochs(events)[1].best
     assert events[-1].best_epoch > 1
     assert all(tensor.isfinite().all() for tensor in module.state_dict().values())
@@ -115,20 +115,23 @@ def _damaged(p, when):
         activations, prefix = read(indices, views)
         return (activations * math.nan if when(module, reads[True], reads[False]) else activations), prefix
 
-    return module, TrainBatches(labels=p.labels, read=broken, batch_size=16, seed=0)
+    return module, train_batches(p.labels, read=broken, batch_size=16, seed=0)
 
 
 def test_an_absurd_learning_rate_never_leaves_the_module_worse_than_the_start(problem):
     p = problem()
     module, events = _train(p, settings=replace(QUICK, learning_rate=1e12, optimizer="sgd", clip_norm=None, warmup=0.0))
-    assert validate(module, p.val("stage1"), Execution()).calibrated_loss <= _epochs(events)[0].val_calibrated_loss + 1e-6
+    assert (
+        validate(module, p.val("stage1"), Execution()).named["calibrated_loss"]
+        <= _epochs(events)[0].val.named["calibrated_loss"] + 1e-6
+    )
     assert all(tensor.isfinite().all() for tensor in module.state_dict().values())
 
 
 def test_a_start_that_is_not_finite_is_refused(problem):
     p = problem()
     p.val_pixels, read = p.val_pixels, p.val("stage1").read
-    val = ValBatches(labels=p.val_labels, read=lambda i, v: tuple(x * math.inf for x in read(i, v)), batch_size=20)
+    val = val_batches(p.val_labels, read=lambda i, v: tuple(x * math.inf for x in read(i, v)), batch_size=20)
     with pytest.raises(InputError, match="not finite on val before any training"):
         next(fine_tune(p.module("stage1"), p.train("stage1"), val, QUICK))
 
@@ -153,7 +156,7 @@ def test_a_caller_who_stops_listening_gets_the_best_weights_so_far(problem):
         assert isinstance(next(run), Step)
     run.close()
     assert not module.training
-    assert validate(module, p.val("stage1"), Execution()).loss == pytest.approx(after_first.val_loss, rel=1e-5)
+    assert validate(module, p.val("stage1"), Execution()).loss == pytest.approx(after_first.val.loss, rel=1e-5)
 
 
 def test_what_the_caller_draws_between_events_changes_nothing(problem):
@@ -186,8 +189,8 @@ def test_the_plan_of_gradual_unfreezing_is_the_same_call_at_cuts_further_left(pr
         ends_at = validate(p.module(cut), p.val(cut), Execution())
         module, events = _train(p, cut, replace(QUICK, epochs=1))
         start = _epochs(events)[0]
-        assert start.val_loss == pytest.approx(ends_at.loss, rel=1e-5)
-        p.head = module.to_head()
+        assert start.val.loss == pytest.approx(ends_at.loss, rel=1e-5)
+        p.head = LinearHead.of_map(module.to_map())
         here = validate(module, p.val(cut), Execution())
         further_left = validate(p.module("pixels"), p.val("pixels"), Execution())
         assert further_left.loss == pytest.approx(here.loss, rel=1e-4)
@@ -199,8 +202,8 @@ def test_from_scratch_learns_with_the_settings_for_random_weights(problem):
     settings = cold_settings(epochs=8, learning_rate=1e-2)
     events = list(fine_tune(module, p.train("pixels"), p.val("pixels"), settings))
     start, *later = _epochs(events)
-    assert start.val_loss == pytest.approx(math.log(3), rel=1e-6)
-    assert max(epoch.val_accuracy for epoch in later) > 0.6
+    assert start.val.loss == pytest.approx(math.log(3), rel=1e-6)
+    assert max(epoch.val.named["accuracy"] for epoch in later) > 0.6
 
 
 def test_class_weights_must_be_one_a_class(problem):
@@ -209,16 +212,27 @@ def test_class_weights_must_be_one_a_class(problem):
         next(fine_tune(p.module("stage1"), p.train("stage1"), p.val("stage1"), replace(QUICK, class_weights=(1.0, 2.0))))
 
 
-def test_which_epoch_is_better_by_loss_and_by_accuracy():
-    def scores(loss, accuracy):
-        return ValScores(loss=1.0, calibrated_loss=loss, accuracy=accuracy)
+def _scores(margins, choose_by):
+    """Of pictures whose true class has a logit so far above those of the two others."""
+    logits = torch.zeros(len(margins), 3)
+    logits[:, 0] = torch.tensor(margins)
+    return ClassObjective(n_classes=3, choose_by=choose_by).scores([logits], [torch.zeros(len(margins), dtype=torch.int64)])
 
-    sure, right = scores(0.4, 0.8), scores(0.5, 0.9)
-    assert sure.better_than(right, "loss")
-    assert right.better_than(sure, "accuracy")
-    assert scores(0.3, 0.9).better_than(right, "accuracy")  # a tie is decided by loss
-    assert not scores(math.nan, 1.0).better_than(sure, "accuracy")
-    assert not sure.better_than(sure, "loss")
+
+def test_which_epoch_is_better_by_loss_and_by_accuracy():
+    sure, right, both = [4.0] * 8 + [-0.1] * 2, [0.1] * 9 + [-4.0], [1.0] * 9 + [-1.0]
+    by_loss = [_scores(margins, "loss") for margins in (sure, both, right)]
+    assert [scores.named["accuracy"] for scores in by_loss] == pytest.approx([0.8, 0.9, 0.9])
+    losses = [scores.named["calibrated_loss"] for scores in by_loss]
+    assert losses == sorted(losses)
+    assert _scores(sure, "loss").better_than(_scores(right, "loss"))
+    assert not _scores(right, "loss").better_than(_scores(sure, "loss"))
+    assert _scores(right, "accuracy").better_than(_scores(sure, "accuracy"))
+    assert not _scores(sure, "accuracy").better_than(_scores(right, "accuracy"))
+    assert _scores(both, "accuracy").better_than(_scores(right, "accuracy"))  # a tie is decided by loss
+    assert not _scores([4.0] * 9 + [math.nan], "accuracy").better_than(_scores(sure, "accuracy"))
+    assert not _scores([4.0] * 9 + [math.nan], "loss").better_than(_scores(right, "loss"))
+    assert not _scores(sure, "loss").better_than(_scores(sure, "loss"))
 
 
 def test_overconfidence_alone_does_not_make_an_epoch_worse(problem):
@@ -229,8 +243,8 @@ def test_overconfidence_alone_does_not_make_an_epoch_worse(problem):
         module.head.weight.mul_(3), module.head.bias.mul_(3)
     sure = validate(module, p.val("pooled"), Execution())
     assert sure.loss > 1.2 * calm.loss
-    assert sure.calibrated_loss == pytest.approx(calm.calibrated_loss, rel=1e-4)
-    assert sure.accuracy == calm.accuracy
+    assert sure.named["calibrated_loss"] == pytest.approx(calm.named["calibrated_loss"], rel=1e-4)
+    assert sure.named["accuracy"] == calm.named["accuracy"]
 
 
 def test_at_pooled_only_the_head_learns(problem):

@@ -6,15 +6,13 @@ import numpy as np
 import pytest
 import torch
 from sklearn.utils.class_weight import compute_class_weight
+from three_classes import fine_tune, labels_of, train_batches, update
 
 from warmstart.errors import UsageError
-from warmstart.training.batches import TrainBatches
 from warmstart.training.events import Epoch, Step
 from warmstart.training.execution import Execution
-from warmstart.training.loop import fine_tune
 from warmstart.training.optimisation import WeightAverage, make_optimizer, parameter_groups, set_learning_rate
 from warmstart.training.tuned import set_training
-from warmstart.training.update import update
 from warmstart.training_settings import TrainingSettings, cold_settings
 
 # A step is the gradient times the rate, everywhere: nothing that is done for pretrained weights' sake.
@@ -39,7 +37,7 @@ def _moved(p, settings, *, batches=1, steps=1, cut="stem", labels=None):
     before = {name: parameter.detach().clone() for name, parameter in module.named_parameters()}
     source = p.train(cut)
     if labels is not None:
-        source = replace(source, labels=labels)
+        source = replace(source, collate=labels_of(labels))
     optimizer = make_optimizer(module, settings)
     group = list(source.epoch(0, 0))[:batches]
     for step in range(steps):
@@ -234,7 +232,7 @@ def test_with_an_average_it_is_the_average_that_is_judged_and_kept(problem):
         *_, epoch, _ = fine_tune(module, p.train("stem"), p.val("stem"), settings)
         assert isinstance(epoch, Epoch)
         assert epoch.best
-        return epoch.val_loss, float(module.head.weight.detach().norm())
+        return epoch.val.loss, float(module.head.weight.detach().norm())
 
     (plain_loss, plain_norm), (loss, norm) = run(None), run(0.999)
     assert loss != plain_loss
@@ -338,7 +336,7 @@ def test_random_weights_learn_at_one_full_rate_in_every_stage_and_in_the_head_an
 def test_the_seed_decides_order_and_dropout(problem):
     def losses(seed):
         p = problem("vgg")
-        batches = TrainBatches(labels=p.labels, read=p.train("stem").read, batch_size=72, seed=0)
+        batches = train_batches(p.labels, read=p.train("stem").read, batch_size=72, seed=0)
         settings = TrainingSettings(epochs=1, seed=seed)
         return [
             event.loss for event in fine_tune(p.module("stem"), batches, p.val("stem"), settings) if isinstance(event, Step)

@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import pytest
 import torch
+from three_classes import seconds_per_epoch
 
 from warmstart.training.execution import Execution
-from warmstart.training.pace import STEPS, WARM_UP, seconds_per_epoch
+from warmstart.training.pace import STEPS, WARM_UP
 from warmstart.training_settings import TrainingSettings
 
 # 'stored': nothing but steps and val is read. 'update' settles the norm before val, which takes a few batches more.

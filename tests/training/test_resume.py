@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from three_classes import fine_tune
 
 from warmstart.errors import InputError, MachineError, UsageError
 from warmstart.training.checkpoint import read_checkpoint, write_checkpoint
 from warmstart.training.events import Epoch, Finished, Resumed, Step
 from warmstart.training.execution import Execution
-from warmstart.training.loop import fine_tune
 from warmstart.training_settings import TrainingSettings
 
 IDENTITY = {"plan": {"cut": "stem", "taps": "all"}, "data": "d1"}
@@ -78,8 +78,8 @@ def test_interrupted_at_any_step_and_resumed_it_ends_with_the_same_bits(problem,
         assert _bits(module) == _bits(undisturbed)
         losses = [(event.step, event.loss) for event in events if isinstance(event, Step)]
         assert losses == [(event.step, event.loss) for event in all_events if isinstance(event, Step)][stop_after:]
-        last = [(event.train_loss, event.val_loss) for event in events if isinstance(event, Epoch)]
-        assert last == [(event.train_loss, event.val_loss) for event in all_events if isinstance(event, Epoch)][-len(last) :]
+        last = [(event.train_loss, event.val.loss) for event in events if isinstance(event, Epoch)]
+        assert last == [(event.train_loss, event.val.loss) for event in all_events if isinstance(event, Epoch)][-len(last) :]
 
 
 _CHILD = """
@@ -92,7 +92,7 @@ torch.set_num_threads(1)
 import conftest, test_resume
 from warmstart.training.checkpoint import write_checkpoint
 from warmstart.training.events import Step
-from warmstart.training.loop import fine_tune
+from three_classes import fine_tune
 
 p = conftest.make_problem(blank_head=True)
 save = partial(write_checkpoint, Path(sys.argv[2]), identity=test_resume.IDENTITY)
@@ -215,7 +215,7 @@ def test_a_file_that_cannot_be_used_is_named(saved, damage):
     elif damage == "foreign":
         path.write_bytes(b"PK\x03\x04 something else")
     else:
-        path.write_bytes(content.replace(b'\\"format\\": 1', b'\\"format\\": 9'))
+        path.write_bytes(content.replace(b'\\"format\\": 2', b'\\"format\\": 9'))
     with pytest.raises(InputError, match=r"checkpoint\.safetensors"):
         read_checkpoint(path, IDENTITY)
 

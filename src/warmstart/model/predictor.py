@@ -307,7 +307,9 @@ def load(folder: str | Path) -> Model:
     place = folder / files.DESCRIPTION
     name = description.get("task", USUAL)
     try:
-        task = find_task(name)
+        task = find_task(required(name, "task", str))
+    except ValueError as reason:
+        raise ModelFileError(f"{place} lacks or misuses {reason}; was it written by another program? {files.AGAIN}") from reason
     except (UnknownNameError, UsageError) as reason:
         of = f" of {description['task_from']}" if isinstance(description.get("task_from"), str) else ""
         raise ModelFileError(

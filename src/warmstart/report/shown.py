@@ -32,6 +32,7 @@ class Grid:
 
 def shown_by(task: Task) -> ModuleType:
     """The functions of this module, a task's own where it has them."""
+    # Not by its name: `warmstart.report` is the function.
     found: ModuleType = part(task, "shown") or sys.modules[__name__]
     return found
 

@@ -126,7 +126,8 @@ class Exported:
         """The task's outputs. Raises ModelFileError for what no model of it gives."""
         try:
             if len(found) != pictures:
-                raise ValueError(f"{len(found)} results for {pictures} pictures")
+                expected = (pictures, *found.shape[1:])
+                raise ValueError(f"an array of {' × '.join(map(str, found.shape))}, expected {' × '.join(map(str, expected))}")
             return self.document.reading.of_graph(found, places)
         except ValueError as reason:
             raise ModelFileError(

@@ -5,11 +5,13 @@ import io
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from warmstart.atomic import write_text
 from warmstart.csv_cells import cell_of, text_of
-from warmstart.training.events import Epoch
+
+if TYPE_CHECKING:
+    from warmstart.training.events import Epoch
 
 HISTORY = "history.csv"
 
@@ -30,7 +32,7 @@ class HistoryRow:
     elapsed_seconds: float  # since the run began, everything included; a pause between a kill and --resume is not
 
     @classmethod
-    def of(cls, event: Epoch, *, cut: str, step: int, learning_rate: float, elapsed_seconds: float) -> Self:
+    def of(cls, event: "Epoch", *, cut: str, step: int, learning_rate: float, elapsed_seconds: float) -> Self:
         """The row of an event of the training loop."""
         return cls(
             cut=cut,
@@ -83,12 +85,12 @@ class History:
         """One more. Raises MachineError."""
         self._rows.append(row)
         table = io.StringIO()
-        writer = csv.writer(table)
-        writer.writerow(row.to_dict())
+        writer = csv.DictWriter(table, list(row.to_dict()))
+        writer.writeheader()
         for each in self._rows:
             values = each.to_dict()
             cells = {n: "" if value is None else FORMATS.get(n, MEASURED).format(value) for n, value in values.items()}
-            writer.writerow((cells | {"cut": cell_of(each.cut)}).values())
+            writer.writerow(cells | {"cut": cell_of(each.cut)})
         write_text(self._path, table.getvalue())
 
 

@@ -87,13 +87,13 @@ def frozen(seen: Probe, watcher: Watcher) -> Trained:
     task = seen.dataset.task
     with machine.calm_blas():
         fitted = task.refit(seen.learnt, seen.part(final), seen.fitting)
-        calibration = of_frozen(seen)
+        calibration, bank = of_frozen(seen), seen.rows_at(final)
 
-        def calibrated(one: Fitted, bank: Rows | None) -> Any:
+        def calibrated(one: Fitted) -> Any:
             return task.calibrate(one, calibration.outputs, calibration.targets, bank=bank, seed=seen.plan.seed)
 
-        model = _assembled(seen, seen.backbone, calibrated(fitted, seen.rows_at(final)), seen.recipe)
-        of_val = calibrated(seen.learnt.fitted, None)
+        model = _assembled(seen, seen.backbone, calibrated(fitted), seen.recipe)
+        of_val = calibrated(seen.learnt.fitted)
     return Trained(
         model=model,
         of_val=of_val,

@@ -25,7 +25,8 @@ def test_labels_are_places_in_the_list_of_names() -> None:
     assert made.stamp(1) == "'cat'"
     assert made.take(np.array([1, 0])).labels.tolist() == [0, 2]
     assert made.summary() == {"classes": {"cat": 1, "dog": 0, "emu": 2, "fox": 0}}
-    assert made.majority(np.arange(3)) == 2
+    assert made.majority() == 2
+    assert made.take(np.array([1])).majority() == 0
 
 
 def test_classes_without_a_picture_leave_and_labels_close_up() -> None:
