@@ -109,24 +109,25 @@ class Outputs:
     """What was found in N examples: base of a task's own. Each field is an array (N, …), a tuple or list of N, or None."""
 
     def __len__(self) -> int:
-        return next(len(value) for value in self._values().values() if value is not None)
+        return next(len(value) for value in self.fields().values() if value is not None)
 
     def take(self, at: Indices) -> Self:
         """Those at these positions."""
-        return type(self)(**{name: _taken(value, at) for name, value in self._values().items()})
+        return type(self)(**{name: _taken(value, at) for name, value in self.fields().items()})
 
     @classmethod
     def joined(cls, parts: Sequence[Self]) -> Self:
         """One after the other."""
-        values = [part._values() for part in parts]
+        values = [part.fields() for part in parts]
         return cls(**{name: _joined([value[name] for value in values]) for name in values[0]})
 
     def is_finite(self) -> bool:
         """Whether every number of it is."""
-        arrays = [v for v in self._values().values() if isinstance(v, np.ndarray) and v.dtype.kind == "f"]
+        arrays = [v for v in self.fields().values() if isinstance(v, np.ndarray) and v.dtype.kind == "f"]
         return all(bool(np.isfinite(array).all()) for array in arrays)
 
-    def _values(self) -> dict[str, Any]:
+    def fields(self) -> dict[str, Any]:
+        """Name → value."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
 

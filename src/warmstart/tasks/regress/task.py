@@ -16,7 +16,8 @@ from warmstart.heads.linear_map import LinearMap
 from warmstart.model.checking import check_taps
 from warmstart.plan import Plan
 from warmstart.records import Example, Listing, Problem
-from warmstart.task_protocol import Fitting, Inputs, Part, Tunable
+from warmstart.task_base import BaseTask
+from warmstart.task_protocol import Fitting, Part, Tunable
 from warmstart.tasks.regress.intervals import Intervals
 from warmstart.tasks.regress.options import NumberOptions
 from warmstart.tasks.regress.regressor import NumberAnswers, NumberOutputs, Regressor
@@ -26,8 +27,6 @@ from warmstart.tasks.regress.targets import LABEL, NumberTargets, numbers_of, wh
 if TYPE_CHECKING:
     from torch import nn
 
-    from warmstart.model.predictor import Model
-    from warmstart.runtime.predictor import Exported
     from warmstart.tasks.regress.fit import NumberLearnt
     from warmstart.tasks.regress.loss import NumberObjective
     from warmstart.tasks.regress.parity import NumberParity
@@ -67,7 +66,7 @@ class NumberTunable:
         return NumberObjective(mean=targets.values.mean(axis=0), deviation=targets.values.std(axis=0), robust=options.robust)
 
 
-class RegressTask:
+class RegressTask(BaseTask):
     """See `task_protocol.Task`."""
 
     name: ClassVar[str] = "regress"
@@ -83,12 +82,6 @@ class RegressTask:
     def claims(self, listing: Listing) -> str | None:
         """A table whose column holds numbers that are no names of classes."""
         return why_numbers(listing)
-
-    trains_in_fit: ClassVar[bool] = False
-
-    def inputs(self, plan: Plan, stages: Sequence[str]) -> Inputs:
-        """Taps."""
-        return Inputs()
 
     def usable(self, listing: Listing) -> Listing:
         """Examples with a number in each column."""
@@ -220,18 +213,6 @@ class RegressTask:
         from warmstart.tasks.regress.parity import compare
 
         return compare(reference.values, found.values, targets.values, **said)
-
-    def model(self, **parts: Any) -> "Model":
-        """As it is."""
-        from warmstart.model.predictor import Model
-
-        return Model(**parts)
-
-    def exported_model(self, *opened: Any) -> "Exported":
-        """As it is."""
-        from warmstart.runtime.predictor import Exported
-
-        return Exported(*opened)
 
     def columns(self, fitted: Regressor) -> tuple[str, ...]:
         """The targets; none where these are labels."""
