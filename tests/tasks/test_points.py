@@ -101,6 +101,42 @@ def test_training_that_was_killed_goes_on_to_the_same_bits(dots: Path, tmp_path:
     with suppress(KillError):
         train(str(dots), PLAN, _settings(tmp_path), folder=folder, watcher=Killing())
     assert not (folder / "run.json").exists()
-    gone_on = resume(folder)
+    heard: list[str] = []
+
+    class Listening(NullProgress):
+        def say(self, line: str) -> None:
+            heard.append(line)
+
+    gone_on = resume(folder, watcher=Listening())
+    assert any(line.startswith("resumed at step") for line in heard)
+    assert [row["epoch"] for row in gone_on.record.training["epochs"]] == list(range(13))
     for name, array in whole.model.fitted.arrays().items():
         np.testing.assert_array_equal(array, gone_on.model.fitted.arrays()[name])
+
+
+def test_targets_follow_the_view_that_is_trained_on(dots: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from invented.points import PointTargets
+
+    seen: dict[str, list[np.ndarray]] = {}
+    collate = PointTargets.collate
+
+    def noted(self: PointTargets, at: Any, geometry: Any = None) -> Any:
+        out = collate(self, at, geometry)
+        for i, points in zip(at, out, strict=True):
+            seen.setdefault(self.stamp(i), []).append(points.numpy())
+        return out
+
+    monkeypatch.setattr(PointTargets, "collate", noted)
+    train(str(dots), Plan(**{**PLAN.to_dict(), "training": {"epochs": 3}}), _settings(tmp_path))
+    mirrored = 0
+    for views in seen.values():
+        plain = views[0]
+        for other in views:
+            assert np.allclose(other[:, 1], plain[:, 1], atol=1e-3)
+            same, turned = (
+                np.allclose(other[:, 0], plain[:, 0], atol=1e-3),
+                np.allclose(other[:, 0], 96 - plain[:, 0], atol=1e-3),
+            )
+            assert same or turned
+            mirrored += not same
+    assert mirrored > 5
