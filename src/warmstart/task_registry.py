@@ -1,7 +1,6 @@
 """The tasks that there are: ours, and those of other packages, which register theirs under the entry point group `warmstart.tasks`."""
 
 from collections.abc import Mapping
-from functools import lru_cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
@@ -82,7 +81,6 @@ def _loaded(entry: EntryPoint) -> Task:
 _ASKED = tuple(name for name in {**Task.__annotations__, **vars(Task)} if not name.startswith("_"))
 
 
-@lru_cache
 def _imported(place: str) -> Any:
     module, colon, name = place.partition(":")
     return getattr(import_module(module), name) if colon else import_module(module)
