@@ -80,6 +80,20 @@ class Plan:
             later=True,
         ),
     ] = None
+    target: Annotated[
+        tuple[str, ...],
+        Option(
+            "Columns of a table that hold what is to be learnt, joined by ','. Default: its column label, or the folders.",
+            metavar="COLUMNS",
+            form=NAMES,
+            verbs=("train", "lr-find"),
+            later=True,
+        ),
+    ] = ()
+    options: Annotated[
+        Mapping[str, Any],
+        Option("What the task lets one choose beside: name → value, as its page says.", verbs=(), later=True),
+    ] = FrozenMapping()
     weights: Annotated[
         str, Option("'default', 'random', or a .safetensors/.pth file.", verbs=("train", "compare", "lr-find", "doctor"))
     ] = "default"

@@ -79,6 +79,10 @@ class Listing:
     problems: tuple[Problem, ...] = ()
     fixes: Mapping[str, Any] | None = None  # what a list of fixes has changed already
     licence: str | None = None  # of the pictures, where it is known
+    columns: tuple[
+        str, ...
+    ] = ()  # of its table, that hold what is to be learnt, where that is not a label: in the cells of examples
+    is_table: bool = False  # labels stand in a table, and do not name folders
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

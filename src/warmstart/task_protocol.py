@@ -109,24 +109,25 @@ class Outputs:
     """What was found in N examples: base of a task's own. Each field is an array (N, …), a tuple or list of N, or None."""
 
     def __len__(self) -> int:
-        return next(len(value) for value in self._values().values() if value is not None)
+        return next(len(value) for value in self.fields().values() if value is not None)
 
     def take(self, at: Indices) -> Self:
         """Those at these positions."""
-        return type(self)(**{name: _taken(value, at) for name, value in self._values().items()})
+        return type(self)(**{name: _taken(value, at) for name, value in self.fields().items()})
 
     @classmethod
     def joined(cls, parts: Sequence[Self]) -> Self:
         """One after the other."""
-        values = [part._values() for part in parts]
+        values = [part.fields() for part in parts]
         return cls(**{name: _joined([value[name] for value in values]) for name in values[0]})
 
     def is_finite(self) -> bool:
         """Whether every number of it is."""
-        arrays = [v for v in self._values().values() if isinstance(v, np.ndarray) and v.dtype.kind == "f"]
+        arrays = [v for v in self.fields().values() if isinstance(v, np.ndarray) and v.dtype.kind == "f"]
         return all(bool(np.isfinite(array).all()) for array in arrays)
 
-    def _values(self) -> dict[str, Any]:
+    def fields(self) -> dict[str, Any]:
+        """Name → value."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
@@ -144,11 +145,18 @@ def _joined(values: Sequence[Any]) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class Original:
-    """A picture as it came, for answers that lie on it."""
+    """A picture as it came."""
 
     source: str  # its path, or 'picture 3' for one that came without a name
     size: tuple[int, int] | None = None  # width, height in pixels, upright; None: not known
-    geometry: tuple[Geometry, ...] = ()  # of each view
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inputs:
+    """What a task reads of a picture, beside or in place of the taps that `strategy.taps` has sets of."""
+
+    maps: tuple[str, ...] = ()  # stages whose whole output it reads; with any, it reads no taps and views are kept apart
+    places: bool = False  # whether it is to know where each view lies on its picture
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -158,6 +166,9 @@ class Part(Generic[T_co]):
     targets: T_co  # N
     units: Indices  # (N,): examples with the same number are copies or of one group, and are held out together
     read: Callable[[Indices], Rows]  # positions in this part → their rows
+    positions: Indices = field(
+        default_factory=lambda: np.empty(0, np.int64)
+    )  # (N,) in the data set: what `Fitting.train` goes by
 
     def __len__(self) -> int:
         return len(self.units)
@@ -232,8 +243,11 @@ class Reading(Protocol):
         """JSON-ready: what a list of models shows of it."""
         ...
 
-    def of_graph(self, found: NDArray[np.floating]) -> Any:
-        """Outputs from what an exported graph gives first, (B, …). Raises ValueError, as the end of a sentence, for what cannot be."""
+    def of_graph(self, found: NDArray[np.floating], places: Sequence[Geometry] | None = None) -> Any:
+        """Outputs from what an exported graph gives first, (B, …). ``places``: of the pictures, where the task asks for them.
+
+        Raises ValueError, as the end of a sentence, for what cannot be.
+        """
         ...
 
 
@@ -275,6 +289,20 @@ class Learnt(Generic[F]):
     penalty: float = 0.0  # on the weights of a linear head, beside the mean loss
 
 
+class Train(Protocol):
+    """The one training loop, for a module of the task's own: batches, schedule, budget, checkpoints and resume included."""
+
+    def __call__(
+        self, module: "nn.Module", train: Part[Any], val: Part[Any], objective: "Objective", settings: "TrainingSettings"
+    ) -> None:
+        """Train ``module``, whose forward takes the maps that the task reads, (B, C, H, W) each. It then holds the best weights on val.
+
+        Views are the plan's, drawn anew for each epoch; targets are collated with the place of the view of each picture. Raises
+        UsageError for settings that do not fit, DataError without val.
+        """
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Fitting:
     """What `Task.fit` may use beside its parts."""
@@ -282,10 +310,14 @@ class Fitting:
     plan: Plan
     tap_sets: Mapping[str, tuple[str, ...]]  # among which it may choose what is read
     seed: int = field(default=0)
+    options: Any = None  # the task's own
+    train: "Train | None" = None  # the one training loop: see `Train`
 
 
 class Tunable(Protocol):
     """The part of a task that lets the network be trained right of a cut, with a linear head that starts as what was fitted."""
+
+    least_deviation: ClassVar[float]  # of a feature, as a share of the median one: see `heads.standardising.floored`; 0: any
 
     def start(self, learnt: Any) -> LinearMap:
         """What was fitted, as a linear map of the features."""
@@ -299,8 +331,8 @@ class Tunable(Protocol):
         """O, of a head that starts from nothing."""
         ...
 
-    def objective(self, targets: Any, settings: "TrainingSettings") -> "Objective":
-        """What is minimised. ``targets``: those of train."""
+    def objective(self, targets: Any, settings: "TrainingSettings", options: Any) -> "Objective":
+        """What is minimised. ``targets``: those of train. ``options``: the task's own. Raises UsageError for settings of another task."""
         ...
 
 
@@ -311,9 +343,27 @@ class Task(Protocol):
     noun: ClassVar[str]  # what a model of it is, for sentences: 'a classifier'
     parts: ClassVar[Mapping[str, str]]  # what else there is for it, as 'module:name', imported on use: see `task_registry.part`
     tunable: ClassVar[Tunable | None]
+    target_words: ClassVar[tuple[str, str]]  # what an example has, one and several of it, for sentences: 'class', 'classes'
+    options: ClassVar[type | None]  # a dataclass whose fields are what it lets one choose: entries of `Plan.options`
+
+    def claims(self, listing: Listing) -> str | None:
+        """Why a data set is one for this task, in words, where nobody has said which task is meant; None where it is not."""
+        ...
+
+    trains_in_fit: ClassVar[
+        bool
+    ]  # whether `fit` calls `Fitting.train`, so that a run can be interrupted there and gone on with
+
+    def inputs(self, plan: Plan, stages: Sequence[str]) -> Inputs:
+        """What is read of a picture. ``stages``: of the plan's backbone, from left to right."""
+        ...
+
+    def usable(self, listing: Listing) -> Listing:
+        """What can be learnt from, and as problems why not the rest. Raises DataError where nothing can. No picture is opened."""
+        ...
 
     def targets(self, listing: Listing) -> Any:
-        """Of every example that is listed. Raises DataError where nothing can be learnt from them."""
+        """Of every example of what is usable."""
         ...
 
     def check(self, plan: Plan, targets: Any, source: str) -> None:
@@ -339,8 +389,15 @@ class Task(Protocol):
         """What was fitted, knowing how it did on test: nothing that changes an answer."""
         ...
 
-    def score(self, fitted: Any, outputs: Any, targets: Any, *, train: Any, used_for_choosing: bool) -> Any:
-        """Scores with intervals, beside those of guessing by ``train``. With `to_dict`."""
+    def score(self, fitted: Any, outputs: Any, targets: Any, *, usual: Mapping[str, Any], used_for_choosing: bool) -> Any:
+        """Scores with intervals, with `to_dict`, beside those of guessing by what is usual in train: ``usual`` is what `about` gave.
+
+        A model folder may not say; then by what is usual among these targets.
+        """
+        ...
+
+    def read_scores(self, document: Mapping[str, Any]) -> Any:
+        """Scores out of a run.json: the inverse of their `to_dict`. Raises TypeError, KeyError or ValueError for what are none."""
         ...
 
     def trust(self, fitted: Any, outputs: Any, targets: Any) -> dict[str, Any]:
@@ -370,12 +427,12 @@ class Task(Protocol):
         """The model that an opened exported file makes: a `runtime.predictor.Exported`."""
         ...
 
-    def judged(self, fitted: Any, listing: Listing) -> tuple[Listing, tuple[Problem, ...]]:
-        """Of a listing, the examples that a model can be held against, and why not the others."""
+    def columns(self, fitted: Any) -> tuple[str, ...]:
+        """Of a table that a model is held against, those that hold the truth; none where that is a label or a folder."""
         ...
 
-    def trained_on(self, fitted: Any, about: Mapping[str, Any], targets: Any) -> Any:
-        """What `score` needs of train, as far as the model folder says it: ``about`` has what `about` gave. Else of ``targets``."""
+    def judged(self, fitted: Any, listing: Listing) -> tuple[Listing, tuple[Problem, ...]]:
+        """Of a listing, the examples that a model can be held against, and why not the others."""
         ...
 
     def targets_for(self, fitted: Any, examples: Sequence[Example]) -> Any:

@@ -12,7 +12,19 @@ from warmstart.task_protocol import Task
 GROUP = "warmstart.tasks"
 USUAL = USUAL_TASK
 
-OURS: Mapping[str, str] = {"classify": "warmstart.tasks.classify.task:TASK"}
+OURS: Mapping[str, str] = {
+    "classify": "warmstart.tasks.classify.task:TASK",
+    "regress": "warmstart.tasks.regress.task:TASK",
+}
+
+
+# Those of ours that let something be chosen: where their options are written, to be read without the task itself.
+OPTIONS: Mapping[str, str] = {"regress": "warmstart.tasks.regress.options:NumberOptions"}
+
+
+def options_of_ours() -> dict[str, type]:
+    """Task → the dataclass of its options, of our own tasks: what the command line has flags for."""
+    return {name: _imported(place) for name, place in OPTIONS.items()}
 
 
 def task_names() -> tuple[str, ...]:

@@ -47,9 +47,11 @@ class TappedPrefix(nn.Module):
         tap_names: tuple[str, ...],
         *,
         keep_activations: bool = False,
+        maps: tuple[str, ...] = (),
     ) -> None:
         super().__init__()
         self.keep_activations = keep_activations
+        self.maps = maps  # stages whose whole output follows the taps, flattened
         self.normalise = normalise
         self.stages = nn.ModuleList(module for _, module in stages)
         self.stage_names = tuple(name for name, _ in stages)
@@ -59,10 +61,13 @@ class TappedPrefix(nn.Module):
         """One pass; each stage is pooled as soon as it is computed, so its map can be freed."""
         x = self.normalise(pixels)
         taps: dict[str, Tensor] = {}
+        maps: dict[str, Tensor] = {}
         for name, stage in zip(self.stage_names, self.stages, strict=True):
             if name == "pooled" and "max" in self.tap_names:
                 taps["max"] = x.amax(dim=(2, 3))
             x = stage(x)
+            if name in self.maps:
+                maps[name] = x.flatten(1)
             if name == "pooled":
                 taps[name] = x
             elif name in self.tap_names:
@@ -70,7 +75,8 @@ class TappedPrefix(nn.Module):
         if "max" in self.tap_names and "max" not in taps:  # the last map is the last thing computed
             taps["max"] = x.amax(dim=(2, 3))
         activations = [x.flatten(1)] if self.keep_activations else []
-        return torch.cat([*(taps[name] for name in self.tap_names), *activations], dim=1)
+        whole = [maps[name] for name in self.maps]
+        return torch.cat([*(taps[name] for name in self.tap_names), *whole, *activations], dim=1)
 
 
 def mean_and_deviation(x: Tensor) -> Tensor:
@@ -104,6 +110,14 @@ def tapped_up_to(backbone: Backbone, cut: str, tap_names: tuple[str, ...]) -> nn
     at = backbone.cuts.index(backbone.resolve_cut(cut))
     stages = [(stage.name, sequence(backbone.links[stage.start : stage.stop])) for stage in backbone.stages[:at]]
     return TappedPrefix(_normalise(backbone, None, None), stages, tap_names, keep_activations=True).eval()
+
+
+def with_maps(backbone: Backbone, taps: Sequence[str], maps: Sequence[str]) -> TappedPrefix:
+    """uint8 (B, 3, H, W) → float32 (B, P + Σ C·H·W): these taps, then the maps of these stages, flattened. In eval mode."""
+    names = [stage.name for stage in backbone.stages]
+    reaching = [names.index(name) if name in names else len(names) - 1 for name in (*taps, *maps)]
+    stages = [(s.name, sequence(backbone.links[s.start : s.stop])) for s in backbone.stages[: max(reaching) + 1]]
+    return TappedPrefix(_normalise(backbone, None, None), stages, tuple(taps), maps=tuple(maps)).eval()
 
 
 def _normalise(backbone: Backbone, mean: Sequence[float] | None, std: Sequence[float] | None) -> Normalise:

@@ -1,5 +1,6 @@
 """The verbs that train: train, compare, lr-find."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -7,7 +8,7 @@ import typer
 
 from warmstart.cli import options as o
 from warmstart.cli import tables, training_tables
-from warmstart.cli.option_groups import Given, Group
+from warmstart.cli.option_groups import Given, Group, Groups, pairs
 from warmstart.cli.terminal import Terminal
 from warmstart.errors import UsageError
 from warmstart.machine import process_seconds
@@ -15,6 +16,7 @@ from warmstart.options import read_names, tagged
 from warmstart.plan import ADVISED, BY_ADVICE, Plan
 from warmstart.session.run_folder import read_plan
 from warmstart.session.settings import TrainSettings
+from warmstart.task_registry import options_of_ours
 
 TRAIN = Group(
     "train",
@@ -42,13 +44,17 @@ def train(
         Path | None, typer.Option(metavar="FILE", help="A plan.json of a run or of advise: the recipe, instead of options.")
     ] = None,
     recipe: Annotated[Given[Plan], TRAIN],
+    of_tasks: Annotated[Mapping[str, Given[Any]], Groups("train", options_of_ours)],
+    option: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="An option of a task of another package; repeatable.")
+    ] = None,
     settings: Annotated[Given[TrainSettings], TRAIN],
     resume: Annotated[
         Path | None, typer.Option(metavar="RUN", help="Instead of DATA: go on with a run whose training was interrupted.")
     ] = None,
     as_json: o.Json = False,
 ) -> None:
-    """Train a classifier on a folder of class folders and write a run folder.
+    """Train on a folder of class folders, or on a table of pictures with labels or numbers, and write a run folder.
 
     Without a recipe: first a head on the frozen network, then, if the time allows, what advise recommends; the best on val is kept.
     With --cut before 'pooled' and the linear head, the network right of the cut is trained as well; with another head, or
@@ -65,7 +71,12 @@ def train(
             run = resume_workflow(resume, watcher=terminal, download=download, seconds_before=process_seconds())
         o.give(run.record.to_dict(), as_json, lambda: tables.train(run.record))
         return
-    asked = recipe.make(cut=_cut(recipe)) if plan is None else _from_file(plan, recipe)
+    options = pairs("--option", option or ()) | {name: v for given in of_tasks.values() for name, v in given.values.items()}
+    beside = [
+        *(["--option"] if option else []),
+        *(flag for given in of_tasks.values() for f in given.typed.values() for flag in f),
+    ]
+    asked = recipe.make(cut=_cut(recipe), options=options) if plan is None else _from_file(plan, recipe, beside)
     how = settings.make()
     with Terminal() as terminal:
         run = train_workflow(data, asked, how, watcher=terminal, seconds_before=process_seconds())
@@ -126,9 +137,9 @@ def lr_find(
     o.give(result.to_dict(), as_json, lambda: training_tables.learning_rate(result))
 
 
-def _from_file(file: Path, recipe: Given[Plan]) -> Plan:
+def _from_file(file: Path, recipe: Given[Plan], more: Sequence[str]) -> Plan:
     """The plan of the file. Raises UsageError where a part of the recipe was typed beside it, even with the same value."""
-    beside = [flag for flags in recipe.typed.values() for flag in flags]
+    beside = [*(flag for flags in recipe.typed.values() for flag in flags), *more]
     if beside:
         raise UsageError(
             f"--plan {file} is the whole recipe, and {', '.join(beside)} was given beside it: edit the file instead"

@@ -18,49 +18,67 @@ from typing import Any
 from warmstart.data.folders import Exclusions, has_class_folder, list_folder, walk
 from warmstart.data.manifest import list_frame, list_manifest, list_pairs
 from warmstart.errors import DataError
-from warmstart.records import Example, Listing, Problem
+from warmstart.records import Listing, Problem
 from warmstart.refusals import require_file
 
 
 def read_listing(
-    source: str | Path | Iterable[tuple[str, str]] | Any, *, exclude: Sequence[str] = (), min_classes: int = 2
+    source: str | Path | Iterable[tuple[str, str]] | Any,
+    *,
+    exclude: Sequence[str] = (),
+    min_classes: int = 2,
+    columns: Sequence[str] = (),
 ) -> Listing:
     """The labelled pictures of ``source``, sorted by the bytes of their paths, and everything that was left out.
 
     ``source``: a path to a folder or manifest, pairs of (path, label), or anything with columns ``path`` and ``label`` (a
     data frame). ``exclude``: fnmatch patterns; a class, folder or file whose name or relative path matches is not listed and
-    not reported. ``min_classes``: 2 to learn from; 1 where pictures of one class only make sense, as in evaluation.
+    not reported. ``min_classes``: 2 to learn from; 1 where pictures of one class only make sense, as in evaluation. ``columns``: of a
+    table, those that hold what is to be learnt, where that is no label; then there are no classes.
 
     Raises DataError when nothing can be made of it: no such path, no manifest, an empty or flat folder, too few classes,
     columns or split names that are not known, several labels for one picture.
     """
-    exclusions = Exclusions(exclude)
+    exclusions, columns = Exclusions(exclude), tuple(name.strip().lower() for name in columns)
+    is_table = True
     if isinstance(source, str | Path):
         shown = os.fspath(source)
         if not os.path.lexists(shown):
             raise DataError(f"{shown!r} does not exist; expected a folder of class folders or a CSV manifest: check the path")
         require_file(shown, "the manifest", DataError)
         if Path(shown).is_dir():
+            if columns:
+                raise DataError(
+                    f"{shown!r} is a folder, and {', '.join(columns)} names columns of a table: name the table, a CSV file"
+                )
             examples, problems = list_folder(shown, exclusions)
+            is_table = False
         else:
-            examples, problems = list_manifest(shown, exclusions)
+            examples, problems = list_manifest(shown, exclusions, columns)
     elif hasattr(source, "columns"):
         shown = "data frame"
-        examples, problems = list_frame(source, exclusions)
+        examples, problems = list_frame(source, exclusions, columns)
     else:
+        if columns:
+            raise DataError(
+                f"pairs have no columns, and {', '.join(columns)} was asked for: give a table, a CSV file or a data frame"
+            )
         pairs = _pairs(source)
         shown = f"list of {len(pairs)} pairs"
         examples, problems = list_pairs(pairs, exclusions)
 
     problems += exclusions.unused()
-    class_names = tuple(sorted({example.class_name for example in examples}))
-    _check_classes(shown, class_names, examples, problems, min_classes)
-    return Listing(
+    class_names = () if columns else tuple(sorted({example.class_name for example in examples}))
+    listing = Listing(
         source=shown,
         examples=tuple(sorted(examples, key=lambda example: os.fsencode(example.path))),
         class_names=class_names,
         problems=tuple(problems),
+        columns=columns,
+        is_table=is_table,
     )
+    check_classes(listing, 0 if columns else min_classes)
+    return listing
 
 
 def _pairs(source: Any) -> list[Any]:
@@ -104,22 +122,22 @@ def find_pictures(arguments: Sequence[str | Path]) -> tuple[list[str], list[Prob
     return list(found), problems
 
 
-def _check_classes(
-    shown: str, class_names: Sequence[str], examples: Sequence[Example], problems: Sequence[Problem], min_classes: int
-) -> None:
+def check_classes(listing: Listing, min_classes: int) -> None:
+    """Raises DataError where there is no picture, or fewer classes than that."""
+    shown, problems = listing.source, listing.problems
     reasons = Counter(problem.kind for problem in problems)
     because = f" Left out: {', '.join(f'{count} × {kind}' for kind, count in sorted(reasons.items()))}." if reasons else ""
-    if problems and not examples:
+    if problems and not listing.examples:
         because += f" The first: {problems[0].message}."
-    if not examples:
+    if not listing.examples:
         raise DataError(f"{shown!r} has no picture that can be used.{because}")
-    if len(class_names) < min_classes:
-        only = class_names[0]
+    if len(listing.class_names) < min_classes:
+        only = listing.class_names[0]
         hint = ""
         inner = Path(shown) / only
         if has_class_folder(inner):
             hint = f" {only!r} holds folders itself: did you mean {os.fspath(inner)!r}?"
         raise DataError(
-            f"{shown!r} has only the class {only!r} ({len(examples)} pictures), expected at least {min_classes} classes, "
+            f"{shown!r} has only the class {only!r} ({len(listing.examples)} pictures), expected at least {min_classes} classes, "
             f"one folder or label each.{hint}{because}"
         )

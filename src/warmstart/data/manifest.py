@@ -1,8 +1,8 @@
 """Tables of labelled pictures → examples: CSV and TSV files, pairs, data frames.
 
-Columns: ``path`` and ``label``; ``split`` (train, val, test or empty) and ``group`` (pictures that belong together: one
-patient, one scene, one video) if you like. Paths in a file are relative to its folder, those from Python to the working
-folder.
+Columns: ``path`` and ``label``, or others that hold what is to be learnt; ``split`` (train, val, test or empty) and ``group`` (pictures
+that belong together: one patient, one scene, one video) if you like. Paths in a file are relative to its folder, those from Python to
+the working folder.
 
 Rows are read → columns checked → each row checked → examples. One picture has one label: several are refused by name.
 """
@@ -25,7 +25,7 @@ from warmstart.data.text_tables import read_text_table
 from warmstart.errors import DataError
 from warmstart.records import Example, Problem, Split
 
-_REQUIRED = ("path", "label")
+_PAIR = ("path", "label")
 _KNOWN = ("path", "label", "split", "group")
 
 # What other tools call these columns; only to say so, for a guess about columns could be wrong without anybody noticing.
@@ -49,25 +49,28 @@ class _Row:
     cells: Mapping[str, Any]  # lower-case column → value
 
 
-def list_manifest(path: str, exclusions: Exclusions) -> tuple[list[Example], list[Problem]]:
-    """Examples and problems of a CSV or TSV file. Raises DataError when it is no manifest."""
-    header, rows = _read_table(path)
-    problems = _check_columns(repr(path), header, path)
-    examples, more = _list_rows(repr(path), rows, os.path.dirname(path), exclusions)  # noqa: PTH120
+def list_manifest(path: str, exclusions: Exclusions, columns: Sequence[str] = ()) -> tuple[list[Example], list[Problem]]:
+    """Examples and problems of a CSV or TSV file. Raises DataError when it is no manifest.
+
+    ``columns``: those that hold what is to be learnt, if not 'label'; lower case.
+    """
+    header, rows = _read_table(path, columns)
+    problems = _check_columns(repr(path), header, path, columns)
+    examples, more = _list_rows(repr(path), rows, os.path.dirname(path), exclusions, columns)  # noqa: PTH120
     return examples, problems + more
 
 
-def list_frame(frame: Any, exclusions: Exclusions) -> tuple[list[Example], list[Problem]]:
+def list_frame(frame: Any, exclusions: Exclusions, columns: Sequence[str] = ()) -> tuple[list[Example], list[Problem]]:
     """Examples and problems of anything with ``columns`` whose items are columns. Raises DataError as `list_manifest` does."""
     header = [str(column).strip().lower() for column in frame.columns]
-    problems = _check_columns("the data frame", header, "data frame")
+    problems = _check_columns("the data frame", header, "data frame", columns)
     names = dict(zip(header, frame.columns, strict=True))
-    columns = {name: list(frame[original]) for name, original in names.items() if name in _KNOWN}
+    read = {name: list(frame[original]) for name, original in names.items() if name in (*_KNOWN, *columns)}
     rows = (
-        _Row(f"row {number}", dict(zip(columns, cells, strict=True)))
-        for number, cells in enumerate(zip(*columns.values(), strict=True))
+        _Row(f"row {number}", dict(zip(read, cells, strict=True)))
+        for number, cells in enumerate(zip(*read.values(), strict=True))
     )
-    examples, more = _list_rows("the data frame", rows, "", exclusions)
+    examples, more = _list_rows("the data frame", rows, "", exclusions, columns)
     return examples, problems + more
 
 
@@ -77,12 +80,12 @@ def list_pairs(pairs: Sequence[Any], exclusions: Exclusions) -> tuple[list[Examp
     for number, pair in enumerate(pairs):
         if not isinstance(pair, tuple | list) or len(pair) != 2 or not isinstance(pair[0], str | os.PathLike):
             raise DataError(f"item {number} of the list is {pair!r}, expected a pair (path, label)")
-        rows.append(_Row(f"item {number}", dict(zip(_REQUIRED, pair, strict=True))))
+        rows.append(_Row(f"item {number}", dict(zip(_PAIR, pair, strict=True))))
     return _list_rows("the list", rows, "", exclusions)
 
 
-def _read_table(path: str) -> tuple[list[str], Iterator[_Row]]:
-    table = read_text_table(path, _KNOWN, expected="a CSV manifest whose first line is path,label")
+def _read_table(path: str, columns: Sequence[str]) -> tuple[list[str], Iterator[_Row]]:
+    table = read_text_table(path, (*_KNOWN, *columns), expected="a CSV manifest whose first line is path,label")
     # A quote counts at the beginning of a cell and ends it, so space around quotes has to be passed over; elsewhere it belongs to a name.
     mark, text = re.escape(table.delimiter), table.text
     before = re.search(rf'(^|{mark}) +"', text, re.MULTILINE) is not None
@@ -118,32 +121,41 @@ def _rows(path: str, header: Sequence[str], reader: Any, lines_before: int) -> I
         raise DataError(f"{path!r} line {line} is not proper CSV ({error}): check its double quotes") from error
 
 
-def _check_columns(shown: str, header: Sequence[str], path: str) -> list[Problem]:
+def _check_columns(shown: str, header: Sequence[str], path: str, columns: Sequence[str]) -> list[Problem]:
     """Problems for columns that nobody reads. Raises DataError for missing, doubled and misspelt ones."""
-    unknown = [name for name in header if name not in _KNOWN]
-    if "labels" in unknown:
+    required = ("path", *(columns or ("label",)))
+    known = tuple(dict.fromkeys((*required, *_KNOWN)))
+    unknown = [name for name in header if name not in known]
+    if "labels" in unknown and not columns:
         raise DataError(f"{shown} has a column 'labels', expected 'label'. {_ONE_LABEL} and name the column label.")
-    for name in _KNOWN:
+    for name in known:
         if (times := list(header).count(name)) > 1:
             raise DataError(f"{shown} has {times} columns {name!r}, expected one: rename or remove the others")
         if name in header:
             continue
-        near = [column for column in unknown if column in _OTHER_NAMES[name]]
+        others = _OTHER_NAMES.get(name, ())
+        near = [column for column in unknown if column in others]
         near = near or get_close_matches(name, unknown, n=1, cutoff=0.7)
-        if name in _REQUIRED:
+        if name in required:
             guess = f" {near[0]!r} looks like it: rename that column." if near else ""
-            raise DataError(f"{shown} has columns {', '.join(map(repr, header))} but no {name!r}; expected path,label.{guess}")
+            raise DataError(
+                f"{shown} has columns {', '.join(map(repr, header))} but no {name!r}; expected {','.join(required)}.{guess}"
+            )
         # 'splt' must not be passed over: pictures would silently be split anew. Another word may mean something else.
-        if near and near[0] not in _OTHER_NAMES[name]:
+        if near and near[0] not in others and not (columns and name == "label"):
             raise DataError(f"{shown} has an unknown column {near[0]!r}. Did you mean {name!r}? Rename or remove it.")
-    return [
-        Problem(
-            path=path,
-            kind="unknown-column",
-            message=f"{shown} has a column {name!r}, which is not read; known: {', '.join(_KNOWN)}{_like(name)}",
-        )
-        for name in dict.fromkeys(unknown)
-    ]
+    return (
+        []
+        if columns
+        else [
+            Problem(
+                path=path,
+                kind="unknown-column",
+                message=f"{shown} has a column {name!r}, which is not read; known: {', '.join(known)}{_like(name)}",
+            )
+            for name in dict.fromkeys(unknown)
+        ]
+    )
 
 
 def _like(column: str) -> str:
@@ -151,7 +163,9 @@ def _like(column: str) -> str:
     return f"; rename it to {meant[0]!r} if that is what it is" if meant else ""
 
 
-def _list_rows(shown: str, rows: Iterable[_Row], folder: str, exclusions: Exclusions) -> tuple[list[Example], list[Problem]]:
+def _list_rows(
+    shown: str, rows: Iterable[_Row], folder: str, exclusions: Exclusions, columns: Sequence[str] = ()
+) -> tuple[list[Example], list[Problem]]:
     examples: dict[str, Example] = {}
     problems: list[Problem] = []
     rows = _with_whole_numbers(list(rows))
@@ -161,14 +175,19 @@ def _list_rows(shown: str, rows: Iterable[_Row], folder: str, exclusions: Exclus
         if not isinstance(named, str) or not named.strip():
             raise DataError(f"{shown} {row.where} has no path, expected the path of a picture file")
         path, hint = _located(named, folder)
-        class_name = _class_name(shown, row)
-        if class_name is None:
-            message = f"{shown} {row.where}: {named!r} has no label; left out: fill it in"
-            problems.append(Problem(path=path, kind="no-label", message=message))
+        class_name = "" if columns else _class_name(shown, row)
+        cells = {name: row.cells[name] for name in columns}
+        empty = [name for name, value in cells.items() if _text(value) is None]
+        if class_name is None or empty:
+            what = "label" if class_name is None else " and no ".join(empty)
+            message = f"{shown} {row.where}: {named!r} has no {what}; left out: fill it in"
+            problems.append(Problem(path=path, kind="no-label" if class_name is None else "no-target", message=message))
             continue
         if exclusions.match(class_name, named.replace(os.sep, "/"), named.strip().replace("\\", "/")):
             continue
-        example = Example(path=path, class_name=class_name, split=_split(shown, row), group=_text(row.cells.get("group")))
+        example = Example(
+            path=path, class_name=class_name, split=_split(shown, row), group=_text(row.cells.get("group")), cells=cells
+        )
         problem = _problem_of_row(shown, row, example, examples.get(path), hint)
         if problem is None:
             examples[path] = example
@@ -251,6 +270,9 @@ def _problem_of_row(shown: str, row: _Row, example: Example, earlier: Example | 
         if earlier.class_name != example.class_name:
             labels = f"{earlier.class_name!r} and {example.class_name!r}"
             raise DataError(f"{shown} {row.where} lists {example.path!r} again: labels {labels}. {_ONE_LABEL}.")
+        if earlier.cells != example.cells:
+            both = f"{dict(earlier.cells)} and {dict(example.cells)}"
+            raise DataError(f"{shown} {row.where} lists {example.path!r} again with other values, {both}: keep one row")
         if (earlier.split, earlier.group) != (example.split, example.group):
             raise DataError(f"{shown} {row.where} lists {example.path!r} again, in another split or group: keep one row")
         message = f"{shown} {row.where} lists {example.path!r} again; counted once: remove the row"

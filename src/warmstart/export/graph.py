@@ -11,8 +11,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from warmstart.backbones.taps import TappedPrefix, tapped_only
+from warmstart.backbones.taps import TappedPrefix, tapped_only, with_maps
 from warmstart.data.views import DIHEDRAL
+from warmstart.errors import UsageError
 from warmstart.export.resizing import Resize
 from warmstart.model.predictor import Model
 from warmstart.task_registry import find_task
@@ -90,7 +91,14 @@ class _Widen(nn.Module):
 def whole_model(model: Model, *, resize_inside: bool = False) -> WholeModel:
     """The model as one module in eval mode, float32, on the CPU."""
     resize = Resize(model.preprocessing.size_px, model.preprocessing.resize) if resize_inside else None
-    network, task = tapped_only(model.network(), model.taps), find_task(model.task)
+    task = find_task(model.task)
+    if model.apart and len(model.preprocessing.views) > 1:
+        raise UsageError(
+            f"this model reads {len(model.preprocessing.views)} views of a picture apart from one another, and a file is for one: train "
+            "with --views none for one that can be exported"
+        )
+    whole = model.network()
+    network = with_maps(whole, (), tuple(model.shapes)) if model.apart else tapped_only(whole, model.taps)
     graph = WholeModel(
         network,
         task.graph(model.fitted),

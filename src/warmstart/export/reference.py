@@ -11,11 +11,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from warmstart.backbones.taps import tapped
+from warmstart.data.geometry import Geometry
 from warmstart.data.views import apply_view
 from warmstart.errors import PictureError
 from warmstart.extraction.prefetch import chunks, map_ahead
-from warmstart.extraction.rendering import render
 from warmstart.model.predictor import Model
 
 BATCH = 8
@@ -25,7 +24,8 @@ BATCH = 8
 class Reference:
     """What PyTorch says of each picture; None for one that cannot be read."""
 
-    rows: list[np.ndarray | None]  # taps (D,)
+    rows: list[np.ndarray | None]  # taps (D,), or (V, D) with the views apart
+    places: list[list[Geometry] | None]  # of the views of each picture, where the task asks for them
     problems: list[str]
     seconds: float
 
@@ -34,9 +34,10 @@ def eager_taps(
     model: Model, sources: Sequence[Any], *, progress: Callable[[int, int], None] = lambda done, total: None
 ) -> Reference:
     """All taps (D,) by the backbone in PyTorch on the CPU, averaged over views."""
-    network = tapped(model.network())
+    network = model.module()
     views = model.preprocessing.views
     rows: list[np.ndarray | None] = []
+    places: list[list[Geometry] | None] = []
     problems: list[str] = []
 
     def read(batch: list[Any]) -> list[np.ndarray | PictureError]:
@@ -51,14 +52,16 @@ def eager_taps(
             pixels = np.stack([apply_view(p, view) for p in good for view in views])
             with torch.inference_mode():
                 computed = network(torch.from_numpy(pixels)).numpy()
-            taps = iter(computed.reshape(len(good), len(views), -1).mean(axis=1))
+            apart = computed.reshape(len(good), len(views), -1)
+            taps = iter(apart if model.apart else apart.mean(axis=1))
         rows += [None if isinstance(p, PictureError) else next(taps) for p in pictures]
+        places += [None if isinstance(p, PictureError) else model.places_of([p]) for p in pictures]
         progress(len(rows), len(sources))
-    return Reference(rows=rows, problems=problems, seconds=time.perf_counter() - begin)
+    return Reference(rows=rows, places=places, problems=problems, seconds=time.perf_counter() - begin)
 
 
 def _rendered(source: Any, model: Model) -> np.ndarray | PictureError:
     try:
-        return render(source, model.preprocessing)
+        return model.prepare(source)
     except PictureError as reason:
         return reason

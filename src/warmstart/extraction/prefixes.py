@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -13,12 +13,14 @@ import numpy as np
 from warmstart.backbones.catalog import find
 from warmstart.engines.build import Prefix, ProofPictures, Proven, resolve
 from warmstart.engines.proof import PROOF_PICTURES
-from warmstart.errors import PictureError
+from warmstart.errors import PictureError, UnknownNameError
 from warmstart.extraction.rendering import PICTURES, Renderer
 from warmstart.records import Picture, Preprocessing
 from warmstart.store.key import recipe_key
 
 if TYPE_CHECKING:
+    import torch
+
     from warmstart.backbones.chain import Backbone
 
 
@@ -48,6 +50,51 @@ def cut_prefix(backbone: "Backbone", cut: str, tap_names: tuple[str, ...], size_
         layout=(*((tap, widths[tap]) for tap in tap_names), ("activations", activations)),
         module=partial(tapped_up_to, backbone, cut, tap_names),
     )
+
+
+def maps_prefix(backbone: "Backbone", taps: tuple[str, ...], maps: tuple[str, ...], size_px: int) -> Prefix:
+    """The part that some taps and the maps of some stages are read from. Raises UnknownNameError for what is no stage with a map."""
+    from warmstart.backbones.weights import weights_digest
+
+    shapes = backbone.shapes(size_px)
+    known = [name for name, shape in shapes.items() if len(shape) == 3 and name != "pixels"]
+    for name in maps:
+        if name not in known:
+            raise UnknownNameError("stage with a map", name, known)
+    whole = prefix_key(backbone.spec.name, weights_digest(backbone), size_px)
+    widths = dict(backbone.tap_layout(size_px))
+    return maps_prefix_of(backbone.spec.name, whole, taps, maps, size_px, widths, shapes, lambda: backbone)
+
+
+def maps_prefix_of(
+    name: str,
+    whole: str,
+    taps: tuple[str, ...],
+    maps: tuple[str, ...],
+    size_px: int,
+    widths: Mapping[str, int],
+    shapes: Mapping[str, tuple[int, ...]],
+    network: "Callable[[], Backbone]",
+) -> Prefix:
+    """The same, where the key of the whole backbone is known and the network may not be needed."""
+
+    def module() -> "torch.nn.Module":
+        from warmstart.backbones.taps import with_maps
+
+        return with_maps(network(), taps, maps)
+
+    return Prefix(
+        name=f"{name} with maps",
+        key=recipe_key({"backbone": whole, "taps": list(taps), "maps": list(maps)}),
+        size_px=size_px,
+        layout=(*((tap, widths[tap]) for tap in taps), *((map_name(stage), math.prod(shapes[stage])) for stage in maps)),
+        module=module,
+    )
+
+
+def map_name(stage: str) -> str:
+    """What a stage's map is called in a row; the stage's own name is that of its tap."""
+    return f"map of {stage}"
 
 
 def prefix_key(architecture: str, weights: str, size_px: int) -> str:

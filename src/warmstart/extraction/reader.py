@@ -29,11 +29,10 @@ class Reader:
     workspace: Workspace
     on_progress: Progress = silent
 
-    def rows(self, pictures: Sequence[Picture]) -> Extraction:
-        """Of these pictures, averaged over the recipe's views: from the store where they are, computed and stored where not.
+    def rows(self, pictures: Sequence[Picture], *, apart: bool = False) -> Extraction:
+        """Of these pictures, averaged over the recipe's views, or with the views ``apart``: from the store, computed and stored where not.
 
-        Raises StoreError when the store is full or rows are not finite even in float32. For rows that do not fit in memory, or views
-        apart, see `opened`.
+        Raises StoreError when the store is full or rows are not finite even in float32. For rows that do not fit in memory see `opened`.
         """
         start = time.perf_counter()
         views = self.recipe.preprocessing.views
@@ -41,10 +40,14 @@ class Reader:
             filled = stored.fill(pictures, views)
             good = [i for i in range(len(pictures)) if i not in filled.broken]
             total = stored.read([pictures[i] for i in good], [views[0]] * len(good))
-            for view in views[1:]:
-                total = total.astype(np.float32) + stored.read([pictures[i] for i in good], [view] * len(good))
+            if apart:
+                others = [stored.read([pictures[i] for i in good], [view] * len(good)) for view in views[1:]]
+                total = np.stack([total, *others], axis=1)
+            else:
+                for view in views[1:]:
+                    total = total.astype(np.float32) + stored.read([pictures[i] for i in good], [view] * len(good))
         rows = np.zeros((len(pictures), *total.shape[1:]), dtype=total.dtype)
-        rows[good] = total / np.float32(len(views)) if len(views) > 1 else total
+        rows[good] = total / np.float32(len(views)) if len(views) > 1 and not apart else total
         return Extraction(
             rows=rows,
             layout=self.recipe.prefix.layout,

@@ -9,7 +9,7 @@ import numpy as np
 from PIL.Image import Resampling
 
 from warmstart.data.augmentation import render_view, view_geometry
-from warmstart.data.decoding import DECODER_ID, decoded_size
+from warmstart.data.decoding import DECODER_ID, decoded_size, read_header
 from warmstart.data.facts import check_intact, damage_message, row_identity
 from warmstart.data.files import read_bytes
 from warmstart.data.geometry import Geometry
@@ -122,6 +122,44 @@ def geometry_of(picture: Picture, view: str, preprocessing: Preprocessing, size:
 def render(source: Any, preprocessing: Preprocessing) -> np.ndarray:
     """uint8 (3, S, S): the plain view of anything that `data.memory.understood` takes. Raises PictureError."""
     return resize(whole(source, preprocessing), size_px=preprocessing.size_px, mode=preprocessing.resize)
+
+
+class SizedPixels(np.ndarray):
+    """A picture as the network takes it, which knows the size that it had: (width, height), upright."""
+
+    picture_size: tuple[int, int] | None = None
+
+
+def render_sized(source: Any, preprocessing: Preprocessing) -> SizedPixels:
+    """As `render`, with the size of the picture. Raises PictureError."""
+    picture = whole(source, preprocessing)
+    pixels = resize(picture, size_px=preprocessing.size_px, mode=preprocessing.resize).view(SizedPixels)
+    pixels.picture_size = _size_of(source) or picture.size
+    return pixels
+
+
+def whole_sized(source: Any, preprocessing: Preprocessing) -> SizedPixels:
+    """uint8 (H, W, 3): the picture before it is resized, with the size that it had. Raises PictureError."""
+    picture = whole(source, preprocessing)
+    pixels = np.array(picture).view(SizedPixels)
+    pixels.picture_size = _size_of(source) or picture.size
+    return pixels
+
+
+def place_of(pixels: np.ndarray, view: str, preprocessing: Preprocessing) -> Geometry:
+    """Where a view of what `render_sized` made lies on the picture."""
+    size = getattr(pixels, "picture_size", None) or (preprocessing.size_px, preprocessing.size_px)
+    found = view_geometry(size, view, digest=b"", size_px=preprocessing.size_px, mode=preprocessing.resize)
+    return found.of_size(size)
+
+
+def _size_of(source: Any) -> tuple[int, int] | None:
+    """The upright size that a file or its bytes state: a JPEG is decoded smaller than it is."""
+    source = understood(source)
+    if isinstance(source, Path | bytes):
+        header = read_header(source)
+        return header.width, header.height
+    return None
 
 
 def or_why_not(prepare: Callable[[], np.ndarray]) -> np.ndarray | PictureError:

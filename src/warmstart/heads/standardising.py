@@ -68,6 +68,19 @@ def mean_and_scale(X: Array, weights: Array) -> tuple[Array, Array]:
     return mean32, scale.astype(np.float32)
 
 
+def floored(scale: Array, share: float) -> Array:
+    """The factors (D,) with no deviation below ``share`` of the median one: 1 / √(deviation² + (share · median)²). 0 stays 0.
+
+    A feature that hardly varies in train, and does in a picture to come, is then not blown up without bound.
+    """
+    varies = scale > 0
+    if not varies.any():
+        return scale
+    deviation = np.divide(1, scale, out=np.zeros_like(scale), where=varies)
+    least = share * float(np.median(deviation[varies]))
+    return np.where(varies, 1 / np.sqrt(np.square(deviation) + least**2), 0).astype(np.float32)
+
+
 def blocks(n: int) -> list[slice]:
     """Slices of `ROWS_AT_ONCE` that cover 0 … n-1."""
     return [slice(start, start + ROWS_AT_ONCE) for start in range(0, n, ROWS_AT_ONCE)]

@@ -4,6 +4,7 @@ Raises ValueError (KeyError for what is missing) with a clause that names the ke
 What an exported file has too is read by `extraction.described`, what was fitted by the task's `restore`.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -26,6 +27,16 @@ def check_description(description: Mapping[str, Any]) -> None:
             raise ValueError(f"'engine.{name}' = {description['engine'][name]!r:.80}, expected one of {', '.join(known[1:])}")
     _widths(description["layout"])
     _check_about(required(description["about"], "about", Mapping))
+
+
+def read_shapes(values: Any) -> dict[str, tuple[int, ...]]:
+    """Stage → (C, H, W), of maps that a task reads."""
+    required(values, "shapes", Mapping)
+    for stage, shape in values.items():
+        required(shape, f"shapes.{stage}", tuple[int, ...])
+        if len(shape) != 3 or min(shape) < 1 or math.prod(shape) > MOST_FEATURES:
+            raise ValueError(f"'shapes.{stage}' = {shape!r:.80}, expected channels, height and width")
+    return {stage: tuple(shape) for stage, shape in values.items()}
 
 
 def check_tensors(tensors: Mapping[str, np.ndarray]) -> None:

@@ -5,6 +5,7 @@
 B batch, N pictures, S image side, D features.
 """
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,6 +16,7 @@ import numpy as np
 from warmstart import machine
 from warmstart.backbones.catalog import find
 from warmstart.backbones.identity import tensors_digest
+from warmstart.data.geometry import Geometry
 from warmstart.data.views import apply_view
 from warmstart.engines import openvino
 from warmstart.engines.build import Prefix, open_engine
@@ -23,11 +25,11 @@ from warmstart.engines.protocol import Engine
 from warmstart.errors import BackboneError, ModelFileError, StoreError, UnknownNameError, UsageError, WarmstartError
 from warmstart.extraction.described import read_preprocessing, required
 from warmstart.extraction.features import Rows
-from warmstart.extraction.prefixes import prefix_key
+from warmstart.extraction.prefixes import map_name, maps_prefix_of, prefix_key
 from warmstart.extraction.recipe import Recipe
-from warmstart.extraction.rendering import render
+from warmstart.extraction.rendering import place_of, render, render_sized
 from warmstart.model import files
-from warmstart.model.checking import check_description, check_taps, check_tensors
+from warmstart.model.checking import check_description, check_taps, check_tensors, read_shapes
 from warmstart.predicting import Batches, ModelFacts, Predictor
 from warmstart.records import Preprocessing, Problem
 from warmstart.task_protocol import Fitted, Original
@@ -66,6 +68,10 @@ class Model:
     engine: str
     precision: str
     tensors: Mapping[str, np.ndarray]  # the backbone's, without its classifier
+    shapes: Mapping[str, tuple[int, ...]] = field(
+        default_factory=dict
+    )  # stage → (C, H, W), where the task reads maps of stages
+    places: bool = False  # whether the task is to know where each view lies on its picture
     about: Mapping[str, Any] = field(default_factory=dict)  # plan, scores, licence, digests of training pictures, versions
     _place: str = field(default="the model", repr=False, compare=False)  # where it was read from, for messages
     _opened: _Opened = field(default_factory=_Opened, init=False, repr=False, compare=False)
@@ -115,8 +121,11 @@ class Model:
         return replace(self, preprocessing=replace(self.preprocessing, keep_damaged=keep))
 
     def prepare(self, source: Any) -> np.ndarray:
-        """uint8 (3, S, S) for `predict_prepared`: a picture as `predict` takes it, decoded and resized. Raises PictureError."""
-        return render(source, self.preprocessing)
+        """uint8 (3, S, S) for `predict_prepared`: a picture as `predict` takes it, decoded and resized. Raises PictureError.
+
+        Where the task is to know where a view lies on its picture, the array knows the size of that.
+        """
+        return render_sized(source, self.preprocessing) if self.places else render(source, self.preprocessing)
 
     def predict_prepared(
         self, pixels: Sequence[np.ndarray], names: Sequence[str], *, coverage: float | None = None
@@ -127,10 +136,25 @@ class Model:
         """
         return self._predictor(coverage).predict_prepared(pixels, names)
 
-    def outputs(self, rows: np.ndarray) -> Any:
-        """What the task finds in N prefix rows (N, D over all taps), as extraction gives them: its `Outputs`."""
+    @property
+    def apart(self) -> bool:
+        """Whether the views of a picture are kept apart: maps of a picture and of its mirror image have no mean."""
+        return bool(self.shapes)
+
+    def as_rows(self, values: np.ndarray, places: Sequence[Geometry] | None = None) -> Rows:
+        """(N, D), or (N, V, D) with the views apart, as what a task reads."""
+        views = values.shape[1] if self.apart else 1
+        return Rows(
+            values=values.reshape(-1, values.shape[-1]), layout=self.layout, shapes=self.shapes, views=views, places=places
+        )
+
+    def outputs(self, rows: np.ndarray, places: Sequence[Geometry] | None = None) -> Any:
+        """What the task finds in N pictures: its `Outputs`.
+
+        rows: (N, D over all taps), or (N, V, D) where views are apart, as extraction gives them. ``places``: of each view of each.
+        """
         with np.errstate(all="ignore"):  # of a folder from a stranger numbers may be anything; what comes out is looked at
-            found = self.fitted.outputs(Rows(values=rows, layout=self.layout))
+            found = self.fitted.outputs(self.as_rows(rows, places))
         if not found.is_finite():
             raise ModelFileError(
                 f"{self._place} answers with numbers that are not finite: its tensors are damaged or were changed. {files.AGAIN}"
@@ -153,6 +177,8 @@ class Model:
             "backbone": {"name": self.backbone, "weights_digest": self.weights_digest},
             "preprocessing": self.preprocessing.to_dict(),
             "layout": [list(tap) for tap in self.layout],
+            **({"shapes": {stage: list(shape) for stage, shape in self.shapes.items()}} if self.shapes else {}),
+            **({"places": True} if self.places else {}),
             "engine": {"name": self.engine, "precision": self.precision},
             "about": dict(self.about),
             **({} if self.task == USUAL else {"task": self.task}),
@@ -169,7 +195,9 @@ class Model:
         """What an engine runs for this model. The network itself is built (and torch imported) only when no graph is stored."""
         size_px = self.preprocessing.size_px
         key = prefix_key(self.backbone, self.weights_digest, size_px)
-        return Prefix(name=self.backbone, key=key, size_px=size_px, layout=self.layout, module=self._module)
+        if self.shapes:
+            return maps_prefix_of(self.backbone, key, (), tuple(self.shapes), size_px, {}, self.shapes, self.network)
+        return Prefix(name=self.backbone, key=key, size_px=size_px, layout=self.layout, module=self.module)
 
     def recipe(self) -> Recipe:
         """What makes the rows that this model reads."""
@@ -186,7 +214,10 @@ class Model:
         tensors = {name: torch.from_numpy(tensor) for name, tensor in self.tensors.items()}
         try:
             backbone = load_tensors(find(self.backbone), tensors, source=self._place)
-            layout = backbone.tap_layout(self.preprocessing.size_px)
+            size_px = self.preprocessing.size_px
+            layout, shapes = backbone.tap_layout(size_px), backbone.shapes(size_px)
+            if self.shapes:
+                layout = tuple((map_name(stage), math.prod(shapes.get(stage, (0,)))) for stage in self.shapes)
         except BackboneError as reason:
             raise ModelFileError(f"{self._place} cannot be used: {reason} {files.AGAIN}") from reason
         if layout != self.layout:
@@ -196,10 +227,11 @@ class Model:
             )
         return backbone
 
-    def _module(self) -> "torch.nn.Module":
-        from warmstart.backbones.taps import tapped
+    def module(self) -> "torch.nn.Module":
+        """What gives the rows that it reads, in PyTorch: uint8 (B, 3, S, S) → float32 (B, D)."""
+        from warmstart.backbones.taps import tapped, with_maps
 
-        return tapped(self.network())
+        return with_maps(self.network(), (), tuple(self.shapes)) if self.apart else tapped(self.network())
 
     def _open_engine(self) -> Engine:
         prefix, precision = self.prefix(), self.usable_precision()
@@ -230,8 +262,15 @@ class Model:
         views = self.preprocessing.views
 
         def run(batches: Batches) -> Iterator[tuple[int, list[Any]]]:
-            for token, rows in engine.map((token, self._in_views(pictures)) for token, pictures in batches):
-                yield token, self._answers(rows)
+            places: dict[int, list[Geometry] | None] = {}
+
+            def noted() -> Iterator[tuple[int, np.ndarray]]:
+                for token, pictures in batches:
+                    places[token] = self.places_of(pictures)
+                    yield token, self._in_views(pictures)
+
+            for token, rows in engine.map(noted()):
+                yield token, self._answers(rows, places.pop(token))
 
         return Predictor(
             prepare=self.prepare,
@@ -244,14 +283,20 @@ class Model:
         """uint8 (B × views, 3, S, S): every picture in every view, one picture after the other."""
         return np.stack([apply_view(picture, view) for picture in pictures for view in self.preprocessing.views])
 
-    def _answers(self, rows_in_views: np.ndarray) -> list[Any]:
+    def places_of(self, pictures: Sequence[np.ndarray]) -> list[Geometry] | None:
+        """Of every view of every picture, where the task asks for them."""
+        if not self.places:
+            return None
+        return [place_of(picture, view, self.preprocessing) for picture in pictures for view in self.preprocessing.views]
+
+    def _answers(self, rows_in_views: np.ndarray, places: Sequence[Geometry] | None) -> list[Any]:
         """Outputs of one each, for each picture of `_in_views`."""
         if rows_in_views.shape[1:] != (width := sum(width for _, width in self.layout),):
             raise ModelFileError(
                 f"{self._place} describes {width} features, and its network gives {rows_in_views.shape[1:]}. {files.AGAIN}"
             )
-        rows = rows_in_views.reshape(-1, len(self.preprocessing.views), rows_in_views.shape[1]).mean(axis=1)
-        found = self.outputs(rows)
+        rows = rows_in_views.reshape(-1, len(self.preprocessing.views), rows_in_views.shape[1])
+        found = self.outputs(rows if self.apart else rows.mean(axis=1), places)
         return [found.take(np.array([i])) for i in range(len(found))]
 
 
@@ -281,6 +326,8 @@ def load(folder: str | Path) -> Model:
             preprocessing=read_preprocessing(description["preprocessing"]),
             engine=description["engine"]["name"],
             precision=description["engine"]["precision"],
+            shapes=read_shapes(description.get("shapes", {})),
+            places=required(description.get("places", False), "places", bool),
             tensors={n.removeprefix(_BACKBONE): t for n, t in tensors.items() if n.startswith(_BACKBONE)},
             about=description["about"],
             _place=str(folder),
@@ -297,10 +344,15 @@ def load(folder: str | Path) -> Model:
 
 def _check_answer(model: Model) -> None:
     """That what was fitted reads taps that there are, and says something of features that are all 0. Raises ValueError."""
-    check_taps("taps", list(model.taps), dict(model.layout))
-    rows = np.zeros((1, sum(width for _, width in model.layout)), np.float32)
+    known = dict.fromkeys(model.shapes, 0) if model.shapes else dict(model.layout)
+    check_taps("taps", list(model.taps), known)
+    if model.shapes and [math.prod(shape) for shape in model.shapes.values()] != [width for _, width in model.layout]:
+        raise ValueError("'shapes', which do not fit the layout")
+    views, side = len(model.preprocessing.views), model.preprocessing.size_px
+    rows = np.zeros((1, *([views] if model.apart else []), sum(width for _, width in model.layout)), np.float32)
+    whole = Geometry.of_window((0, 0, side, side), (0, 0, side, side), size_px=side, picture_size=(side, side))
     with np.errstate(all="ignore"):
-        found = model.fitted.outputs(Rows(values=rows, layout=model.layout))
+        found = model.fitted.outputs(model.as_rows(rows, [whole] * views if model.places else None))
         model.fitted.answers(found, [Original(source="")])
 
 

@@ -27,6 +27,7 @@ class Document:
     outputs: tuple[str, ...]  # names of what the graph gives; answers are made of the first
     preprocessing: Preprocessing
     resize_inside: bool
+    places: bool  # whether the task is to know where a view lies on its picture
     precision: str
     proven: bool
     everything: Mapping[str, Any]
@@ -58,6 +59,7 @@ class Document:
                 outputs=tuple(task.graph_outputs),
                 preprocessing=preprocessing,
                 resize_inside=required(values["resize_inside"], "resize_inside", bool),
+                places=required(values.get("places", False), "places", bool),
                 precision=required(values["precision"], "precision", str),
                 proven=values["proven"] is True,
                 everything=values,

@@ -12,10 +12,11 @@ from typing import Any, Self
 
 import numpy as np
 
+from warmstart.data.geometry import Geometry
 from warmstart.engines.outliving import opened_here
 from warmstart.errors import ModelFileError
-from warmstart.extraction.rendering import render, whole
-from warmstart.predicting import ModelFacts, Predictor
+from warmstart.extraction.rendering import place_of, render, render_sized, whole, whole_sized
+from warmstart.predicting import Batches, ModelFacts, Predictor
 from warmstart.records import Preprocessing, Problem
 from warmstart.runtime.document import Document, exported_file
 from warmstart.runtime.engines import Runner, open_file
@@ -59,7 +60,7 @@ class Exported:
 
     def prepare(self, source: Any) -> np.ndarray:
         """What the graph takes of a picture: uint8 (3, S, S), or (H, W, 3) where it resizes itself. Raises PictureError."""
-        return prepared(source, self.preprocessing, resize_inside=self.document.resize_inside)
+        return prepared(source, self.preprocessing, resize_inside=self.document.resize_inside, sized=self.document.places)
 
     def predict_prepared(
         self, pixels: Sequence[np.ndarray], names: Sequence[str], *, coverage: float | None = None
@@ -77,12 +78,12 @@ class Exported:
             reading.coverage(coverage)
         return Predictor(
             prepare=self.prepare,
-            run=lambda batches: self._run((token, np.stack(pictures)) for token, pictures in batches),
+            run=self._run,
             answer=lambda name, found: reading.answers(found, [Original(source=name)], coverage=coverage)[0],
             batch_size=1 if self.document.resize_inside else self._runner.batch_size,
         )
 
-    def _run(self, batches: Iterable[tuple[int, np.ndarray]]) -> Iterator[tuple[int, list[Any]]]:
+    def _run(self, batches: Batches) -> Iterator[tuple[int, list[Any]]]:
         """What the file says of each batch, as outputs of one picture each.
 
         Raises ModelFileError where it ends with an error, does not end, or says what no model says.
@@ -91,13 +92,16 @@ class Exported:
         if self._ended:
             raise ModelFileError(self._ended)
         sizes: dict[int, int] = {}
+        places: dict[int, list[Geometry] | None] = {}
         theirs: list[Exception] = []
 
         def counted() -> Iterator[tuple[int, np.ndarray]]:
             try:
-                for token, pixels in batches:
-                    sizes[token] = len(pixels)
-                    yield token, pixels
+                for token, pictures in batches:
+                    sizes[token] = len(pictures)
+                    if self.document.places:
+                        places[token] = [place_of(picture, "plain", self.preprocessing) for picture in pictures]
+                    yield token, np.stack(pictures)
             except Exception as reason:  # of whoever makes the batches, not of the file
                 theirs.append(reason)
                 raise
@@ -115,16 +119,16 @@ class Exported:
                 message = f"{self.document.path} cannot be run ({why}): it was damaged or changed; export the model again"
                 self._ended = message if isinstance(reason, TimeoutError) else None
                 raise ModelFileError(message) from reason
-            outputs = self._checked(found, sizes.pop(token))
+            outputs = self._checked(found, sizes.pop(token), places.pop(token, None))
             yield token, [outputs.take(np.array([i])) for i in range(len(outputs))]
 
-    def _checked(self, found: np.ndarray, pictures: int) -> Any:
+    def _checked(self, found: np.ndarray, pictures: int, places: list[Geometry] | None) -> Any:
         """The task's outputs. Raises ModelFileError for what no model of it gives."""
         try:
             if len(found) != pictures:
                 expected = (pictures, *found.shape[1:])
                 raise ValueError(f"an array of {' × '.join(map(str, found.shape))}, expected {' × '.join(map(str, expected))}")
-            return self.document.reading.of_graph(found)
+            return self.document.reading.of_graph(found, places)
         except ValueError as reason:
             raise ModelFileError(
                 f"{self.document.path} answers with {reason}: it was changed or damaged; export the model again"
@@ -141,11 +145,11 @@ class Exported:
         return self._opened
 
 
-def prepared(source: Any, preprocessing: Preprocessing, *, resize_inside: bool) -> np.ndarray:
+def prepared(source: Any, preprocessing: Preprocessing, *, resize_inside: bool, sized: bool = False) -> np.ndarray:
     """What a graph takes of a picture: uint8 (3, S, S), or (H, W, 3) where it resizes itself. Raises PictureError."""
     if not resize_inside:
-        return render(source, preprocessing)
-    return np.array(whole(source, preprocessing))
+        return render_sized(source, preprocessing) if sized else render(source, preprocessing)
+    return whole_sized(source, preprocessing) if sized else np.array(whole(source, preprocessing))
 
 
 def open_exported(path: str | Path) -> Exported:

@@ -108,7 +108,11 @@ def prepare(listing: Listing, plan: Plan, session: Session) -> Dataset:
         return [picture.digest for picture in map(found.pictures.__getitem__, at) if picture is not None]
 
     conflicts = find_conflicts(digests_of(there), listed.take(_indices(there)).keys())
-    problems = [*listing.problems, *found.problems, *conflict_problems(conflicts, [examples[i].path for i in there])]
+    problems = [
+        *listing.problems,
+        *found.problems,
+        *conflict_problems(conflicts, [examples[i].path for i in there], session.task.target_words),
+    ]
     left_out = {there[k] for group in conflicts for k in group}
     at = [i for i in there if i not in left_out]
     if not at:
@@ -205,15 +209,15 @@ def halves_of_val(dataset: Dataset, *, trains_network: bool) -> tuple[np.ndarray
     return choosing, calibrating
 
 
-def conflict_problems(conflicts: Sequence[Sequence[int]], paths: Sequence[str]) -> list[Problem]:
-    """One problem for each group of positions that `find_conflicts` found."""
+def conflict_problems(conflicts: Sequence[Sequence[int]], paths: Sequence[str], words: tuple[str, str]) -> list[Problem]:
+    """One problem for each group of positions that `find_conflicts` found. ``words``: `Task.target_words`."""
     return [
         Problem(
             path=paths[group[0]],
             kind="conflicting-labels",
-            message=f"the same picture stands under different classes, so all {len(group)} copies are left out: "
+            message=f"the same picture stands under different {words[1]}, so all {len(group)} copies are left out: "
             + ", ".join(paths[i] for i in group)
-            + ". Keep the one with the right class.",
+            + f". Keep the one with the right {words[0]}.",
         )
         for group in conflicts
     ]

@@ -1,30 +1,70 @@
 """What the user named → a listing, with fixes applied, and the task that learns from it."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from warmstart.data.files import found_again
 from warmstart.data.listing import read_listing
 from warmstart.errors import InputError, UsageError
+from warmstart.options import from_document
+from warmstart.plan import Plan
 from warmstart.records import Listing, read_json
+from warmstart.session.progress import Watcher
 from warmstart.session.settings import TrainSettings
 from warmstart.task_protocol import Task
-from warmstart.task_registry import USUAL, find_task, part
+from warmstart.task_registry import USUAL, find_task, part, task_names
 
 
-def listed(data: Any, settings: TrainSettings, task: Task | None = None) -> Listing:
-    """What a verb is to learn from. A listing is taken as it is: it had its fixes before. Raises DataError, UsageError."""
-    if isinstance(data, Listing):
-        return data
-    listing = read_listing(data, exclude=settings.exclude)
-    if settings.fixes is None:
-        return listing
-    task = task or find_task(USUAL)
+def listed(data: Any, settings: TrainSettings, plan: Plan, watcher: Watcher) -> tuple[Listing, Task]:
+    """What a verb is to learn from, and the task: the plan's, or the one that the data is for, which is said then.
+
+    A listing is taken as it is: it had its fixes before. Raises DataError, UsageError, UnknownNameError.
+    """
+    asked = None if plan.task is None else find_task(plan.task)
+    listing = data
+    if not isinstance(data, Listing):
+        listing = read_listing(data, exclude=settings.exclude, min_classes=0, columns=plan.target)
+    task = asked or _claimed(listing, watcher)
+    options_of(task, plan)  # wrong ones are told before any work
+    if settings.fixes is None or isinstance(data, Listing):
+        return task.usable(listing), task
     apply_fixes = part(task, "fixes")
     if apply_fixes is None:
-        raise UsageError(f"--fixes is not for the task {task.name}: lists of fixes are made by the doctor of another")
-    fixed: Listing = apply_fixes(listing, settings.fixes)
-    return fixed
+        raise UsageError(f"--fixes is not for the task {task.name}: lists of fixes are of classes")
+    return task.usable(apply_fixes(listing, settings.fixes)), task
+
+
+def of_task(plan: Plan, task: Task) -> Plan:
+    """The plan that names its task; the usual one goes without saying where nobody has named it, as it always did."""
+    return plan if plan.task else replace(plan, task=None if task.name == USUAL else task.name)
+
+
+def options_of(task: Task, plan: Plan) -> Any:
+    """The task's own options, as the plan has them; None for a task without. Raises UsageError, UnknownNameError."""
+    if task.options is not None:
+        return from_document(task.options, plan.options, f"option of the task {task.name}")
+    if plan.options:
+        raise UsageError(f"the task {task.name} has no options, and {', '.join(plan.options)} was given")
+    return None
+
+
+def _claimed(listing: Listing, watcher: Watcher) -> Task:
+    """The task that a data set is for. Raises UsageError where several say so."""
+    claims: dict[str, str] = {}
+    for name in task_names():
+        if reason := find_task(name).claims(listing):
+            claims[name] = reason
+    if len(claims) > 1:
+        both = "; ".join(f"{name} ({reason})" for name, reason in claims.items())
+        raise UsageError(
+            f"{listing.source!r} is claimed by {len(claims)} tasks: {both}. Name the one that is meant with --task"
+        )
+    if not claims:
+        return find_task(USUAL)
+    ((name, reason),) = claims.items()
+    watcher.say(f"the task is {name}, for {reason}; --task names another")
+    return find_task(name)
 
 
 def listing_of_run(folder: Path) -> Listing | str:

@@ -77,10 +77,13 @@ class Trained:
 
 
 def frozen(seen: Probe, watcher: Watcher) -> Trained:
-    """The chosen head, fitted again on train and val together, on the frozen backbone."""
+    """What was fitted on the frozen backbone, fitted again on train and val together."""
     begin = time.perf_counter()
     final = seen.dataset.positions("train", "val")
-    watcher.say(f"taps and penalty are chosen; the head is fitted again on train and val together ({len(final):,} pictures)")
+    if seen.loop is None:
+        watcher.say(
+            f"taps and penalty are chosen; the head is fitted again on train and val together ({len(final):,} pictures)"
+        )
     task = seen.dataset.task
     with machine.calm_blas():
         fitted = task.refit(seen.learnt, seen.part(final), seen.fitting)
@@ -97,8 +100,8 @@ def frozen(seen: Probe, watcher: Watcher) -> Trained:
         chosen_on_val=not seen.learnt.by_folds,
         calibration=calibration,
         rows=seen.rows,
-        training={},
-        stopped=False,
+        training=seen.loop.to_dict() if seen.loop else {},
+        stopped=bool(seen.loop and seen.loop.stopped),
         hits=seen.extraction.hits,
         misses=seen.extraction.misses,
         seconds={"extract": seen.extract_seconds, "fit": seen.fit_seconds + time.perf_counter() - begin},
@@ -166,7 +169,7 @@ def finish(
     """Test, save the model, write the run folder. expected: what it was to take. advice: what led to the plan."""
     dataset, plan = seen.dataset, seen.plan
     evaluate_begin = time.perf_counter()
-    scores, found = _evaluate(trained, dataset)
+    scores, found = _evaluate(trained, seen)
     test = dataset.targets.take(dataset.positions("test"))
     table = _table(trained.model, found["test"], dataset)
     fitted = dataset.task.tested(trained.model.fitted, found["test"], test)
@@ -232,31 +235,36 @@ def _assembled(seen: Probe, backbone: Backbone, fitted: Fitted, recipe: Recipe) 
         backbone,
         seen.dataset.task,
         fitted,
+        inputs=seen.reads.inputs,
         preprocessing=preprocessing_of(seen.plan, seen.dataset.values),
         engine=recipe.engine,
         precision=recipe.precision,
     )
 
 
-def _evaluate(trained: Trained, dataset: Dataset) -> tuple[dict[Split, Any], dict[Split, Any]]:
+def _evaluate(trained: Trained, seen: Probe) -> tuple[dict[Split, Any], dict[Split, Any]]:
     """Scores by split, and what the model found, by split.
 
     The only place where targets of test are looked at for scores, once. Val is scored with what has not learnt from it.
     """
-    model, task = trained.model, dataset.task
+    model, dataset = trained.model, seen.dataset
+    task = dataset.task
+    usual = task.about(dataset.targets.take(dataset.positions("train")))
     fitted: dict[Split, Fitted] = {"val": trained.of_val, "test": model.fitted}
     scores: dict[Split, Any] = {}
     found: dict[Split, Any] = {}
     for split, one in fitted.items():
         positions = dataset.positions(split)
-        found[split] = outputs = replace(model, fitted=one).outputs(trained.rows[positions])
+        found[split] = outputs = replace(model, fitted=one).outputs(
+            trained.rows[positions], seen.reads.places(dataset, positions)
+        )
         if not len(positions):
             continue
         scores[split] = task.score(
             one,
             outputs,
             dataset.targets.take(positions),
-            train=dataset.targets.take(dataset.positions("train")),
+            usual=usual,
             used_for_choosing=split == "val" and trained.chosen_on_val,
         )
     return scores, found

@@ -54,6 +54,10 @@ class Session:
         """Rows of this recipe, with their progress told."""
         return Reader(recipe=recipe, workspace=self.workspace, on_progress=self.watcher.progress)
 
+    def anew(self) -> Self:
+        """The same run, which goes on with nothing."""
+        return replace(self, resumes=False)
+
     def sparing(self, seconds: float) -> Self:
         """The same run, with so much of its budget left for what comes afterwards."""
         return replace(self, clock=self.clock.sparing(seconds))

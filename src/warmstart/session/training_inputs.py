@@ -24,7 +24,7 @@ from warmstart.extraction.prefixes import choose_engine, cut_prefix
 from warmstart.extraction.recipe import Recipe
 from warmstart.extraction.rendering import render_views
 from warmstart.heads.linear_map import LinearMap
-from warmstart.heads.standardising import Array, mean_and_scale
+from warmstart.heads.standardising import Array, floored, mean_and_scale
 from warmstart.session.dataset import stop_if_any_is_gone
 from warmstart.session.probe import Probe, is_cold
 from warmstart.session.session import Session
@@ -110,7 +110,7 @@ def training_inputs(
                     collate=lambda chosen, views: dataset.targets.collate(val[chosen]),
                     batch_size=plan.batch_size,
                 ),
-                objective=tunable.objective(dataset.targets.take(train), settings),
+                objective=tunable.objective(dataset.targets.take(train), settings, probe.fitting.options),
                 settings=settings,
                 hits=hits,
                 misses=misses,
@@ -145,7 +145,8 @@ def _probed(probe: Probe, tunable: Tunable) -> HeadStart:
     """The frozen head, and the frozen features of train that it was fitted under."""
     X = probe.rows_at(probe.dataset.positions("train")).features(probe.taps)
     mean, scale = mean_and_scale(X, np.ones((1, len(X)), np.float32))
-    return HeadStart(head=tunable.start(probe.learnt), mean=mean[0], scale=scale[0])
+    least = tunable.least_deviation
+    return HeadStart(head=tunable.start(probe.learnt), mean=mean[0], scale=floored(scale[0], least) if least else scale[0])
 
 
 @contextmanager

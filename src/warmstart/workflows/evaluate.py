@@ -76,7 +76,9 @@ def evaluate(
         predictor = predictor.keeping_damaged(keep_damaged)
     preprocessing = predictor.preprocessing
     task = find_task(predictor.task)
-    listing, foreign = task.judged(predictor.fitted, read_listing(data, exclude=exclude, min_classes=1))
+    listing, foreign = task.judged(
+        predictor.fitted, read_listing(data, exclude=exclude, min_classes=1, columns=task.columns(predictor.fitted))
+    )
     problems = [*listing.problems, *foreign]
     examples = listing.examples
     if not examples:
@@ -86,7 +88,7 @@ def evaluate(
         rows = [(e, p) for e, p in zip(examples, found.pictures, strict=True) if p is not None]
         keys = task.targets_for(predictor.fitted, [e for e, _ in rows]).keys()
         conflicts = find_conflicts([p.digest for _, p in rows], keys)
-        problems += conflict_problems(conflicts, [e.path for e, _ in rows])
+        problems += conflict_problems(conflicts, [e.path for e, _ in rows], task.target_words)
         left_out = {i for group in conflicts for i in group}
         rows = [row for i, row in enumerate(rows) if i not in left_out]
         reader = Reader(recipe=predictor.recipe(), workspace=workspace, on_progress=watcher.progress)
@@ -108,7 +110,7 @@ def evaluate(
             predictor.fitted,
             found_in.take(at),
             targets.take(at),
-            train=task.trained_on(predictor.fitted, predictor.about, targets),
+            usual=predictor.about,
             used_for_choosing=bool(seen[which].any()),
         )
 

@@ -175,7 +175,7 @@ def _prove(
     task = find_task(model.task)
     parity: Parity = task.parity(
         model.fitted,
-        type(found[0]).joined([model.outputs(row[None]) for row in reference.rows if row is not None]),
+        type(found[0]).joined([_outputs(model, reference, i) for i in good]),
         type(found[0]).joined(found),
         targets=task.targets_for(model.fitted, [proof.examples[i] for i in good]),
         paths=files,
@@ -186,6 +186,13 @@ def _prove(
         bytes=sum(file.stat().st_size for file in folder.iterdir()),
     )
     return parity
+
+
+def _outputs(model: Model, reference: Reference, i: int) -> Any:
+    """What the model finds in one picture, by what PyTorch says of it."""
+    row = reference.rows[i]
+    assert row is not None
+    return model.outputs(row[None], reference.places[i])
 
 
 def _finish(

@@ -73,7 +73,7 @@ def inspect(data: Any, *, exclude: tuple[str, ...] = (), watcher: Watcher | None
                 losses[picture.digest] = loss
     label_of = {name: i for i, name in enumerate(listing.class_names)}
     conflicts = find_conflicts([p.digest for _, p in there], [label_of[e.class_name] for e, _ in there])
-    problems += conflict_problems(conflicts, [e.path for e, _ in there])
+    problems += conflict_problems(conflicts, [e.path for e, _ in there], ("class", "classes"))
     values = range_of(picture.facts.depth for picture in pictures if picture.facts)
     counts = Counter(e.class_name for e in readable)
     return Inspection(

@@ -7,14 +7,13 @@ from typing import Any
 from warmstart.atomic import write_json
 from warmstart.errors import UsageError
 from warmstart.plan import Plan
-from warmstart.session.listed import listed
+from warmstart.session.listed import listed, of_task
 from warmstart.session.probe import probe
 from warmstart.session.progress import NullProgress, Watcher
 from warmstart.session.run_folder import new_run_folder
 from warmstart.session.session import Session
 from warmstart.session.settings import TrainSettings
 from warmstart.session.training_inputs import training_inputs
-from warmstart.task_registry import USUAL, find_task
 from warmstart.training.execution import default_execution
 from warmstart.training.frozen import with_cut
 from warmstart.training.lr_find import LearningRateCurve, find_learning_rate
@@ -54,8 +53,9 @@ def lr_find(
         raise UsageError(
             f"at --cut {plan.cut} nothing of the network is trained, so there is no rate to find; choose an earlier one"
         )
-    listing = listed(data, settings)
-    with Session.opened(settings, find_task(USUAL), watcher) as session:
+    listing, task = listed(data, settings, plan, watcher)
+    plan = of_task(plan, task)
+    with Session.opened(settings, task, watcher) as session:
         seen = probe(listing, plan, session)
         with training_inputs(seen, session) as inputs:
             curve = find_learning_rate(

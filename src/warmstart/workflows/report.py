@@ -10,6 +10,7 @@ from warmstart.errors import InputError
 from warmstart.model.predictor import Model
 from warmstart.records import read_json
 from warmstart.report.page import Page
+from warmstart.report.task_page import task_page
 from warmstart.task_protocol import Task
 from warmstart.task_registry import USUAL, find_task, part
 
@@ -47,8 +48,9 @@ def report(folder: Path, *, model: Model | None = None, heat_maps: bool = True, 
         task = _task_of(folder)
         make = part(task, "report")
         if make is None:
-            raise InputError(f"{folder} is a run of the task {task.name}, which has no report")
-        page, missing = make(folder, created, model=model, heat_maps=heat_maps, limit_s=limit_s)
+            page, missing = task_page(folder, created, task)
+        else:
+            page, missing = make(folder, created, model=model, heat_maps=heat_maps, limit_s=limit_s)
     path = folder / REPORT
     content = page.html.encode("utf-8", "backslashreplace")
     write_bytes(path, content)

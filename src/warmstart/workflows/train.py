@@ -16,7 +16,7 @@ from warmstart.session.clock import Clock
 from warmstart.session.dataset import prepare
 from warmstart.session.forecasting import foresee, in_words
 from warmstart.session.history import earlier_seconds
-from warmstart.session.listed import listed
+from warmstart.session.listed import listed, of_task
 from warmstart.session.outcome import Run, Trained, finish, frozen, require_room_for, tuned
 from warmstart.session.probe import extracted, make_ready, probe, probed
 from warmstart.session.progress import NullProgress, Watcher
@@ -24,7 +24,7 @@ from warmstart.session.run_folder import new_run_folder, read_start, resumable, 
 from warmstart.session.session import Session
 from warmstart.session.settings import TrainSettings
 from warmstart.task_protocol import Task
-from warmstart.task_registry import USUAL, find_task, part
+from warmstart.task_registry import part
 from warmstart.training.frozen import with_cut
 from warmstart.workflows.reported import reported
 
@@ -49,8 +49,8 @@ def train(
     plan, settings, watcher = with_cut(plan or Plan()), settings or TrainSettings(), watcher or NullProgress()
     clock = Clock(begin=time.perf_counter() - seconds_before, budget_s=settings.budget_s)
     plan.require_runnable()
-    task = find_task(USUAL)
-    listing = listed(data, settings, task)
+    listing, task = listed(data, settings, plan, watcher)
+    plan = of_task(plan, task)
     with Session.opened(settings, task, watcher, clock=clock, stop_keeps=stop_keeps) as session:
         if plan.cut == ADVISED:
             return _advised(task)(listing, plan, session, folder)
@@ -61,12 +61,10 @@ def train(
         folder = folder or new_run_folder(settings.runs, listing.source)
         with under_way(folder):
             write_plan(folder / "plan.json", plan, expected)
-            seen = probed(ready, extracted(ready, session))
-            if plan.trains_network:
+            if plan.trains_network or task.trains_in_fit:
                 write_start(folder, listing.source, plan, settings)
-                trained = tuned(seen, session, folder)
-            else:
-                trained = frozen(seen, watcher)
+            seen = probed(ready, extracted(ready, session), session, folder)
+            trained = tuned(seen, session, folder) if plan.trains_network else frozen(seen, watcher)
             run = finish(seen, trained, session, folder, expected=expected)
     return _raised_if_stopped(reported(run, seen, session), trained)
 
@@ -90,14 +88,13 @@ def resume(
     source, plan, settings = read_start(folder)
     settings = replace(settings, download=download)
     clock = Clock(begin=begin, budget_s=settings.budget_s, earlier_s=earlier_seconds(folder))
-    task = find_task(USUAL)
-    listing = listed(data or source, settings, task)
+    listing, task = listed(data or source, settings, plan, watcher)
     with Session.opened(settings, task, watcher, clock=clock, resumes=True, stop_keeps=stop_keeps) as session:
         if plan.cut == ADVISED:
             return _advised(task)(listing, plan, session, folder)
-        seen = probe(listing, plan, session)
         with resumable(folder):
-            trained = tuned(seen, session, folder)
+            seen = probe(listing, plan, session, folder)
+            trained = tuned(seen, session, folder) if seen.plan.trains_network else frozen(seen, watcher)
             run = finish(seen, trained, session, folder)
     return _raised_if_stopped(reported(run, seen, session), trained)
 

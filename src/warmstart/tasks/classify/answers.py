@@ -66,7 +66,7 @@ class ClassAnswers:
             for picture, shares, novelty in zip(pictures, outputs.probabilities, told, strict=True)
         ]
 
-    def of_graph(self, found: NDArray[np.floating]) -> ClassOutputs:
+    def of_graph(self, found: NDArray[np.floating], places: Any = None) -> ClassOutputs:
         """See `task_protocol.Reading.of_graph`."""
         if found.shape != (expected := (len(found), len(self.class_names))):
             raise ValueError(f"an array of {' × '.join(map(str, found.shape))}, expected {' × '.join(map(str, expected))}")

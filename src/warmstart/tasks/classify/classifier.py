@@ -77,7 +77,7 @@ class Classifier:
         """How often sets for this coverage held the true class of test pictures. Raises UsageError."""
         return self.reading.coverage(asked)
 
-    def of_graph(self, found: NDArray[np.floating]) -> ClassOutputs:
+    def of_graph(self, found: NDArray[np.floating], places: Any = None) -> ClassOutputs:
         """See `Reading.of_graph`."""
         return self.reading.of_graph(found)
 

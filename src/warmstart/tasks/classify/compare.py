@@ -25,13 +25,13 @@ from warmstart.plan import Plan
 from warmstart.records import SPLITS, Listing, read_json
 from warmstart.session.dataset import prepare
 from warmstart.session.history import HistoryRow, read_history
-from warmstart.session.listed import listed
 from warmstart.session.progress import NullProgress, Watcher
 from warmstart.session.run_folder import checkpoint_path, is_finished, new_run_folder
 from warmstart.session.session import Session
 from warmstart.session.settings import TrainSettings
 from warmstart.strategy.plan_names import default_names, plans_by_name
 from warmstart.tasks.classify.explain.saliency_examples import LIMIT_S
+from warmstart.tasks.classify.listed import classified
 from warmstart.tasks.classify.report.run_files import FINDINGS
 from warmstart.tasks.classify.task import TASK
 from warmstart.training.frozen import with_cut
@@ -94,7 +94,7 @@ def compare(
     base, settings, watcher = plan or Plan(), settings or TrainSettings(), watcher or NullProgress()
     if settings.budget_s is None:
         raise UsageError("a comparison needs a time for each plan: --budget 10m, or budget_s in the settings")
-    listing = listed(data, settings)
+    listing = classified(data, settings)
     if not isinstance(plans, Mapping):
         cuts = load_backbone(base.backbone, weights="random", announce=watcher.say).cuts
         plans = plans_by_name(plans or default_names(cuts), base, cuts)
@@ -132,7 +132,7 @@ def resume(
         named = start["data"]
     except (OSError, ValueError, KeyError, TypeError, AttributeError, UsageError) as reason:
         raise InputError(f"{path} cannot be read ({type(reason).__name__}: {reason}): start a new comparison.") from reason
-    listing = listed(data or named, settings)
+    listing = classified(data or named, settings)
     watcher = watcher or NullProgress()
     _check_splits(listing, plans, settings, watcher)
     return _run(folder, listing, plans, settings, watcher)

@@ -8,14 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from warmstart.data.class_names import class_name_of
-from warmstart.errors import UnknownNameError, UsageError
+from warmstart.data.listing import check_classes
+from warmstart.errors import DataError, UnknownNameError, UsageError
 from warmstart.extraction.described import required
 from warmstart.extraction.features import Rows
 from warmstart.heads.linear_map import LinearMap
 from warmstart.model.checking import check_taps
 from warmstart.plan import Plan
 from warmstart.records import Example, Listing, Problem, Scores
-from warmstart.task_protocol import Fitting, Part, Tunable
+from warmstart.task_protocol import Fitting, Inputs, Part, Tunable
 from warmstart.tasks.classify.answers import ClassAnswers, ClassOutputs
 from warmstart.tasks.classify.classifier import Classifier
 from warmstart.tasks.classify.described import read_class_names, read_temperature, read_threshold
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 class ClassTunable:
     """A linear head right of the cut. See `task_protocol.Tunable`."""
 
+    least_deviation: ClassVar[float] = 0.0
+
     def start(self, learnt: "ClassLearnt") -> LinearMap:
         """The frozen head."""
         head = learnt.fitted.head
@@ -52,7 +55,7 @@ class ClassTunable:
         """K."""
         return len(targets.class_names)
 
-    def objective(self, targets: ClassTargets, settings: "TrainingSettings") -> "ClassObjective":
+    def objective(self, targets: ClassTargets, settings: "TrainingSettings", options: None) -> "ClassObjective":
         """Cross-entropy."""
         from warmstart.tasks.classify.loss import ClassObjective
 
@@ -76,6 +79,28 @@ class ClassifyTask:
         "comparison report": "warmstart.tasks.classify.report.made:comparison",
     }
     tunable: ClassVar[Tunable | None] = ClassTunable()
+    target_words: ClassVar[tuple[str, str]] = ("class", "classes")
+    options: ClassVar[type | None] = None  # they are fields of `Plan`, from when there was no other task
+
+    def claims(self, listing: Listing) -> str | None:
+        """Nothing: it is what remains."""
+        return None
+
+    trains_in_fit: ClassVar[bool] = False
+
+    def inputs(self, plan: Plan, stages: Sequence[str]) -> Inputs:
+        """Taps."""
+        return Inputs()
+
+    def usable(self, listing: Listing) -> Listing:
+        """All of it."""
+        if listing.columns:
+            raise DataError(
+                f"{listing.source!r}: classes are learnt from the column label, and {', '.join(listing.columns)} was named with --target. "
+                "Rename that column to label, or name another task with --task"
+            )
+        check_classes(listing, 2)
+        return listing
 
     def targets(self, listing: Listing) -> ClassTargets:
         """Labels."""
@@ -122,18 +147,24 @@ class ClassifyTask:
         outputs: ClassOutputs,
         targets: ClassTargets,
         *,
-        train: ClassTargets | None,
+        usual: Mapping[str, Any],
         used_for_choosing: bool,
     ) -> Scores:
-        """Beside always naming the most frequent class."""
+        """Beside always naming the most frequent class; of ``targets`` where the model does not know that class."""
+        name = usual.get("majority_class")
         return score(
             probabilities=outputs.probabilities,
             labels=targets.labels,
             class_names=fitted.class_names,
-            majority_label=(train or targets).majority(),
+            majority_label=fitted.class_names.index(name) if name in fitted.class_names else targets.majority(),
             used_for_choosing=used_for_choosing,
             predicted=fitted.reading.decide(outputs.probabilities),
         )
+
+    def read_scores(self, document: Mapping[str, Any]) -> Scores:
+        """Out of a run.json."""
+        confusion = tuple(tuple(row) for row in document["confusion"])
+        return Scores(**{**document, "confusion": confusion, "accuracy_ci95": tuple(document["accuracy_ci95"])})
 
     def trust(self, fitted: Classifier, outputs: ClassOutputs, targets: ClassTargets) -> dict[str, Any]:
         """Calibration error, sets, novelty."""
@@ -178,6 +209,10 @@ class ClassifyTask:
 
         return ClassModel(**parts)
 
+    def columns(self, fitted: Classifier) -> tuple[str, ...]:
+        """None."""
+        return ()
+
     def judged(self, fitted: Classifier, listing: Listing) -> tuple[Listing, tuple[Problem, ...]]:
         """Those of classes that the model knows, by the model's own names of them."""
         # One that was trained when space around a folder's name counted has it still.
@@ -192,13 +227,6 @@ class ClassifyTask:
             message = f"classes {', '.join(foreign)} are not among the model's ({known}); their pictures are left out."
             problems = (Problem(path=listing.source, kind="foreign-class", message=message),)
         return replace(listing, examples=tuple(kept), class_names=fitted.class_names), problems
-
-    def trained_on(self, fitted: Classifier, about: Mapping[str, Any], targets: ClassTargets) -> ClassTargets:
-        """The most frequent class of train; of ``targets`` for a model that was not trained here, or whose classes were renamed."""
-        name = about.get("majority_class")
-        if name not in fitted.class_names:
-            return targets
-        return replace(targets, labels=np.array([fitted.class_names.index(name)], np.int64))
 
     def targets_for(self, fitted: Classifier, examples: Sequence[Example]) -> ClassTargets:
         """Labels; -1 for a class that the model does not know."""

@@ -28,7 +28,6 @@ from warmstart.plan import Plan
 from warmstart.records import Listing, Picture
 from warmstart.session.dataset import Dataset, prepare, stop_if_any_is_gone
 from warmstart.session.forecasting import counted_work, measured_speed
-from warmstart.session.listed import listed
 from warmstart.session.probe import Extracted, Ready, extracted, make_ready, readable, rows_of
 from warmstart.session.progress import NullProgress, Watcher
 from warmstart.session.run_folder import write_plan
@@ -42,6 +41,7 @@ from warmstart.tasks.classify.advice.rules import DEFAULT_BUDGET_S, OURS, Advice
 from warmstart.tasks.classify.advice.rules import advise as advise_from
 from warmstart.tasks.classify.evidence.gathering import MOST_PICTURES, Evidence, Seen, drawn, gather
 from warmstart.tasks.classify.evidence.pictures import picture_signs
+from warmstart.tasks.classify.listed import classified
 from warmstart.tasks.classify.task import TASK
 from warmstart.training.execution import default_execution
 
@@ -108,7 +108,7 @@ def advise(
     find(plan.backbone)
     check_names(backbones)
     _check_writable(plan_out, plot)
-    listing = listed(data, settings)
+    listing = classified(data, settings)
     with Session.opened(settings, TASK, watcher) as session:
         dataset = prepare(listing, plan, session)
         contest = None

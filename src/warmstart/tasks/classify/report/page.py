@@ -9,8 +9,6 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -18,8 +16,9 @@ import numpy as np
 from markupsafe import Markup
 
 from warmstart.inspection.findings import KINDS, About
-from warmstart.report.page import Page
-from warmstart.report.printable import percent, printable
+from warmstart.report.line_charts import Line, learning
+from warmstart.report.page import Page, environment
+from warmstart.report.printable import printable
 from warmstart.report.thumbnails import Thumbnails
 from warmstart.tasks.classify.report import charts, confusion, sentences
 from warmstart.tasks.classify.report.run_files import LATER, Judged, RunFiles
@@ -116,7 +115,7 @@ def run_page(run: RunFiles, created: str, looks: Looks) -> Page:
 def comparison_page(result: Mapping[str, Any], created: str) -> Page:
     """The report of a comparison, from its compare.json."""
     contestants = result["contestants"]
-    budget = [charts.Line(name=c["name"], points=_accuracy_over_time(c)) for c in contestants]
+    budget = [Line(name=c["name"], points=_accuracy_over_time(c)) for c in contestants]
     bars = [
         charts.Bar(
             label=c["name"],
@@ -132,7 +131,7 @@ def comparison_page(result: Mapping[str, Any], created: str) -> Page:
         created=created,
         result=result,
         accuracies=charts.accuracies([*bars, majority]),
-        curves=charts.learning(
+        curves=learning(
             budget,
             x_label="seconds since each plan began",
             y_label="accuracy on val",
@@ -247,11 +246,11 @@ def _curves(record: Mapping[str, Any]) -> list[tuple[str, Markup, list[str]]]:
         return []
     val = [(float(i), row["val_loss"]) for i, row in enumerate(rows)]
     train = [(float(i), row["train_loss"]) for i, row in enumerate(rows) if row["train_loss"] is not None]
-    accuracy = charts.Line(name="val", points=[(float(i), row["val_accuracy"]) for i, row in enumerate(rows)])
-    losses = [charts.Line(name="val", points=val), *([charts.Line(name="train", points=train)] if train else [])]
+    accuracy = Line(name="val", points=[(float(i), row["val_accuracy"]) for i, row in enumerate(rows)])
+    losses = [Line(name="val", points=val), *([Line(name="train", points=train)] if train else [])]
     return [
-        ("Accuracy on val", charts.learning([accuracy], x_label="epochs", y_label="accuracy", shares=True), ["val"]),
-        ("Loss", charts.learning(losses, x_label="epochs", y_label="log-loss", shares=False), [line.name for line in losses]),
+        ("Accuracy on val", learning([accuracy], x_label="epochs", y_label="accuracy", shares=True), ["val"]),
+        ("Loss", learning(losses, x_label="epochs", y_label="log-loss", shares=False), [line.name for line in losses]),
     ]
 
 
@@ -320,20 +319,5 @@ def _json(data: Any) -> Markup:
     return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
 
 
-@cache
 def _environment() -> "Environment":
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("warmstart.tasks.classify.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals["percent"] = percent
-    environment.filters["printable"] = lambda text: printable(str(text))
-    for name in ("report.css", "report.js"):
-        source = files("warmstart.tasks.classify.report").joinpath("templates", name).read_text("utf-8")
-        environment.globals[name.replace(".", "_")] = Markup(source)
-    return environment
+    return environment("warmstart.tasks.classify.report", scripts=("report.js",))

@@ -1,0 +1,1 @@
+"""Numbers of a picture: one or several."""

@@ -1,0 +1,142 @@
+"""Ridge on stored rows: which taps and which penalty, by what it says of pictures that it has not seen.
+
+    for each set of taps: one decomposition → every penalty → every train picture held out once, in closed form → the lowest loss
+
+Val has no part in it. The robust way weighs pictures down whose errors are large (Huber) once taps and penalty are chosen.
+
+N train pictures, D features, O targets.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from warmstart.heads.folds import dealt
+from warmstart.heads.least_squares import RidgeFit, huber_weights, ridge_path
+from warmstart.heads.linear_map import LinearMap
+from warmstart.task_protocol import Fitting, Learnt, Part
+from warmstart.tasks.regress.regressor import NumberOutputs, Regressor
+from warmstart.tasks.regress.targets import NumberTargets
+
+# Steps of about √10, from the most regularised.
+PENALTIES = (100.0, 30.0, 10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003)
+FOLDS = 5
+ROUNDS = 10  # of reweighting; weights hardly move after five
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class NumberLearnt(Learnt[Regressor]):
+    """With what a fit on more pictures needs."""
+
+    chosen_with: int  # pictures
+    robust: bool
+    mean: NDArray[np.float64]  # (O,), of train; with it and
+    deviation: NDArray[np.float64]  # (O,) targets are made alike while they are learnt
+
+
+def fitted(train: Part[NumberTargets], run: Fitting) -> NumberLearnt:
+    """The set of taps and penalty with the lowest loss on held-out pictures of train, and the map fitted with them."""
+    targets, robust = train.targets, run.options.robust
+    mean, deviation = targets.values.mean(axis=0), targets.values.std(axis=0)
+    Y = (targets.values - mean) / deviation
+    rows = train.rows()
+    tried: list[tuple[str, RidgeFit, NDArray[np.float64]]] = []
+    for name, taps in run.tap_sets.items():
+        for one in ridge_path(rows.features(taps), Y, PENALTIES, units=train.units):
+            tried.append((name, one, losses(one.held_out - Y, robust=robust)))
+    best, (tap_set, chosen, _) = min(enumerate(tried), key=lambda item: float(item[1][2].mean()))
+    held_out = _chosen_by_others(tried, train.units, run.seed)
+    if robust:
+        chosen = _reweighted(rows.features(run.tap_sets[tap_set]), Y, chosen.penalty, train.units)
+        held_out = chosen.held_out
+    return NumberLearnt(
+        fitted=Regressor(
+            names=targets.names,
+            taps=run.tap_sets[tap_set],
+            map=in_units(chosen.map, mean, deviation),
+            usual=run.options.coverage,
+        ),
+        tap_set=tap_set,
+        by_folds=True,
+        held_out=NumberOutputs(values=held_out * deviation + mean),
+        record={
+            "head": "ridge",
+            "robust": robust,
+            "tap_set": tap_set,
+            "settings": {"penalty": chosen.penalty},
+            "method": "leave-one-out",
+            "folds": None,
+            "candidates": [
+                {"tap_set": name, "settings": {"penalty": one.penalty}, "loss": float(loss.mean()), "chosen": i == best}
+                for i, (name, one, loss) in enumerate(tried)
+            ],
+        },
+        penalty=chosen.penalty,
+        chosen_with=len(train),
+        robust=robust,
+        mean=mean,
+        deviation=deviation,
+    )
+
+
+def refitted(learnt: NumberLearnt, part: Part[NumberTargets]) -> Regressor:
+    """The chosen taps and penalty on all of a part. The penalty falls as 1 / N: it is a prior, which does not know how many follow."""
+    mean, deviation = part.targets.values.mean(axis=0), part.targets.values.std(axis=0)
+    Y = (part.targets.values - mean) / deviation
+    X, penalty = part.rows().features(learnt.fitted.taps), learnt.penalty * learnt.chosen_with / len(part)
+    found = (
+        _reweighted(X, Y, penalty, part.units) if learnt.robust else next(iter(ridge_path(X, Y, [penalty], units=part.units)))
+    )
+    return replace(learnt.fitted, map=in_units(found.map, mean, deviation))
+
+
+def losses(errors: NDArray[np.float64], *, robust: bool) -> NDArray[np.float64]:
+    """(N,): half the squares of errors (N, O) in deviations of train, summed; beyond one deviation by their size, where robust."""
+    size = np.abs(errors)
+    each = np.where(size <= 1, np.square(size) / 2, size - 0.5) if robust else np.square(size) / 2
+    return np.asarray(each.sum(axis=1))
+
+
+def in_units(learnt: LinearMap, mean: NDArray[np.float64], deviation: NDArray[np.float64]) -> LinearMap:
+    """A map to numbers of mean 0 and deviation 1, as one to the targets' own."""
+    return LinearMap(
+        coef=(learnt.coef * deviation).astype(np.float32), intercept=(learnt.intercept * deviation + mean).astype(np.float32)
+    )
+
+
+def in_deviations(learnt: LinearMap, mean: NDArray[np.float64], deviation: NDArray[np.float64]) -> LinearMap:
+    """The inverse of `in_units`."""
+    return LinearMap(
+        coef=(learnt.coef / deviation).astype(np.float32), intercept=((learnt.intercept - mean) / deviation).astype(np.float32)
+    )
+
+
+def _reweighted(X: Any, Y: NDArray[np.float64], penalty: float, units: NDArray[np.int64]) -> RidgeFit:
+    """Huber's estimator by reweighting: each round a ridge fit, whose held-out errors weigh the pictures of the next."""
+    weights = np.ones(len(Y))
+    found = next(iter(ridge_path(X, Y, [penalty], units=units)))
+    for _ in range(ROUNDS):
+        before, weights = weights, huber_weights(found.held_out - Y)
+        if np.abs(weights - before).max() < 0.01:
+            break
+        found = next(iter(ridge_path(X, Y, [penalty], weights=weights, units=units)))
+    return found
+
+
+def _chosen_by_others(
+    tried: Sequence[tuple[str, RidgeFit, NDArray[np.float64]]], units: NDArray[np.int64], seed: int
+) -> NDArray[np.float64]:
+    """(N, O): what is said of each picture by the candidate that the *other* pictures chose (S. Varma, R. Simon, BMC Bioinformatics 7:91,
+    2006), so that no picture's own number had a part in choosing what it calibrates.
+    """
+    n = len(units)
+    fold_of = dealt(np.zeros(n, np.int64), min(FOLDS, n), seed, units)
+    every = np.stack([loss for _, _, loss in tried])
+    held_out = np.empty_like(tried[0][1].held_out)
+    for fold in np.unique(fold_of):
+        inside = fold_of == fold
+        held_out[inside] = tried[int(every[:, ~inside].sum(axis=1).argmin())][1].held_out[inside]
+    return held_out
