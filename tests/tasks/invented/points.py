@@ -57,9 +57,7 @@ class PointObjective:
 
     def loss(self, heat: Tensor, points: list[Tensor]) -> Tensor:
         cells = torch.stack([self._cells(p, heat.shape[-1]) for p in points]).to(heat)
-        return nn.functional.binary_cross_entropy_with_logits(
-            heat[:, 0], cells, reduction="sum", pos_weight=heat.new_tensor(8.0)
-        )
+        return nn.functional.binary_cross_entropy_with_logits(heat[:, 0], cells, reduction="sum", pos_weight=heat.new_tensor(8.0))
 
     def scores(self, heats: Sequence[Tensor], collated: Sequence[list[Tensor]]) -> ValScores:
         n = sum(map(len, heats))
