@@ -13,6 +13,7 @@ from warmstart.cli.tables import write_predictions_csv
 from warmstart.csv_cells import cell_of, text_of
 from warmstart.data.listing import read_listing
 from warmstart.inspection.findings import Finding
+from warmstart.predicting import ModelFacts
 from warmstart.records import Prediction
 from warmstart.serve import fixes as served_fixes
 from warmstart.tasks.classify.doctor.fixes import _read, write_fix_list
@@ -107,7 +108,8 @@ def test_predictions_name_classes_and_files_without_running_them() -> None:
     )
     file = io.StringIO(newline="")
     result = Predictions.__new__(Predictions)
-    for name, value in {"coverage": 0.9, "class_names": ("=cmd", "dog"), "predictions": [prediction]}.items():
+    facts = ModelFacts(task="classify", size_px=64, backbone=None, says={"classes": ["=cmd", "dog"]}, about={})
+    for name, value in {"coverage": 0.9, "facts": facts, "predictions": [prediction]}.items():
         object.__setattr__(result, name, value)
     write_predictions_csv(result, file)
     header, row = csv.reader(io.StringIO(file.getvalue(), newline=""))

@@ -3,7 +3,7 @@
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import lru_cache, wraps
+from functools import wraps
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -142,7 +142,6 @@ def owner_of(name: str) -> str:
 _ASKED = tuple(name for name in {**Task.__annotations__, **vars(Task)} if not name.startswith("_"))
 
 
-@lru_cache
 def _imported(place: str) -> Any:
     module, colon, name = place.partition(":")
     return getattr(import_module(module), name) if colon else import_module(module)

@@ -11,7 +11,16 @@ class ReachedError(Exception):
     """In place of the workflow's work, which takes minutes."""
 
 
-@pytest.mark.parametrize("verb", ["train", "compare", "advise", "lr-find", "doctor"])
+WORKFLOWS = {
+    "train": "warmstart.workflows.train.train",
+    "compare": "warmstart.tasks.classify.compare.compare",
+    "advise": "warmstart.tasks.classify.advice.advise.advise",
+    "lr-find": "warmstart.workflows.lr_find.lr_find",
+    "doctor": "warmstart.tasks.classify.doctor.examination.doctor",
+}
+
+
+@pytest.mark.parametrize("verb", WORKFLOWS)
 @pytest.mark.parametrize("kept", [False, True])
 def test_a_verb_that_learns_has_it_in_its_plan(verb: str, kept: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     plans: list[Any] = []
@@ -20,8 +29,7 @@ def test_a_verb_that_learns_has_it_in_its_plan(verb: str, kept: bool, monkeypatc
         plans.extend(one for one in given if hasattr(one, "keep_damaged"))
         raise ReachedError
 
-    name = verb.replace("-", "_")
-    monkeypatch.setattr(f"warmstart.workflows.{name}.{name}", workflow)
+    monkeypatch.setattr(WORKFLOWS[verb], workflow)
     with pytest.raises(ReachedError):
         app([verb, "photos", *(["--keep-damaged"] if kept else [])], standalone_mode=False)
     assert [plan.keep_damaged for plan in plans] == [kept]

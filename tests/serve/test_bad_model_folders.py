@@ -34,6 +34,8 @@ BAD: dict[str, dict[str, Any]] = {
     "preprocessing-a-list": {"preprocessing": []},
     "head-a-list": {"head": []},
     "backbone-a-text": {"backbone": "resnet"},
+    "task-a-list": {"task": ["classify"]},
+    "task-unheard-of": {"task": "divine"},
 }
 
 

@@ -13,6 +13,7 @@ from starlette.testclient import TestClient
 from drawn_shapes import draw_shape
 from patience import PATIENCE_S
 from warmstart import machine
+from warmstart.model.predictor import Model
 from warmstart.serve.settings import Limits
 from warmstart.session.outcome import Run
 
@@ -98,6 +99,11 @@ def test_nothing_that_a_browser_gets_comes_from_elsewhere(served: TestClient) ->
     assert served.get("/api/openapi.json").json()["info"]["title"] == "warmstart"
 
 
+def with_learnt(trained: Run, **changes: Any) -> Model:
+    """Its model, which has learnt something else."""
+    return replace(trained.model, fitted=replace(trained.model.fitted, **changes))
+
+
 def test_a_model_folder_that_changes_is_served_anew_and_a_broken_one_leaves_the_old_in_service(
     serve: Callable[..., TestClient], trained: Run, tmp_path: Path, wait: Callable[[Callable[[], Any]], Any]
 ) -> None:
@@ -108,7 +114,7 @@ def test_a_model_folder_that_changes_is_served_anew_and_a_broken_one_leaves_the_
     assert not client.get(address).json()["loaded"]
     before = client.post(f"{address}/predict", files=files(png("circle", 70))).json()["predictions"][0]
 
-    replace(trained.model, class_names=("a", "b", "c")).save(place / "mine")
+    with_learnt(trained, class_names=("a", "b", "c")).save(place / "mine")
     wait(lambda: client.get(address).json()["classes"] == ["a", "b", "c"])
     after = client.post(f"{address}/predict", files=files(png("circle", 70))).json()["predictions"][0]
     assert list(after["probabilities"].values()) == list(before["probabilities"].values())
@@ -119,7 +125,7 @@ def test_a_model_folder_that_changes_is_served_anew_and_a_broken_one_leaves_the_
     assert "digest differs" in client.get(address).json()["problem"]
     assert client.post(f"{address}/predict", files=files(png("circle", 70))).json()["predictions"][0]["class"] == after["class"]
 
-    replace(trained.model, trust=None).save(place / "second")
+    with_learnt(trained, trust=None).save(place / "second")
     wait(lambda: len(client.get("/api/models").json()["models"]) == 2)
     uncalibrated = client.post("/api/models/second/predict?coverage=0.9", files=files(png("circle", 70)))
     assert (uncalibrated.status_code, uncalibrated.json()["error"]["kind"]) == (422, "usage")

@@ -29,6 +29,7 @@ from warmstart.session.settings import TrainSettings
 from warmstart.tasks.classify import selection
 from warmstart.tasks.classify.conformal import conformity, of_label
 from warmstart.tasks.classify.targets import ClassTargets
+from warmstart.tasks.classify.task import TASK
 from warmstart.training.validation import ValScores
 from warmstart.workflows.evaluate import evaluate
 from warmstart.workflows.train import train
@@ -257,13 +258,14 @@ def test_probabilities_are_calibrated_on_logits_that_no_pictures_own_label_chose
         made = train(
             pictures, plan, TrainSettings(runs=tmp_path / "runs", report=False, findings=False), watcher=NullProgress()
         )
-        choice = seen[-1].choice
+        choice = seen[-1].learnt.choice
         if not np.array_equal(choice.apart_logits, choice.held_out_logits):
             break
     assert not np.array_equal(choice.apart_logits, choice.held_out_logits)
     assert choice.method == ("val" if by_val else "folds")
     exp = np.exp(choice.apart_logits.astype(np.float64) / made.model.temperature)
-    y = seen[-1].dataset.targets.labels[choice.held_out]
+    offered = np.concatenate([seen[-1].dataset.positions("train"), seen[-1].choosing])  # to the choice, which counts in these
+    y = seen[-1].dataset.targets.labels[offered[choice.held_out]]
     expected = np.sort(of_label(conformity(exp / exp.sum(axis=1, keepdims=True)), y))
     assert load_file(made.folder / "model" / "model.safetensors")["trust.calibration"] == pytest.approx(expected, abs=1e-5)
 
@@ -276,6 +278,7 @@ def test_halves_of_val_divide_neither_copies_nor_groups() -> None:
     units = np.concatenate([np.arange(n - val), n + rng.integers(0, 150, val)])
     dataset = dataset_module.Dataset(
         source="x",
+        task=TASK,
         pictures=tuple(Picture(path=str(i), digest=rng.bytes(16)) for i in range(n)),
         targets=ClassTargets(class_names=("a", "b"), labels=rng.integers(0, 2, n)),
         splits=("train",) * (n - val) + ("val",) * val,

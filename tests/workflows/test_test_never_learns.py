@@ -19,6 +19,7 @@ from safetensors.numpy import load_file
 
 from drawn_shapes import CLASSES, draw_folder
 from warmstart import machine
+from warmstart.inspection import speed
 from warmstart.plan import Plan
 from warmstart.session import forecasting, tune
 from warmstart.session import probe as probe_module
@@ -286,7 +287,7 @@ def test_a_forecast_counts_pictures_of_test_and_knows_no_label_of_theirs(
     run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[tuple[Any, ...]] = []
-    monkeypatch.setattr(forecasting, "fit_seconds", lambda *found, **more: asked.append((*found, more)) or 1.0)
+    monkeypatch.setattr(speed, "fit_seconds", lambda *found, **more: asked.append((*found, more)) or 1.0)
     real = forecasting.forecast
 
     def noted(plan: Plan, speed: Any, work: Any) -> Any:

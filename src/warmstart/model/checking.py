@@ -6,14 +6,33 @@ What an exported file has too is read by `extraction.described`, what was fitted
 
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from warmstart.engines.build import ENGINES, PRECISIONS
+from warmstart.errors import ModelFileError, UsageError
 from warmstart.extraction.described import required
+from warmstart.model.files import AGAIN
+from warmstart.task_protocol import Task
+from warmstart.task_registry import USUAL, find_task
 
 MOST_FEATURES = 1_000_000  # of all taps together; the widest network of the catalogue has 12,000
+
+
+def task_of(description: Mapping[str, Any], place: Path) -> Task:
+    """The task that the model of this `model.json` is of. Raises ModelFileError for one that cannot be used here."""
+    name = description.get("task", USUAL)
+    try:
+        return find_task(required(name, "task", str))
+    except ValueError as reason:
+        raise ModelFileError(f"{place} lacks or misuses {reason}; was it written by another program? {AGAIN}") from reason
+    except UsageError as reason:
+        of = f" of {description['task_from']}" if isinstance(description.get("task_from"), str) else ""
+        raise ModelFileError(
+            f"{place} is a model of the task {name!r:.80}{of}, which cannot be used here: {reason}"
+        ) from reason
 
 
 def check_description(description: Mapping[str, Any]) -> None:

@@ -29,7 +29,6 @@ from warmstart.errors import (
     PlugInError,
     StoreError,
     UnknownNameError,
-    UsageError,
     WarmstartError,
 )
 from warmstart.extraction.described import read_preprocessing, required
@@ -38,11 +37,11 @@ from warmstart.extraction.prefixes import map_name, maps_prefix_of, prefix_key
 from warmstart.extraction.recipe import Recipe
 from warmstart.extraction.rendering import place_of, render, render_sized
 from warmstart.model import files
-from warmstart.model.checking import check_description, check_taps, check_tensors, read_shapes
+from warmstart.model.checking import check_description, check_taps, check_tensors, read_shapes, task_of
 from warmstart.predicting import Batches, ModelFacts, Predictor
 from warmstart.records import Preprocessing, Problem
 from warmstart.task_protocol import Fitted, Original
-from warmstart.task_registry import OURS, USUAL, find_task, owner_of, provider, told_of
+from warmstart.task_registry import OURS, USUAL, owner_of, provider, told_of
 
 if TYPE_CHECKING:
     import torch
@@ -322,16 +321,7 @@ def load(folder: str | Path) -> Model:
     folder = files.model_folder(Path(folder))
     description, tensors = files.read(folder)
     place = folder / files.DESCRIPTION
-    name = description.get("task", USUAL)
-    try:
-        task = find_task(required(name, "task", str))
-    except ValueError as reason:
-        raise ModelFileError(f"{place} lacks or misuses {reason}; was it written by another program? {files.AGAIN}") from reason
-    except (UnknownNameError, UsageError) as reason:
-        of = f" of {description['task_from']}" if isinstance(description.get("task_from"), str) else ""
-        raise ModelFileError(
-            f"{place} is a model of the task {name!r:.80}{of}, which cannot be used here: {reason}"
-        ) from reason
+    task = task_of(description, place)
     try:
         check_description(description)
         find(description["backbone"]["name"])

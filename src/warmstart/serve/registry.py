@@ -25,7 +25,7 @@ from warmstart import machine
 from warmstart.errors import UsageError, WarmstartError
 from warmstart.extraction.described import read_preprocessing
 from warmstart.machine import file_stamp
-from warmstart.model.checking import check_description
+from warmstart.model.checking import check_description, task_of
 from warmstart.model.files import DESCRIPTION, read_description
 from warmstart.predicting import ModelFacts
 from warmstart.records import fits
@@ -33,7 +33,6 @@ from warmstart.serve.batching import Batcher
 from warmstart.serve.decoding import Decoders
 from warmstart.serve.errors import ApiError, not_found
 from warmstart.serve.settings import ServeSettings
-from warmstart.task_registry import USUAL, find_task
 from warmstart.workflows.predict import SOURCE_PREFIX, open_model
 
 LOG = logging.getLogger(__name__)
@@ -316,7 +315,7 @@ def _read_about(entry: Entry, signature: Signature) -> None:
         check_description(document)
         entry.about = _summary(
             ModelFacts(
-                task=(task := find_task(document.get("task", USUAL))).name,
+                task=(task := task_of(document, place / DESCRIPTION)).name,
                 size_px=read_preprocessing(document["preprocessing"]).size_px,
                 backbone=document["backbone"]["name"],
                 says=task.described(document),
