@@ -151,7 +151,6 @@ class BaseTask:
     """See `task_protocol.Task`. To be written: name, `targets_of`, `fit`, `score`, `restore`, a `Fitted`; else where it differs."""
 
     name: ClassVar[str]
-    noun: ClassVar[str] = "a model"
     parts: ClassVar[Mapping[str, str]] = {}
     tunable: ClassVar[Tunable | None] = None
     target_words: ClassVar[tuple[str, str]] = ("target", "targets")

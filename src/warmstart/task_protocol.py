@@ -9,7 +9,7 @@ N examples, D numbers of a row, T targets, F what was fitted, O its outputs, A a
 """
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, Self, TypeVar
 
 import numpy as np
@@ -148,7 +148,6 @@ class Original:
     """A picture as it came."""
 
     source: str  # its path, or 'picture 3' for one that came without a name
-    size: tuple[int, int] | None = None  # width, height in pixels, upright; None: not known
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,9 +165,7 @@ class Part(Generic[T_co]):
     targets: T_co  # N
     units: Indices  # (N,): examples with the same number are copies or of one group, and are held out together
     read: Callable[[Indices], Rows]  # positions in this part → their rows
-    positions: Indices = field(
-        default_factory=lambda: np.empty(0, np.int64)
-    )  # (N,) in the data set: what `Fitting.train` goes by
+    positions: Indices  # (N,) in the data set: what `Fitting.train` goes by
 
     def __len__(self) -> int:
         return len(self.units)
@@ -282,9 +279,8 @@ class Learnt(Generic[F]):
     fitted: F  # from train alone: val is scored with it
     tap_set: str  # which of the sets of taps was chosen
     by_folds: bool  # whether choices were made by folds of train, and val had no part in them
-    held_out: (
-        Any  # outputs for train, if by folds, and else for val, each by a state that did not know the example: these calibrate
-    )
+    # Outputs for train, if by folds, and else for val, each by a state that did not know the example: these calibrate.
+    held_out: Any
     record: Mapping[str, Any]  # JSON-ready: what was chosen, from what
     penalty: float = 0.0  # on the weights of a linear head, beside the mean loss
 
@@ -309,7 +305,7 @@ class Fitting:
 
     plan: Plan
     tap_sets: Mapping[str, tuple[str, ...]]  # among which it may choose what is read
-    seed: int = field(default=0)
+    seed: int
     options: Any = None  # the task's own
     train: "Train | None" = None  # the one training loop: see `Train`
 
@@ -340,19 +336,18 @@ class Task(Protocol):
     """Everything that knows what is to be learnt."""
 
     name: ClassVar[str]  # in plan.json and model.json
-    noun: ClassVar[str]  # what a model of it is, for sentences: 'a classifier'
     parts: ClassVar[Mapping[str, str]]  # what else there is for it, as 'module:name', imported on use: see `task_registry.part`
     tunable: ClassVar[Tunable | None]
     target_words: ClassVar[tuple[str, str]]  # what an example has, one and several of it, for sentences: 'class', 'classes'
     options: ClassVar[type | None]  # a dataclass whose fields are what it lets one choose: entries of `Plan.options`
+    trains_in_fit: ClassVar[
+        bool
+    ]  # whether `fit` calls `Fitting.train`, so that a run can be interrupted there and gone on with
+    graph_outputs: ClassVar[Mapping[str, str]]  # of `graph`: name → what it is, in words; answers are made of the first
 
     def claims(self, listing: Listing) -> str | None:
         """Why a data set is one for this task, in words, where nobody has said which task is meant; None where it is not."""
         ...
-
-    trains_in_fit: ClassVar[
-        bool
-    ]  # whether `fit` calls `Fitting.train`, so that a run can be interrupted there and gone on with
 
     def inputs(self, plan: Plan, stages: Sequence[str]) -> Inputs:
         """What is read of a picture. ``stages``: of the plan's backbone, from left to right."""
@@ -442,8 +437,6 @@ class Task(Protocol):
     def graph(self, fitted: Any) -> "nn.Module":
         """float32 features (B, D of its taps) → a tuple of tensors, in the order of `graph_outputs`: part of an exported file."""
         ...
-
-    graph_outputs: ClassVar[Mapping[str, str]]  # name → what it is, in words; answers are made of the first
 
     def exported(self, fitted: Any) -> dict[str, Any]:
         """JSON-ready: entries of an exported file's document, for `reading`."""

@@ -1,15 +1,13 @@
-"""train: a folder of images in, a tested and saved classifier out.
+"""train: a folder or table of images in, a tested and saved model out.
 
 ready → forecast → rows of the frozen backbone → probe → [tune: the network right of the cut] → outcome: test, run folder
 """
 
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from warmstart.errors import UsageError
 from warmstart.plan import ADVISED, Plan
 from warmstart.records import Listing
 from warmstart.session.clock import Clock
@@ -23,7 +21,6 @@ from warmstart.session.progress import NullProgress, Watcher
 from warmstart.session.run_folder import new_run_folder, read_start, resumable, under_way, write_plan, write_start
 from warmstart.session.session import Session
 from warmstart.session.settings import TrainSettings
-from warmstart.task_protocol import Task
 from warmstart.task_registry import part
 from warmstart.training.frozen import with_cut
 from warmstart.workflows.reported import reported
@@ -39,7 +36,7 @@ def train(
     seconds_before: float = 0.0,
     stop_keeps: bool = True,
 ) -> Run:
-    """Train a classifier on a folder, manifest, list of (path, label) or DataFrame.
+    """Train on a folder, manifest, list of (path, label) or DataFrame: a classifier, or what else the plan or the data ask for.
 
     folder: the run folder, if not a new one in ``settings.runs``.
     seconds_before: time that the process had used before this call. stop_keeps: Ctrl-C ends training, the best epoch so far is tested and
@@ -51,9 +48,13 @@ def train(
     plan.require_runnable()
     listing, task = listed(data, settings, plan, watcher)
     plan = of_task(plan, task)
+    if plan.cut == ADVISED and part(task, "advised training") is None:
+        watcher.say(f"the task {task.name} has no advice, so what is learnt is learnt on the frozen network; --cut trains more")
+        plan = replace(plan, cut="pooled")
     with Session.opened(settings, task, watcher, clock=clock, stop_keeps=stop_keeps) as session:
         if plan.cut == ADVISED:
-            return _advised(task)(listing, plan, session, folder)
+            found: Run = part(task, "advised training")(listing, plan, session, folder)
+            return found
         ready = make_ready(listing, prepare(listing, plan, session), plan, session)
         expected = foresee(ready, session)
         watcher.say(in_words(expected))
@@ -91,22 +92,13 @@ def resume(
     listing, task = listed(data or source, settings, plan, watcher)
     with Session.opened(settings, task, watcher, clock=clock, resumes=True, stop_keeps=stop_keeps) as session:
         if plan.cut == ADVISED:
-            return _advised(task)(listing, plan, session, folder)
+            found: Run = part(task, "advised training")(listing, plan, session, folder)
+            return found
         with resumable(folder):
             seen = probe(listing, plan, session, folder)
             trained = tuned(seen, session, folder) if seen.plan.trains_network else frozen(seen, watcher)
             run = finish(seen, trained, session, folder)
     return _raised_if_stopped(reported(run, seen, session), trained)
-
-
-def _advised(task: Task) -> Callable[..., Run]:
-    """What trains without a recipe."""
-    found: Callable[..., Run] | None = part(task, "advised training")
-    if found is None:
-        raise UsageError(
-            f"cut 'auto' leaves the recipe to advice, and the task {task.name} has none: name a cut, such as pooled"
-        )
-    return found
 
 
 def _raised_if_stopped(run: Run, trained: Trained) -> Run:

@@ -82,7 +82,6 @@ class Memory:
 
 class MemoryTask(BaseTask):
     name: ClassVar[str] = "memory"
-    noun: ClassVar[str] = "a memory of good pictures"
     graph_outputs: ClassVar[Mapping[str, str]] = {"unlikeness": "float32 (batch, h, w)"}
 
     def inputs(self, plan: Any, stages: Sequence[str]) -> Inputs:

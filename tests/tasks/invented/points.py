@@ -128,7 +128,6 @@ class PointTask(BaseTask):
     """Registered as a plug-in: nothing in warmstart knows it."""
 
     name: ClassVar[str] = "points"
-    noun: ClassVar[str] = "a finder of points"
     trains_in_fit: ClassVar[bool] = True
     graph_outputs: ClassVar[Mapping[str, str]] = {"heat": "float32 (batch, 1, h, w), before the sigmoid"}
 

@@ -129,7 +129,6 @@ class Speaker:
 
 class WordTask(BaseTask):
     name: ClassVar[str] = "words"
-    noun: ClassVar[str] = "a teller of words"
     trains_in_fit: ClassVar[bool] = True
     graph_outputs: ClassVar[Mapping[str, str]] = {"steps": "float32 (batch, steps, words)"}
 

@@ -14,7 +14,8 @@ from sklearn.metrics import r2_score
 import warmstart as ws
 from patience import PATIENCE_S
 from warmstart.errors import UsageError
-from warmstart.plan import Plan
+from warmstart.plan import ADVISED, Plan
+from warmstart.session.progress import NullProgress
 from warmstart.session.settings import TrainSettings
 from warmstart.workflows.evaluate import evaluate
 from warmstart.workflows.export import ExportSettings, export
@@ -32,7 +33,8 @@ class Blocker:
 sys.meta_path.insert(0, Blocker())
 from contextlib import suppress
 from pathlib import Path
-from warmstart.plan import Plan
+from warmstart.plan import ADVISED, Plan
+from warmstart.session.progress import NullProgress
 from warmstart.session.progress import NullProgress
 from warmstart.session.settings import TrainSettings
 from warmstart.training import loop
@@ -165,3 +167,16 @@ def test_robust_learning_bears_slips_in_the_table(counts: Path, tmp_path: Path) 
         plan = Plan(cut="pooled", target=("dots",), image_size_px=64, options={"robust": robust})
         found[robust] = train(str(table), plan, TrainSettings(runs=tmp_path / "runs")).scores.test.mae
     assert found[True] < 0.5 * found[False]
+
+
+def test_without_a_recipe_a_task_without_advice_learns_on_the_frozen_network(counts: Path, tmp_path: Path) -> None:
+    heard: list[str] = []
+
+    class Listening(NullProgress):
+        def say(self, line: str) -> None:
+            heard.append(line)
+
+    plan = Plan(cut=ADVISED, target=("dots",), image_size_px=64)
+    run = train(str(counts), plan, TrainSettings(runs=tmp_path / "runs"), watcher=Listening())
+    assert run.record.plan.cut == "pooled"
+    assert any("the task regress has no advice" in line for line in heard)

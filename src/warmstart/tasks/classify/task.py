@@ -66,7 +66,6 @@ class ClassifyTask:
     """See `task_protocol.Task`."""
 
     name: ClassVar[str] = "classify"
-    noun: ClassVar[str] = "a classifier"
     parts: ClassVar[Mapping[str, str]] = {
         "advised training": "warmstart.tasks.classify.advice.auto_train:train_advised",
         "findings": "warmstart.tasks.classify.doctor.run_findings:examine",

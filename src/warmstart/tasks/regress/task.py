@@ -70,7 +70,6 @@ class RegressTask(BaseTask):
     """See `task_protocol.Task`."""
 
     name: ClassVar[str] = "regress"
-    noun: ClassVar[str] = "an estimator of numbers"
     parts: ClassVar[Mapping[str, str]] = {
         "shown": "warmstart.tasks.regress.shown",
         "figures": "warmstart.tasks.regress.figures:figures",
