@@ -18,6 +18,7 @@ from warmstart.serve.app import make_app
 from warmstart.serve.settings import ServeSettings
 from warmstart.session.progress import NullProgress
 from warmstart.session.settings import TrainSettings
+from warmstart.task_protocol import Fitting, Part
 from warmstart.workflows.evaluate import evaluate
 from warmstart.workflows.export import ExportSettings, export
 from warmstart.workflows.report import report
@@ -129,3 +130,28 @@ def test_a_server_answers_for_a_task_that_it_does_not_know(cloth: Path, tmp_path
         answer = client.post("/api/models/cloth/predict", files={"file": ("a.png", buffer.getvalue(), "image/png")}).json()
     (prediction,) = answer["predictions"]
     assert np.array(prediction["map"]).shape == (12, 12)
+
+
+def test_no_picture_of_test_is_handed_to_fit_or_refit(cloth: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from invented.memory import MemoryTask
+
+    handed: list[int] = []
+    fit, refit = MemoryTask.fit, MemoryTask.refit
+
+    def noted_fit(self: MemoryTask, train: Part, val: Part, run: Fitting) -> object:
+        handed.extend([*train.positions, *val.positions])
+        return fit(self, train, val, run)
+
+    def noted_refit(self: MemoryTask, learnt: object, part: Part, run: Fitting) -> object:
+        handed.extend(part.positions)
+        return refit(self, learnt, part, run)
+
+    monkeypatch.setattr(MemoryTask, "fit", noted_fit)
+    monkeypatch.setattr(MemoryTask, "refit", noted_refit)
+    run = train(str(cloth), Plan(task="memory", cut="pooled", image_size_px=96), TrainSettings(runs=tmp_path / "runs"))
+    with (run.folder / "predictions.csv").open(newline="") as file:
+        tested = {row["path"] for row in csv.DictReader(file)}
+    table = json.loads((run.folder / "run.json").read_text("utf-8"))["data"]
+    assert len(tested) == table["splits"]["test"] > 0
+    assert len(set(handed)) == table["splits"]["train"] + table["splits"]["val"]
+    assert len(set(handed)) + len(tested) == table["images"]
