@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from warmstart.plan import Plan
 
 Split = Literal["train", "val", "test"]
+RECORD_FORMAT = 1  # of run.json; raise it when what stands there already changes its meaning
 USUAL_TASK = "classify"  # of what names no task: there was no other
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
@@ -263,7 +264,8 @@ class RunRecord:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
-        out = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        out: dict[str, Any] = {"format": RECORD_FORMAT}
+        out |= {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         out["plan"] = self.plan.to_dict()
         held_out: tuple[Split, ...] = ("val", "test")
         out["scores"] = {split: self.scores[split].to_dict() if split in self.scores else None for split in held_out}
