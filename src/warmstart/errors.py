@@ -9,6 +9,7 @@
         ├── BackboneError          a backbone, its weights or a cut
         ├── ModelFileError         a saved model or exported file: damaged, foreign, or too new
         ├── ParityError            an export that does not say what the model says
+        ├── PlugInError            a task of another package that fails, or does not keep what it says
         ├── StoreError             the cache on disk: full, damaged, on a network drive
         └── MachineError           what the machine refused: a full disk, a permission, a broken device; ``errno`` says what
 
@@ -43,6 +44,10 @@ class UnknownNameError(UsageError):
 
 class InputError(WarmstartError):
     """What the user gave cannot be used as it is."""
+
+
+class PlugInError(InputError):
+    """A task of another package that fails, or gives something else than it said."""
 
 
 class DataError(InputError):

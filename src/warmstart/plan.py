@@ -31,6 +31,10 @@ from warmstart.training_settings import TrainingSettings, planned_settings
 NOUN = "plan key"
 SEEDS = 2**32  # NumPy and scikit-learn take 0 … 2³² - 1
 
+NOTHING_TRAINED = (
+    "--augment makes views to train the network on, and with this cut and head nothing of it is trained. "
+    "Choose an earlier --cut, or average features over --views."
+)
 ADVISED = "auto"  # the cut of a plan that leaves the recipe to advice
 
 HEADS = ("linear", "svm", "svm-rbf", "ridge", "knn", "mlp")  # `tasks.classify.heads.catalog` has them
@@ -253,11 +257,10 @@ class Plan:
         # Where the cut follows from `freeze`, the network tells whether it is trained: `training.frozen.with_cut` asks it.
         by_freezing = bool(self.freeze) and self.cut == "pooled" and self.head == "linear" and self.training.get("epochs") != 0
         trains = self.trains_network or by_freezing
-        if self.augment != "none" and not trains:
-            raise UsageError(
-                "--augment makes views to train the network on, and with this cut and head nothing of it is trained. "
-                "Choose an earlier --cut, or average features over --views."
-            )
+        if (
+            self.augment != "none" and not trains and self.task is None
+        ):  # a task that was named may train: `session.probe` asks it
+            raise UsageError(NOTHING_TRAINED)
         if self.unfreeze and not trains:
             raise UsageError(
                 f"--unfreeze {','.join(self.unfreeze)} trains the network in steps, and with this cut and head nothing of it is trained. "

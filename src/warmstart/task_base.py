@@ -148,7 +148,7 @@ class NumberedParity:
 
 
 class BaseTask:
-    """See `task_protocol.Task`. To be written: name, `targets_of`, `fit`, `score`, `restore`, a `Fitted`; the rest where it is otherwise."""
+    """See `task_protocol.Task`. To be written: name, `targets_of`, `fit`, `score`, `restore`, a `Fitted`; else where it differs."""
 
     name: ClassVar[str]
     noun: ClassVar[str] = "a model"

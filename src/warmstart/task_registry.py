@@ -1,11 +1,15 @@
 """The tasks that there are: ours, and those of other packages, which register theirs under the entry point group `warmstart.tasks`."""
 
-from collections.abc import Mapping
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import wraps
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import Any
 
-from warmstart.errors import UnknownNameError, UsageError
+from warmstart.errors import PlugInError, UnknownNameError, UsageError, WarmstartError
 from warmstart.records import USUAL_TASK
 from warmstart.task_protocol import Task
 
@@ -87,7 +91,52 @@ def _loaded(entry: EntryPoint) -> Task:
         )
     if task.name != entry.name:
         raise UsageError(f"the task {entry.name!r} of {_package(entry)} calls itself {task.name!r}: update that package")
-    return task  # type: ignore[no-any-return]
+    guarded: Any = _Guarded(task, f"the task {entry.name!r} of {_package(entry)}")
+    return guarded  # type: ignore[no-any-return]
+
+
+# Their errors are those of a file that anybody may have written, which whoever reads the file tells.
+_READS_FILES = ("restore", "reading", "described", "read_scores")
+
+
+class _Guarded:
+    """A task of another package: what it raises is told as its own, not as a fault of ours."""
+
+    def __init__(self, task: Any, who: str) -> None:
+        self._task, self._who = task, who
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._task, name)
+        if not callable(found) or isinstance(found, type) or name in _READS_FILES:
+            return found
+
+        @wraps(found)
+        def told(*given: Any, **named: Any) -> Any:
+            with told_of(self._who, name):
+                return found(*given, **named)
+
+        return told
+
+
+@contextmanager
+def told_of(who: str, what: str) -> Iterator[None]:
+    """Raises PlugInError for whatever else than a WarmstartError another's code raises in the block."""
+    try:
+        yield
+    except (WarmstartError, MemoryError, OSError):
+        raise
+    except Exception as reason:
+        where = traceback.extract_tb(reason.__traceback__)[-1]
+        raise PlugInError(
+            f"{who} failed in {what!r} ({type(reason).__name__}: {reason}; {Path(where.filename).name} line {where.lineno}): that is for "
+            "its authors to mend. Update that package, or name another task with --task"
+        ) from reason
+
+
+def owner_of(name: str) -> str:
+    """A task in words: with the package that it comes from, if that is not ours."""
+    found = provider(name)
+    return f"the task {name!r}" + (f" of {found}" if found else "")
 
 
 _ASKED = tuple(name for name in {**Task.__annotations__, **vars(Task)} if not name.startswith("_"))

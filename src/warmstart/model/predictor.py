@@ -7,6 +7,7 @@ B batch, N pictures, S image side, D features.
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -22,7 +23,14 @@ from warmstart.engines import openvino
 from warmstart.engines.build import Prefix, open_engine
 from warmstart.engines.outliving import opened_here
 from warmstart.engines.protocol import Engine
-from warmstart.errors import BackboneError, ModelFileError, StoreError, UnknownNameError, WarmstartError
+from warmstart.errors import (
+    BackboneError,
+    ModelFileError,
+    PlugInError,
+    StoreError,
+    UnknownNameError,
+    WarmstartError,
+)
 from warmstart.extraction.described import read_preprocessing, required
 from warmstart.extraction.features import Rows
 from warmstart.extraction.prefixes import map_name, maps_prefix_of, prefix_key
@@ -33,7 +41,7 @@ from warmstart.model.checking import check_description, check_taps, check_tensor
 from warmstart.predicting import Batches, ModelFacts, Predictor
 from warmstart.records import Preprocessing, Problem
 from warmstart.task_protocol import Fitted, Original
-from warmstart.task_registry import USUAL, provider
+from warmstart.task_registry import OURS, USUAL, owner_of, provider, told_of
 
 if TYPE_CHECKING:
     import torch
@@ -153,8 +161,16 @@ class Model:
 
         rows: (N, D over all taps), or (N, V, D) where views are apart, as extraction gives them. ``places``: of each view of each.
         """
-        with np.errstate(all="ignore"):  # of a folder from a stranger numbers may be anything; what comes out is looked at
+        theirs = nullcontext() if self.task in OURS else told_of(owner_of(self.task), "outputs")
+        with (
+            np.errstate(all="ignore"),
+            theirs,
+        ):  # of a folder from a stranger numbers may be anything; what comes out is looked at
             found = self.fitted.outputs(self.as_rows(rows, places))
+        if len(found) != len(rows):
+            raise PlugInError(
+                f"{owner_of(self.task)} gives {len(found):,} outputs for {len(rows):,} pictures: that is for its authors to mend"
+            )
         if not found.is_finite():
             raise ModelFileError(
                 f"{self._place} answers with numbers that are not finite: its tensors are damaged or were changed. {files.AGAIN}"

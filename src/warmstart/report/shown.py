@@ -58,6 +58,11 @@ def scores(by_split: Mapping[str, Any]) -> tuple[Grid, ...]:
     return (Grid(columns=("", *heads), rows=tuple(rows), numbers=tuple(range(1, len(heads) + 1))),)
 
 
+def verdict(record: Mapping[str, Any]) -> list[str]:
+    """What the scores of a run.json come down to, in sentences; nothing for a task that does not say it."""
+    return []
+
+
 def answers(found: Sequence[Answer], names: Sequence[str], coverage: Any, top: int) -> tuple[Grid, tuple[str, ...]]:
     """A row a picture, and what is to be said of all. ``names``: as the pictures are to be called. ``top``: how many likely ones."""
     columns = list(dict.fromkeys(name for one in found for name, _ in _flat(one.to_dict())))

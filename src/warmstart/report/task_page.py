@@ -69,7 +69,6 @@ def task_page(folder: Path, created: str, task: Task) -> tuple[Page, tuple[str, 
     thumbnails.add(path for path, _ in drawn.pictures)
     scores = {split: task.read_scores(one) for split, one in record["scores"].items() if one}
     problems = data.get("problems", [])
-    verdict = getattr(shown, "verdict", None)
     html = environment().get_template("task.html").render(
         title=Path(str(data.get("source", folder.name))).name,
         created=created,
@@ -77,7 +76,7 @@ def task_page(folder: Path, created: str, task: Task) -> tuple[Page, tuple[str, 
         record=record,
         data=shown.data(data),
         missing=missing,
-        verdict=verdict(record) if verdict else (),
+        verdict=shown.verdict(record),
         grids=shown.scores(scores) if scores else (),
         drawings=drawn.drawings,
         curves=_curves(record),

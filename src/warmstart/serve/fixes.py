@@ -6,14 +6,18 @@ A list as `workflows.fixes` applies it, beside the data set. Decisions about pic
 import csv
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from warmstart.atomic import replaced
 from warmstart.csv_cells import cell_of, text_of
 from warmstart.errors import DataError
+from warmstart.inspection.findings import Action
 from warmstart.records import Listing
 from warmstart.serve.errors import ApiError
-from warmstart.tasks.classify.doctor.fixes import ACTIONS, COLUMNS, apply_fixes
+from warmstart.task_registry import USUAL, find_task, part
+
+ACTIONS: tuple[str, ...] = get_args(Action)
+COLUMNS = ("path", "class", "finding", "detail", "suggestion", "action", "new_label")  # of a list of fixes
 
 Decisions = dict[str, tuple[str, str]]  # path → action and new label
 
@@ -58,7 +62,7 @@ def change(file: Path, listing: Listing, wanted: Iterable[Mapping[str, Any]], *,
     with replaced(file) as fresh:
         _write(fresh, decisions, listing)
         try:
-            apply_fixes(listing, fresh)
+            _applied(listing, fresh)
         except DataError as reason:
             raise DataError(str(reason).replace(repr(str(fresh)), "the list of fixes")) from reason
     return len(decisions)
@@ -72,7 +76,12 @@ def applied(file: Path, listing: Listing) -> Listing:
     used = file.with_name("fixes-used.csv")
     with replaced(used) as fresh:
         _write(fresh, decisions, listing)
-    return apply_fixes(listing, used)
+    return _applied(listing, used)
+
+
+def _applied(listing: Listing, file: Path) -> Listing:
+    fixed: Listing = part(find_task(USUAL), "fixes")(listing, file)
+    return fixed
 
 
 def _write(file: Path, decisions: Decisions, listing: Listing) -> None:

@@ -22,6 +22,7 @@ from warmstart.errors import DataError, UsageError, WarmstartError
 from warmstart.inspection.findings import KINDS
 from warmstart.plan import ADVISED, Plan
 from warmstart.records import Listing
+from warmstart.report.shown import shown_by
 from warmstart.serve.body import read_bytes
 from warmstart.serve.data_routes import told
 from warmstart.serve.datasets import StoredDataset
@@ -31,7 +32,7 @@ from warmstart.serve.jobs import ACTIVE
 from warmstart.serve.run_routes import about_run, brief, run_record
 from warmstart.serve.security import COOKIE, address_of, cookie_value
 from warmstart.serve.state import Server, State
-from warmstart.tasks.classify.report.sentences import verdict
+from warmstart.task_registry import USUAL, find_task
 
 LOG = logging.getLogger(__name__)
 STATIC = Path(__file__).parent / "static"
@@ -152,7 +153,7 @@ def run(server: Server, run: str) -> HTMLResponse:
         run=about_run(server, job),
         active=job["state"] in ACTIVE,
         keeps_best=_keeps_best(server.jobs.spec(run)["plan"]),
-        verdict=verdict(record) if record else None,
+        verdict=_verdict(record) if record else None,
         plan=record["plan"] if record else None,
         export=_or_none(lambda: export_of(server, run)),
     )
@@ -295,3 +296,9 @@ _environment.filters.update(
     duration=_duration,
     when=_when,
 )
+
+
+def _verdict(record: dict[str, Any]) -> str:
+    """What its scores come down to, in the words of the run's task."""
+    said = shown_by(find_task(record["plan"].get("task") or USUAL)).verdict(record)
+    return " ".join(said)

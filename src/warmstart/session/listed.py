@@ -6,7 +6,7 @@ from typing import Any
 
 from warmstart.data.files import found_again
 from warmstart.data.listing import read_listing
-from warmstart.errors import InputError, UsageError
+from warmstart.errors import InputError, PlugInError, UsageError
 from warmstart.options import from_document
 from warmstart.plan import Plan
 from warmstart.records import Listing, read_json
@@ -53,7 +53,12 @@ def _claimed(listing: Listing, watcher: Watcher) -> Task:
     """The task that a data set is for. Raises UsageError where several say so."""
     claims: dict[str, str] = {}
     for name in task_names():
-        if reason := find_task(name).claims(listing):
+        try:
+            reason = find_task(name).claims(listing)
+        except (UsageError, PlugInError) as problem:  # of another's package, which this data set may have nothing to do with
+            watcher.say(f"not asked: {problem}")
+            continue
+        if reason:
             claims[name] = reason
     if len(claims) > 1:
         both = "; ".join(f"{name} ({reason})" for name, reason in claims.items())

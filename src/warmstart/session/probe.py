@@ -24,7 +24,7 @@ from warmstart.extraction.features import Extraction, Rows
 from warmstart.extraction.prefixes import choose_engine, maps_prefix, tapped_prefix
 from warmstart.extraction.recipe import Recipe
 from warmstart.extraction.rendering import geometry_of
-from warmstart.plan import Plan
+from warmstart.plan import NOTHING_TRAINED, Plan
 from warmstart.records import Listing, Picture, Preprocessing, Problem, ValueRange
 from warmstart.session.dataset import Dataset, halves_of_val, prepare, without
 from warmstart.session.listed import options_of
@@ -177,6 +177,8 @@ def make_ready(listing: Listing, dataset: Dataset, plan: Plan, session: Session)
     _tap_sets(plan, backbone)  # wrong names are told before any work
     inputs = session.task.inputs(plan, [cut for cut in backbone.cuts if cut not in ("pixels", "pooled")])
     session.task.check(plan, dataset.targets, dataset.source)
+    if plan.augment != "none" and not plan.trains_network and not session.task.trains_in_fit:
+        raise UsageError(NOTHING_TRAINED)
     if inputs.maps and plan.trains_network:
         raise UsageError(
             f"--cut {plan.cut} trains the network, and the task {session.task.name} reads maps of the frozen one. Leave --cut out, or give "

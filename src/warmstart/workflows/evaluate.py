@@ -1,18 +1,22 @@
 """evaluate: scores of a saved model on any labelled folder, the pictures that it was trained on told apart."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
+from warmstart.data.geometry import Geometry
 from warmstart.data.listing import read_listing
 from warmstart.data.splitting import find_conflicts
 from warmstart.errors import DataError
 from warmstart.extraction.reader import Reader
+from warmstart.extraction.rendering import geometry_of
 from warmstart.extraction.scanning import scan
 from warmstart.extraction.workspace import Workspace
-from warmstart.records import Cache, Notice, Problem
+from warmstart.model.predictor import Model
+from warmstart.records import Cache, Notice, Picture, Problem
 from warmstart.session.dataset import conflict_problems
 from warmstart.session.progress import NullProgress, Watcher
 from warmstart.session.what_is_lost import notices, told
@@ -92,13 +96,13 @@ def evaluate(
         left_out = {i for group in conflicts for i in group}
         rows = [row for i, row in enumerate(rows) if i not in left_out]
         reader = Reader(recipe=predictor.recipe(), workspace=workspace, on_progress=watcher.progress)
-        extraction = reader.rows([picture for _, picture in rows])
+        extraction = reader.rows([picture for _, picture in rows], apart=predictor.apart)
     problems += [*found.problems, *extraction.broken.values()]
     good = [i for i in range(len(rows)) if i not in extraction.broken]
     if not good:
         raise DataError(f"{listing.source}: none of {len(examples)} pictures can be read. {problems[0].message}")
     targets = task.targets_for(predictor.fitted, [rows[i][0] for i in good])
-    found_in = predictor.outputs(extraction.rows[good])
+    found_in = predictor.outputs(extraction.rows[good], _places(predictor, [rows[i][1] for i in good]))
     learnt = set(predictor.about.get("trained_on", ()))
     seen = np.array([rows[i][1].digest.hex() in learnt for i in good])
 
@@ -133,3 +137,11 @@ def evaluate(
         cache=Cache(hits=extraction.hits, misses=extraction.misses),
         seconds=time.perf_counter() - begin,
     )
+
+
+def _places(predictor: Model, pictures: Sequence[Picture]) -> list[Geometry] | None:
+    """Of every view of every picture, where the task asks for them."""
+    if not predictor.places:
+        return None
+    how = predictor.preprocessing
+    return [geometry_of(picture, view, how) for picture in pictures for view in how.views]

@@ -8,7 +8,7 @@ docs/tasks.md walks through this file.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -57,7 +57,9 @@ class PointObjective:
 
     def loss(self, heat: Tensor, points: list[Tensor]) -> Tensor:
         cells = torch.stack([self._cells(p, heat.shape[-1]) for p in points]).to(heat)
-        return nn.functional.binary_cross_entropy_with_logits(heat[:, 0], cells, reduction="sum", pos_weight=heat.new_tensor(8.0))
+        return nn.functional.binary_cross_entropy_with_logits(
+            heat[:, 0], cells, reduction="sum", pos_weight=heat.new_tensor(8.0)
+        )
 
     def scores(self, heats: Sequence[Tensor], collated: Sequence[list[Tensor]]) -> ValScores:
         n = sum(map(len, heats))
@@ -161,8 +163,12 @@ class PointTask(BaseTask):
         f1 = 2 * hit / max(found + true, 1)
         return NamedScores(n=len(targets), values={"f1": f1}, used_for_choosing=used_for_choosing)
 
+    def table(self, fitted: Any, outputs: PointOutputs, targets: PointTargets) -> tuple[Sequence[str], Sequence[Sequence[Any]]]:
+        rows = [(written(true), written(found)) for true, found in zip(targets.values, outputs.points, strict=True)]
+        return (COLUMN, "found"), rows
+
     def graph(self, fitted: PointFinder) -> nn.Module:
-        return OnFlatRows(heat_module(fitted.weights), {})
+        return OnFlatRows(heat_module(fitted.weights))
 
     def exported(self, fitted: PointFinder) -> dict[str, Any]:
         return fitted.settings()
@@ -174,7 +180,7 @@ class PointTask(BaseTask):
 class OnFlatRows(nn.Module):
     """Both maps of a row, side by side, through the module: squares whose channels the weights tell."""
 
-    def __init__(self, module: Heat, _: Any) -> None:
+    def __init__(self, module: Heat) -> None:
         super().__init__()
         self.module = module
         self.channels = (module.fine.in_channels, module.coarse.in_channels)
@@ -225,12 +231,15 @@ def hits(found: np.ndarray, true: np.ndarray) -> int:
     return count
 
 
+def written(points: np.ndarray) -> str:
+    return ";".join(f"{x:.1f},{y:.1f}" for x, y in points)
+
+
 def read_points(cell: str, path: str) -> np.ndarray:
     try:
-        return np.array([[float(v) for v in pair.split(",")] for pair in str(cell).split(";")], float).reshape(-1, 2)
+        return np.array([[float(v) for v in pair.split(",")] for pair in str(cell).split(";") if pair], float).reshape(-1, 2)
     except ValueError as reason:
         raise DataError(f"{path!r}: {cell!r} are no points; expected x,y;x,y") from reason
 
 
 TASK = PointTask()
-_ = replace

@@ -38,6 +38,7 @@ function show(files, { predictions, problems }) {
 }
 
 function card(file, prediction) {
+  if (!prediction.probabilities) return plainCard(file, prediction);
   const ranked = Object.entries(prediction.probabilities).sort((a, b) => b[1] - a[1]).slice(0, 3);
   const bars = make("dl", { class: "bars" });
   for (const [name, share] of ranked) {
@@ -54,6 +55,28 @@ function card(file, prediction) {
     make("div", { class: "buttons" }, why, correction(file, prediction))));
   return item;
 }
+
+/** Of a model that names no classes: its numbers, or what it says as it says it. */
+function plainCard(file, prediction) {
+  const image = make("img", { src: URL.createObjectURL(file), alt: file.name });
+  image.addEventListener("error", () => image.replaceWith(make("div", { class: "absent" }, "the browser cannot show this format")));
+  const said = make("dl", { class: "facts" });
+  for (const [name, value] of Object.entries(prediction.values ?? {})) {
+    const ends = prediction.intervals?.[name];
+    const range = ends ? ` (${short(ends[0])} to ${short(ends[1])} in ${Math.round(100 * prediction.coverage)} of 100 pictures)` : "";
+    said.append(make("dt", {}, name), make("dd", {}, make("b", {}, short(value)), range));
+  }
+  if (!prediction.values) {
+    const { path, ...rest } = prediction;
+    said.append(make("dd", {}, make("code", {}, JSON.stringify(rest).slice(0, 400))));
+  }
+  const strange = prediction.novelty != null && prediction.novelty >= STRANGE;
+  return make("li", { class: "answer" }, image, make("div", {}, said,
+    strange ? make("p", { class: "note" }, `Unlike the pictures it learnt from: ${prediction.novelty.toFixed(1)} % of those lie nearer to the others. Do not rely on this answer.`) : null,
+    make("p", { class: "small" }, prediction.path)));
+}
+
+const short = (value) => Number(value.toPrecision(4)).toLocaleString("en");
 
 async function explain(file, item) {
   tell("Looking for the evidence.");

@@ -43,6 +43,13 @@ def scores(by_split: Mapping[str, Scores]) -> tuple[Grid, ...]:
     return (grid,) if best is None else (grid, _classes(best))
 
 
+def verdict(record: Mapping[str, Any]) -> list[str]:
+    """How many are right, and what to hold it against."""
+    from warmstart.tasks.classify.report.sentences import verdict as said
+
+    return [said(record)]
+
+
 def answers(
     found: Sequence[Prediction], names: Sequence[str], coverage: Coverage | None, top: int
 ) -> tuple[Grid, tuple[str, ...]]:

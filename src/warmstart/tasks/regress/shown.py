@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from warmstart.evaluation.novelty import UNLIKE
+from warmstart.report.printable import percent
 from warmstart.report.shown import Grid, Loud
 from warmstart.tasks.regress.intervals import IntervalCoverage
 from warmstart.tasks.regress.parity import NumberParity
@@ -39,7 +40,7 @@ def scores(by_split: Mapping[str, NumberScores]) -> tuple[Grid, ...]:
         ("  95 % interval", lambda s: _ends(s.spearman_ci95)),
         (
             "truth inside its interval",
-            lambda s: "-" if s.coverage is None else f"{s.coverage:.1%} of {s.coverage_asked:.0%} asked",
+            lambda s: "-" if s.coverage is None else f"{percent(s.coverage)} of {percent(s.coverage_asked or 0, 0)} asked",
         ),
     )
     rows = tuple((name, *(show(s) for s in by_split.values())) for name, show in lines)
@@ -145,8 +146,8 @@ def verdict(record: Mapping[str, Any]) -> list[str]:
     if test["coverage"] is not None:
         low, high = test["coverage_ci95"]
         out.append(
-            f"Its intervals were to hold the truth in {test['coverage_asked']:.0%} of pictures, and hold it in {test['coverage']:.0%} "
-            f"(95 % interval {low:.0%} to {high:.0%})."
+            f"Its intervals were to hold the truth in {percent(test['coverage_asked'], 0)} of pictures, and hold it in "
+            f"{percent(test['coverage'], 0)} (95 % interval {percent(low, 0)} to {percent(high, 0)})."
         )
     return out
 
