@@ -12,7 +12,7 @@ import numpy as np
 
 from warmstart.errors import UsageError
 from warmstart.export.formats import FORMATS, PRECISIONS
-from warmstart.export.reference import eager_probabilities
+from warmstart.export.reference import eager_taps
 from warmstart.runtime.predictor import open_exported
 from warmstart.session.progress import NullProgress
 from warmstart.workflows.export import Export, ExportSettings, export
@@ -38,9 +38,9 @@ def parity_table(run: str, out: Path) -> list[Export]:
     """Each line is one export; the reference is computed once."""
     model = open_trained(run)
     proof = held_out_pictures(model, run, None, most=1000, watcher=NullProgress())
-    reference = eager_probabilities(model, proof.paths)
+    reference = eager_taps(model, proof.paths)
     print(
-        f"\n### {Path(run).name}: {len(proof.paths)} held-out pictures, head {model.head_name}, taps {', '.join(model.taps)}\n"
+        f"\n### {Path(run).name}: {len(proof.paths)} held-out pictures, head {model.fitted.head_name}, taps {', '.join(model.taps)}\n"
     )
     print("| format | precision | proved | largest difference | same class | accuracy before → after | size |")
     print("|---|---|---|---|---|---|---|", flush=True)

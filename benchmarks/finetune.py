@@ -66,8 +66,9 @@ def peer(data: str, cut: str, images: int, *, tuned: bool) -> dict[str, Any]:
     from warmstart.session.progress import NullProgress
     from warmstart.session.session import Session
     from warmstart.session.settings import TrainSettings
+    from warmstart.tasks.classify.task import TASK
 
-    with Session.opened(TrainSettings(), NullProgress()) as session:
+    with Session.opened(TrainSettings(), TASK, NullProgress()) as session:
         dataset = prepare(read_listing(data), Plan(), session)
     train = dataset.positions("train")
     backbone = replace_classifier(load_backbone(BACKBONE), len(dataset.targets.class_names))
@@ -124,9 +125,12 @@ def ours(data: str, cut: str, images: int, *, augment: str = "none", batch_norm:
     from warmstart.training.loop import fine_tune
 
     with _prepared(data, cut, augment, batch_norm) as (inputs, before):
-        train_images, execution = len(inputs.batches.labels), default_execution()
+        train_images, execution = inputs.batches.n, default_execution()
         done, seconds = 0, 0.0
-        with closing(fine_tune(inputs.module, inputs.batches, inputs.val, inputs.settings, execution=execution)) as events:
+        events_of_training = fine_tune(
+            inputs.module, inputs.batches, inputs.val, inputs.objective, inputs.settings, execution=execution
+        )
+        with closing(events_of_training) as events:
             last = time.perf_counter()
             for event in events:
                 now = time.perf_counter()
@@ -167,7 +171,7 @@ def executions(data: str, cut: str, images: int) -> dict[str, Any]:
         for number in range(WARM_UP + EXECUTION_STEPS):
             for name, execution in candidates.items():
                 begin = time.perf_counter()
-                update(trials[name], optimizers[name], [batch], inputs.settings, execution, step=number)
+                update(trials[name], optimizers[name], [batch], inputs.objective, inputs.settings, execution, step=number)
                 if number >= WARM_UP:
                     seconds[name].append(time.perf_counter() - begin)
     return {name: len(batch[1]) / statistics.median(taken) for name, taken in seconds.items()}
@@ -193,6 +197,7 @@ def _prepared(data: str, cut: str, augment: str, batch_norm: str) -> "Iterator[t
     from warmstart.session.session import Session
     from warmstart.session.settings import TrainSettings
     from warmstart.session.training_inputs import training_inputs
+    from warmstart.tasks.classify.task import TASK
 
     plan = Plan(
         backbone=BACKBONE,
@@ -202,7 +207,7 @@ def _prepared(data: str, cut: str, augment: str, batch_norm: str) -> "Iterator[t
         augment=augment,
         training={"epochs": EPOCHS, "batch_norm": batch_norm, "learning_rate": LEARNING_RATE},
     )
-    with Session.opened(TrainSettings(), NullProgress()) as session:
+    with Session.opened(TrainSettings(), TASK, NullProgress()) as session:
         seen = probe(read_listing(data), plan, session)
         with training_inputs(seen, session) as inputs:
             yield inputs, time.perf_counter() - begin

@@ -30,7 +30,7 @@ from warmstart.data.listing import read_listing
 from warmstart.evaluation import novelty
 from warmstart.model.features import FeatureExtractor
 from warmstart.plan import Plan
-from warmstart.session.calibration import describe, of_frozen
+from warmstart.session.calibration import of_frozen
 from warmstart.session.probe import Probe, probe
 from warmstart.session.progress import NullProgress
 from warmstart.session.session import Session
@@ -38,7 +38,9 @@ from warmstart.session.settings import TrainSettings
 from warmstart.tasks.classify.conformal import conformity, of_label, threshold
 from warmstart.tasks.classify.demo import solar_cells
 from warmstart.tasks.classify.metrics import auroc
+from warmstart.tasks.classify.task import TASK
 from warmstart.tasks.classify.temperature import softmax
+from warmstart.tasks.classify.trusted import described
 from warmstart.workflows.train import frozen
 
 COVERAGES = (0.80, 0.90, 0.95, 0.99)
@@ -71,18 +73,18 @@ def coverage(seen: Probe, reshuffles: int, out: Console) -> None:
         dealt = replace(seen, dataset=dataset)
         trained = frozen(dealt, NullProgress())
         test = dataset.positions("test")
-        labels = dataset.targets.labels[test]
-        probabilities = trained.model.probabilities(trained.rows[test])
+        targets, found = dataset.targets.take(test), trained.model.outputs(trained.rows[test])
+        labels, probabilities = targets.labels, found.probabilities
         calibration = of_frozen(dealt)
-        held_out = softmax(calibration.logits, trained.model.temperature)
+        held_out = softmax(calibration.outputs.logits, trained.model.fitted.temperature)
         for name, score in SCORES.items():
             scores = score(probabilities)
             for share in COVERAGES:
-                inside = scores <= threshold(of_label(score(held_out), calibration.labels), share)
+                inside = scores <= threshold(of_label(score(held_out), calibration.targets.labels), share)
                 right = inside[np.arange(len(test)), labels]
                 worst = min(right[labels == label].mean() for label in np.unique(labels))
                 sets.setdefault((name, share), []).append((right.mean(), inside.sum(axis=1).mean(), worst))
-        trust = describe(trained.model, calibration, probabilities, labels, trained.rows[test])
+        trust = described(trained.model.fitted, found, targets)
         errors.append((trust["ece"]["before"], trust["ece"]["after"], trust["ece"]["p95_when_calibrated"]))
     table = Table("score", "asked", "coverage, mean (lowest - highest)", "classes in a set", "least covered class, mean")
     for (name, share), rows in sets.items():
@@ -99,7 +101,7 @@ def coverage(seen: Probe, reshuffles: int, out: Console) -> None:
 
 def _reshuffled(seen: Probe, times: int) -> Iterator[Any]:
     """The data set with the pictures of val and test dealt anew, class by class in the same numbers. Raises SystemExit where val chose."""
-    if seen.choice.method != "folds":
+    if not seen.learnt.by_folds:
         raise SystemExit("here val chose taps and penalty, so it cannot change places with test")
     dataset = seen.dataset
     held_out = dataset.positions("val", "test")
@@ -217,7 +219,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=("coverage", "novelty"), default=("coverage", "novelty"))
     given = parser.parse_args()
     out = Console(width=140)
-    with Session.opened(TrainSettings(), NullProgress()) as session, machine.calm_blas():
+    with Session.opened(TrainSettings(), TASK, NullProgress()) as session, machine.calm_blas():
         seen = probe(read_listing(str(given.data)), Plan(), session)
     with machine.calm_blas():
         if "coverage" in given.only:

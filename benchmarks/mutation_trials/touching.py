@@ -49,7 +49,7 @@ def touched_by_tests(state: Path, until: float) -> list[Touched]:
     )
     out = []
     for path in _test_files():
-        own = _digest([path, *path.parent.glob("conftest.py")], stamp)
+        own = _digest([path, *sorted(set(path.parent.glob("*.py")) - set(path.parent.glob("test_*.py")))], stamp)
         kept = state / "touched" / f"{path.parent.name}-{path.stem}-{own}.json"
         if not kept.is_file():
             if time.monotonic() > until:
@@ -68,7 +68,7 @@ def touched_by_tests(state: Path, until: float) -> list[Touched]:
 
 def _test_files() -> list[Path]:
     named = [ROOT / "tests" / name for name in TESTS]
-    return [path for each in named for path in (sorted(each.glob("test_*.py")) if each.is_dir() else [each])]
+    return [path for each in named for path in (sorted(each.rglob("test_*.py")) if each.is_dir() else [each])]
 
 
 def _look(path: Path, kept: Path) -> int:
