@@ -16,7 +16,7 @@ from warmstart.backbones.weights import feature_tensors, load_backbone
 from warmstart.errors import UsageError
 from warmstart.model.predictor import load
 from warmstart.plan import Plan
-from warmstart.session import tune
+from warmstart.session import loop_run
 from warmstart.session.outcome import Run
 from warmstart.session.run_folder import read_plan
 from warmstart.session.settings import TrainSettings
@@ -122,9 +122,9 @@ def test_a_run_with_frozen_layers_that_was_killed_is_resumed_to_the_same_model(
         write(*of)  # type: ignore[arg-type]
         raise Killed
 
-    write = tune.write_checkpoint
+    write = loop_run.write_checkpoint
     with monkeypatch.context() as patch:
-        patch.setattr(tune, "write_checkpoint", die)
+        patch.setattr(loop_run, "write_checkpoint", die)
         with pytest.raises(Killed):
             train(str(data), PLAN, quick(tmp_path))
     (folder,) = tmp_path.glob("*-shapes")
@@ -143,9 +143,9 @@ def test_resuming_after_frozen_layers_became_others_in_the_file_of_weights_is_re
 
     weights, tensors = tmp_path / "weights.safetensors", feature_tensors(load_backbone("efficientnet_lite0"))
     save_file(tensors, weights)
-    write = tune.write_checkpoint
+    write = loop_run.write_checkpoint
     with monkeypatch.context() as patch:
-        patch.setattr(tune, "write_checkpoint", die)
+        patch.setattr(loop_run, "write_checkpoint", die)
         with pytest.raises(Killed):
             train(str(data), replace(PLAN, weights=str(weights)), quick(tmp_path / "runs"))
     save_file(tensors | {"bn2.running_mean": tensors["bn2.running_mean"] + 1}, weights)

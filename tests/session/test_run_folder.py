@@ -15,11 +15,11 @@ from warmstart.errors import InputError, MachineError
 from warmstart.model.predictor import Model, load
 from warmstart.plan import Plan
 from warmstart.session.history import HistoryRow
+from warmstart.session.loop_run import _up_to
 from warmstart.session.progress import NullProgress
 from warmstart.session.run_folder import RECORD, START, is_finished, read_start, sweep
 from warmstart.session.session import Session
 from warmstart.session.settings import TrainSettings
-from warmstart.session.tune import _up_to
 from warmstart.tasks.classify.task import TASK
 from warmstart.training.checkpoint import Position
 from warmstart.training.objective import ValScores

@@ -15,7 +15,7 @@ from warmstart.backbones.weights import feature_tensors, load_backbone
 from warmstart.errors import InputError, UsageError
 from warmstart.model.predictor import load
 from warmstart.plan import Plan
-from warmstart.session import tune
+from warmstart.session import loop_run
 from warmstart.session.history import HistoryRow
 from warmstart.session.outcome import Run
 from warmstart.session.progress import NullProgress
@@ -97,8 +97,8 @@ def test_a_run_that_died_in_its_last_epoch_is_resumed_to_the_same_model(
         write(path, checkpoint, identity)  # type: ignore[arg-type]
         raise Killed
 
-    write = tune.write_checkpoint
-    monkeypatch.setattr(tune, "write_checkpoint", die_after_the_first_epoch)
+    write = loop_run.write_checkpoint
+    monkeypatch.setattr(loop_run, "write_checkpoint", die_after_the_first_epoch)
     with pytest.raises(Killed):
         train(str(shapes_to_tune), TUNED, TrainSettings(runs=tmp_path))
     monkeypatch.undo()
@@ -162,9 +162,9 @@ def test_resuming_with_other_pictures_is_refused_by_name(
         write(*_)  # type: ignore[arg-type]
         raise Killed
 
-    write = tune.write_checkpoint
+    write = loop_run.write_checkpoint
     with monkeypatch.context() as patch:
-        patch.setattr(tune, "write_checkpoint", die)
+        patch.setattr(loop_run, "write_checkpoint", die)
         with pytest.raises(Killed):
             train(str(data), TUNED, TrainSettings(runs=tmp_path / "runs"))
     draw_folder(data, per_class=2, first_seed=50)
@@ -183,9 +183,9 @@ def test_resuming_after_the_file_of_weights_became_another_is_refused_by_name(
         write(*_)  # type: ignore[arg-type]
         raise Killed
 
-    write = tune.write_checkpoint
+    write = loop_run.write_checkpoint
     with monkeypatch.context() as patch:
-        patch.setattr(tune, "write_checkpoint", die)
+        patch.setattr(loop_run, "write_checkpoint", die)
         with pytest.raises(Killed):
             train(str(shapes_to_tune), replace(TUNED, weights=str(weights)), TrainSettings(runs=tmp_path / "runs"))
     save_file(feature_tensors(load_backbone("efficientnet_lite0", weights="random", seed=1)), weights)
@@ -264,9 +264,9 @@ def test_gradual_unfreezing_is_resumed_in_the_phase_that_was_interrupted(
         if "stage5" in path.name:
             raise Killed
 
-    write = tune.write_checkpoint
+    write = loop_run.write_checkpoint
     with monkeypatch.context() as patch:
-        patch.setattr(tune, "write_checkpoint", die_at_the_second_cut)
+        patch.setattr(loop_run, "write_checkpoint", die_at_the_second_cut)
         with pytest.raises(Killed):
             train(str(shapes_to_tune), plan, TrainSettings(runs=tmp_path / "killed"))
     (folder,) = (tmp_path / "killed").iterdir()
@@ -288,7 +288,7 @@ def test_cuts_that_do_not_go_from_right_to_left_are_refused(shapes_to_tune: Path
 def test_a_budget_cuts_the_number_of_epochs_down_to_what_fits(
     shapes_to_tune: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tune, "seconds_per_epoch", lambda *_: 300.0)
+    monkeypatch.setattr(loop_run, "seconds_per_epoch", lambda *_: 300.0)
     plan = replace(TUNED, training={"epochs": 50})
     record = train(str(shapes_to_tune), plan, TrainSettings(runs=tmp_path, budget_s=1000)).record
     assert record.training["settings"]["epochs"] == 3  # 0.95 × just under 1,000 s
