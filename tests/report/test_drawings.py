@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from warmstart.report import line_charts
 from warmstart.report.svg import Axes, tag, ticks
 from warmstart.tasks.classify.report import charts
 from warmstart.tasks.classify.temperature import Bin
@@ -47,8 +48,8 @@ def test_bars_are_as_long_as_their_accuracies() -> None:
 
 @pytest.mark.parametrize("points", [[(0, 0.5)], [(0, 0.5), (1, 0.5)], [(float(i), i / 99) for i in range(100)]])
 def test_learning_curves_stay_in_their_frame(points: list[tuple[float, float]]) -> None:
-    lines = [charts.Line(name="a", points=points), charts.Line(name="b", points=points[:1])]
-    drawn = charts.learning(lines, x_label="epochs", y_label="accuracy", shares=True, level=("majority", 0.3))
+    lines = [line_charts.Line(name="a", points=points), line_charts.Line(name="b", points=points[:1])]
+    drawn = line_charts.learning(lines, x_label="epochs", y_label="accuracy", shares=True, level=("majority", 0.3))
     assert all(0 <= x <= 360 for x in numbers(drawn, "cx", "x", "x1", "x2"))
     assert all(0 <= y <= 230 for y in numbers(drawn, "cy", "y", "y1", "y2"))
 
