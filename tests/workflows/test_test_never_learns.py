@@ -21,7 +21,7 @@ from drawn_shapes import CLASSES, draw_folder
 from warmstart import machine
 from warmstart.inspection import speed
 from warmstart.plan import Plan
-from warmstart.session import forecasting, tune
+from warmstart.session import forecasting, loop_run
 from warmstart.session import probe as probe_module
 from warmstart.session.dataset import Dataset
 from warmstart.session.outcome import Run
@@ -139,7 +139,7 @@ def _one_plan_is_tried_and_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
         (plan_search, "RIGHT_ON_ALL", 2.0),
         (plan_search, "better_on_val", lambda *_: False),
         (plan_search, "fits", lambda *_: True),
-        (tune, "seconds_per_epoch", lambda *_: 1e-3),
+        (loop_run, "seconds_per_epoch", lambda *_: 1e-3),
         (advice, "FEWEST_VAL", 1),
         (advice, "FEWEST_TO_TRAIN", 1),
     ):
