@@ -15,12 +15,7 @@ from warmstart.task_registry import USUAL, find_task
 
 def read_record(folder: Path) -> RunRecord:
     """Of a run folder. Raises InputError where there is no run, its record cannot be read, or its task is not installed."""
-    path = folder / "run.json"
-    if not path.is_file():
-        there = "it does not exist" if not folder.exists() else "there is no run.json in it"
-        raise InputError(
-            f"{folder} is not a finished run: {there}. Expected a folder that train or compare wrote, such as runs/<time>-<name>."
-        )
+    path = record_path(folder)
     try:
         document = dict(read_json(path, errors="surrogateescape"))
         if (found := document.get("format", 1)) > RECORD_FORMAT:
@@ -40,6 +35,20 @@ def read_record(folder: Path) -> RunRecord:
             }
         )
     except (UsageError, UnknownNameError, OSError, ValueError, KeyError, TypeError, AttributeError) as reason:
+        raise unreadable(path, reason) from reason
+
+
+def record_path(folder: Path) -> Path:
+    """The record of a finished run. Raises InputError where there is none."""
+    path = folder / "run.json"
+    if not path.is_file():
+        there = "it does not exist" if not folder.exists() else "there is no run.json in it"
         raise InputError(
-            f"{path} is not the record of a run ({type(reason).__name__}: {reason}). Copy it again, or train again."
-        ) from reason
+            f"{folder} is not a finished run: {there}. Expected a folder that train or compare wrote, such as runs/<time>-<name>."
+        )
+    return path
+
+
+def unreadable(path: Path, reason: Exception) -> InputError:
+    """What is said of a record that is none."""
+    return InputError(f"{path} is not the record of a run ({type(reason).__name__}: {reason}). Copy it again, or train again.")

@@ -13,8 +13,8 @@ import numpy as np
 
 from warmstart.csv_cells import text_of
 from warmstart.data.files import found_again
-from warmstart.errors import InputError
 from warmstart.records import read_json
+from warmstart.report.run_record import record_path, unreadable
 from warmstart.tasks.classify.report.pictures import RunPictures, read_pictures
 
 # Keys of run.json that came later, or that a run may be without, as empty as they are then.
@@ -102,19 +102,12 @@ def read_run(folder: Path) -> RunFiles:
 
 
 def _record(folder: Path) -> dict[str, Any]:
-    path = folder / "run.json"
-    if not path.is_file():
-        there = "it does not exist" if not folder.exists() else "there is no run.json in it"
-        raise InputError(
-            f"{folder} is not a finished run: {there}. Expected a folder that train or compare wrote, such as runs/<time>-<name>."
-        )
+    path = record_path(folder)
     try:
         record = read_json(path, errors="surrogateescape")
         record["data"]["classes"], record["plan"]["backbone"], record["scores"]
     except (OSError, ValueError, KeyError, TypeError) as reason:
-        raise InputError(
-            f"{path} is not the record of a run ({type(reason).__name__}: {reason}). Copy it again, or train again."
-        ) from reason
+        raise unreadable(path, reason) from reason
     return {**LATER, **record}
 
 
