@@ -31,8 +31,9 @@ from warmstart.evaluation import novelty
 from warmstart.model.features import FeatureExtractor
 from warmstart.plan import Plan
 from warmstart.session.calibration import of_frozen
-from warmstart.session.probe import Probe, probe
+from warmstart.session.probe import probe
 from warmstart.session.progress import NullProgress
+from warmstart.session.run_state import Probe
 from warmstart.session.session import Session
 from warmstart.session.settings import TrainSettings
 from warmstart.tasks.classify.conformal import conformity, of_label, threshold

@@ -20,8 +20,8 @@ from warmstart.plan import Plan
 from warmstart.records import Picture, to_json
 from warmstart.session import dataset as dataset_module
 from warmstart.session.dataset import Dataset
-from warmstart.session.probe import Extracted
 from warmstart.session.run_folder import read_plan
+from warmstart.session.run_state import Extracted
 from warmstart.session.settings import TrainSettings
 from warmstart.tasks.classify.advice import advise as advise_module
 from warmstart.tasks.classify.advice.advise import Advised, advise
@@ -73,12 +73,12 @@ def test_pictures_are_split_as_train_splits_them_also_where_near_copies_stay_tog
     set_back(folder)
     seen: list[dict[str, Any]] = []
 
-    def note(_ready: object, extracted: Extracted, *_: object, **_more: object) -> None:
+    def note(extracted: Extracted, *_: object, **_more: object) -> None:
         """Instead of what comes after the split."""
         seen.append(extracted.dataset.summary())
         raise InterruptedError
 
-    monkeypatch.setattr(advise_module, "advised", note)
+    monkeypatch.setattr(advise_module, "advised", lambda _ready, looked_at, *_, **_more: note(looked_at))
     monkeypatch.setattr(train_module, "probed", note)
     for verb in (advise, train):
         with pytest.raises(InterruptedError):

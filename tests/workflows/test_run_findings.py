@@ -13,8 +13,8 @@ from PIL import Image
 from drawn_shapes import draw_folder, draw_shape, set_back
 from photograph import photograph
 from warmstart.plan import Plan
-from warmstart.session.probe import Probe
 from warmstart.session.progress import NullProgress, Watcher
+from warmstart.session.run_state import Probe
 from warmstart.session.settings import TrainSettings
 from warmstart.tasks.classify.doctor import run_findings
 from warmstart.workflows.train import Run, train

@@ -23,8 +23,8 @@ from warmstart.model.predictor import load
 from warmstart.plan import Plan
 from warmstart.session import dataset as dataset_module
 from warmstart.session.outcome import Run, frozen
-from warmstart.session.probe import Probe
 from warmstart.session.progress import NullProgress
+from warmstart.session.run_state import Probe
 from warmstart.session.settings import TrainSettings
 from warmstart.tasks.classify import selection
 from warmstart.tasks.classify.conformal import conformity, of_label

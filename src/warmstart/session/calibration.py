@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from warmstart.extraction.features import Rows
-from warmstart.session.probe import Probe
+from warmstart.session.run_state import Probe
 from warmstart.task_protocol import Fitted
 
 

@@ -22,7 +22,7 @@ from warmstart.extraction.rendering import render_views
 from warmstart.inspection.speed import decoding_per_second, engine_per_second, measure
 from warmstart.records import SPLITS, Picture
 from warmstart.session.dataset import Dataset
-from warmstart.session.probe import Ready
+from warmstart.session.run_state import Ready
 from warmstart.session.session import Session
 from warmstart.strategy.forecast import Forecast, Speed, Work, forecast, within
 from warmstart.task_registry import part

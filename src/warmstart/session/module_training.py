@@ -3,7 +3,6 @@
 N pictures, B batch, C channels, H, W.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,10 +12,8 @@ import numpy as np
 from warmstart.data.augmentation import DRAWN_POLICIES, view_names
 from warmstart.errors import DataError, UsageError
 from warmstart.extraction.features import Rows
-from warmstart.extraction.recipe import Recipe
 from warmstart.extraction.rendering import geometry_of
-from warmstart.plan import Plan
-from warmstart.session.dataset import Dataset, stop_if_any_is_gone
+from warmstart.session.dataset import stop_if_any_is_gone
 from warmstart.session.history import History, read_history
 from warmstart.session.run_folder import checkpoint_path
 from warmstart.session.session import Session
@@ -26,6 +23,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from warmstart.session.loop_run import LoopRun
+    from warmstart.session.run_state import Extracted
     from warmstart.training.learner import Learner
     from warmstart.training.objective import Objective
     from warmstart.training_settings import TrainingSettings
@@ -37,10 +35,7 @@ CUT = "maps"  # what history and checkpoint call the place where such training b
 class ModuleTraining:
     """See `task_protocol.Train`."""
 
-    plan: Plan
-    dataset: Dataset
-    recipe: Recipe
-    shapes: Mapping[str, tuple[int, ...]]
+    seen: "Extracted"
     session: Session
     folder: Path
     runs: "list[LoopRun]" = field(default_factory=list)  # what became of it
@@ -57,28 +52,30 @@ class ModuleTraining:
 
         if not len(val):
             raise DataError(
-                f"{self.dataset.source} has no val pictures, by which training chooses its best epoch. Use --split 70/15/15."
+                f"{self.seen.dataset.source} has no val pictures, by which training chooses its best epoch. Use --split 70/15/15."
             )
-        if self.plan.augment in DRAWN_POLICIES:
+        if self.seen.plan.augment in DRAWN_POLICIES:
             raise UsageError(
-                f"--augment {self.plan.augment} draws views anew, and what is trained here reads stored ones: choose flip or dihedral"
+                f"--augment {self.seen.plan.augment} draws views anew, and what is trained here reads stored ones: choose flip or dihedral"
             )
-        pictures, names = self.dataset.pictures, view_names(self.plan.augment, self.plan.augment_views)
-        layout = self.recipe.prefix.layout
-        with self.session.reader(self.recipe).opened() as stored:
+        pictures, names = self.seen.dataset.pictures, view_names(self.seen.plan.augment, self.seen.plan.augment_views)
+        layout, shapes = self.seen.layout, self.seen.shapes
+        with self.session.reader(self.seen.recipe).opened() as stored:
             for part, views in ((train, names), (val, names[:1])):
                 stop_if_any_is_gone(stored.fill([pictures[i] for i in part.positions], views).broken)
 
             def read(part: Part[Any], chosen: np.ndarray, views: np.ndarray) -> Inputs:
                 at = part.positions[chosen]
                 rows = Rows(
-                    values=stored.read([pictures[i] for i in at], [names[v] for v in views]), layout=layout, shapes=self.shapes
+                    values=stored.read([pictures[i] for i in at], [names[v] for v in views]), layout=layout, shapes=shapes
                 )
-                return tuple(torch.from_numpy(rows.map(stage)) for stage in self.shapes)
+                return tuple(torch.from_numpy(rows.map(stage)) for stage in shapes)
 
             def collate(part: Part[Any], chosen: np.ndarray, views: np.ndarray) -> Any:
                 at = part.positions[chosen]
-                places = [geometry_of(pictures[i], names[v], self.recipe.preprocessing) for i, v in zip(at, views, strict=True)]
+                places = [
+                    geometry_of(pictures[i], names[v], self.seen.recipe.preprocessing) for i, v in zip(at, views, strict=True)
+                ]
                 return part.targets.collate(chosen, places)
 
             inputs = _Inputs(
@@ -87,7 +84,7 @@ class ModuleTraining:
                     n=len(train),
                     read=lambda chosen, views: read(train, chosen, views),
                     collate=lambda chosen, views: collate(train, chosen, views),
-                    batch_size=min(self.plan.batch_size, len(train)),
+                    batch_size=min(self.seen.plan.batch_size, len(train)),
                     seed=settings.seed,
                     n_views=len(names),
                 ),
@@ -95,7 +92,7 @@ class ModuleTraining:
                     n=len(val),
                     read=lambda chosen, views: read(val, chosen, views),
                     collate=lambda chosen, views: collate(val, chosen, views),
-                    batch_size=self.plan.batch_size,
+                    batch_size=self.seen.plan.batch_size,
                 ),
                 objective=objective,
                 settings=settings,
@@ -109,7 +106,7 @@ class ModuleTraining:
                 self.folder,
                 History(self.folder),
                 cut=CUT,
-                identity=run_identity(self.plan, self.dataset),
+                identity=run_identity(self.seen.plan, self.seen.dataset),
                 known=known,
             )
             self.runs.append(done)

@@ -29,9 +29,10 @@ from warmstart.session.calibration import Calibration, also_chosen_by, of_frozen
 from warmstart.session.dataset import Dataset, stop_if_any_is_gone
 from warmstart.session.engine_parity import engine_parity
 from warmstart.session.parameters import count_parameters
-from warmstart.session.probe import Probe, preprocessing_of, prove, rows_of
+from warmstart.session.probe import preprocessing_of, prove, rows_of
 from warmstart.session.progress import Watcher
 from warmstart.session.run_folder import MODEL, Table, write_run
+from warmstart.session.run_state import Probe
 from warmstart.session.session import Session
 from warmstart.strategy.forecast import Forecast
 from warmstart.task_protocol import Fitted
@@ -235,7 +236,7 @@ def _assembled(seen: Probe, backbone: Backbone, fitted: Fitted, recipe: Recipe) 
         backbone,
         seen.dataset.task,
         fitted,
-        inputs=seen.reads.inputs,
+        inputs=seen.inputs,
         preprocessing=preprocessing_of(seen.plan, seen.dataset.values),
         engine=recipe.engine,
         precision=recipe.precision,
@@ -255,9 +256,7 @@ def _evaluate(trained: Trained, seen: Probe) -> tuple[dict[Split, Any], dict[Spl
     found: dict[Split, Any] = {}
     for split, one in fitted.items():
         positions = dataset.positions(split)
-        found[split] = outputs = replace(model, fitted=one).outputs(
-            trained.rows[positions], seen.reads.places(dataset, positions)
-        )
+        found[split] = outputs = replace(model, fitted=one).outputs(trained.rows[positions], seen.places(positions))
         if not len(positions):
             continue
         scores[split] = task.score(

@@ -7,162 +7,37 @@ listing → digests → splits → backbone → engine, proved     make_ready: n
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from warmstart import machine
 from warmstart.backbones.chain import Backbone
 from warmstart.backbones.weights import load_backbone
-from warmstart.data.geometry import Geometry
 from warmstart.data.views import VIEW_POLICIES
 from warmstart.engines.build import Proven
 from warmstart.errors import DataError, UsageError
-from warmstart.extraction.features import Extraction, Rows
+from warmstart.extraction.features import Extraction
 from warmstart.extraction.prefixes import choose_engine, maps_prefix, tapped_prefix
 from warmstart.extraction.recipe import Recipe
-from warmstart.extraction.rendering import geometry_of
 from warmstart.plan import NOTHING_TRAINED, Plan
 from warmstart.records import Listing, Picture, Preprocessing, Problem, ValueRange
 from warmstart.session.dataset import Dataset, halves_of_val, prepare, without
 from warmstart.session.listed import options_of
 from warmstart.session.module_training import ModuleTraining
 from warmstart.session.near_copies import near_copies_together
+from warmstart.session.run_state import Extracted, Probe, Ready
 from warmstart.session.session import Session
 from warmstart.session.settings import TrainSettings
 from warmstart.strategy.taps import candidate_taps
-from warmstart.task_protocol import Fitting, Inputs, Learnt, Part
-
-if TYPE_CHECKING:
-    from warmstart.session.loop_run import LoopRun
-
-
-@dataclass(frozen=True, kw_only=True)
-class Ready:
-    """Everything up to the first picture that is computed."""
-
-    plan: Plan  # cuts by their canonical names, the image size resolved
-    listing: Listing  # what the data set was made from: near copies may ask for another split
-    dataset: Dataset
-    backbone: Backbone
-    inputs: Inputs  # what the task reads
-    recipe: Recipe  # of that
-    proven: Proven  # the engine for it
-
-    @property
-    def tap_sets(self) -> dict[str, tuple[str, ...]]:
-        """Name → taps: the sets that the head is chosen among; of a task that reads maps, these alone."""
-        return {"maps": self.inputs.maps} if self.inputs.maps else _tap_sets(self.plan, self.backbone)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Extracted:
-    """Rows of every picture that could be decoded. N pictures, V views, D features over all taps."""
-
-    dataset: Dataset  # without the others
-    rows: np.ndarray  # float16 or float32 (N, D), or (N, V, D) with the views apart
-    reads: "Reads"
-    extraction: Extraction
-    seconds: float
-
-    def part(self, positions: np.ndarray) -> Part[Any]:
-        """These pictures, to be learnt from."""
-        return self.reads.part(self.dataset, self.rows, positions)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Probe:
-    """A data set seen by a frozen backbone, and what was fitted on it. N pictures, D features over all taps."""
-
-    plan: Plan  # with every 'auto' resolved
-    dataset: Dataset
-    backbone: Backbone
-    recipe: Recipe  # of ``rows``
-    proven: Proven
-    rows: np.ndarray  # float16 or float32 (N, D), or (N, V, D) with the views apart
-    reads: "Reads"
-    taps: tuple[str, ...]  # what the head reads
-    choosing: np.ndarray  # positions of val that choices are made on, and
-    calibrating: np.ndarray  # those kept apart to calibrate a trained network: often none
-    learnt: Learnt[Any]  # from train
-    fitting: Fitting
-    extraction: Extraction
-    extract_seconds: float
-    fit_seconds: float
-    loop: "LoopRun | None" = None  # where the task's fit trained a module of its own
-
-    def rows_at(self, positions: np.ndarray) -> Rows:
-        """Of these pictures."""
-        return self.reads.rows(self.dataset, self.rows, positions)
-
-    def part(self, positions: np.ndarray) -> Part[Any]:
-        """These pictures, to be learnt from."""
-        return self.reads.part(self.dataset, self.rows, positions)
-
-    @property
-    def layout(self) -> tuple[tuple[str, int], ...]:
-        """(tap, width) in column order."""
-        return self.reads.layout
-
-
-@dataclass(frozen=True, kw_only=True)
-class Reads:
-    """How rows in memory become what a task reads."""
-
-    layout: tuple[tuple[str, int], ...]
-    shapes: Mapping[str, tuple[int, ...]]  # of maps
-    inputs: Inputs
-    preprocessing: Preprocessing
-
-    @classmethod
-    def of(cls, inputs: Inputs, backbone: Backbone, recipe: Recipe) -> "Reads":
-        """By a recipe."""
-        shapes = backbone.shapes(recipe.preprocessing.size_px)
-        return cls(
-            layout=recipe.prefix.layout,
-            shapes={stage: shapes[stage] for stage in inputs.maps},
-            inputs=inputs,
-            preprocessing=recipe.preprocessing,
-        )
-
-    @property
-    def apart(self) -> bool:
-        """Whether the views of a picture are kept apart."""
-        return bool(self.inputs.maps)
-
-    def rows(self, dataset: Dataset, values: np.ndarray, positions: np.ndarray) -> Rows:
-        """Of the pictures of a data set at these positions, whose rows ``values`` holds."""
-        return Rows(
-            values=values[positions].reshape(-1, values.shape[-1]),
-            layout=self.layout,
-            shapes=self.shapes,
-            views=values.shape[1] if self.apart else 1,
-            places=self.places(dataset, positions),
-        )
-
-    def places(self, dataset: Dataset, positions: np.ndarray) -> list[Geometry] | None:
-        """Where each view of each picture lies on it, where the task asks for that."""
-        if not self.inputs.places:
-            return None
-        views = self.preprocessing.views
-        return [geometry_of(dataset.pictures[i], view, self.preprocessing) for i in positions for view in views]
-
-    def part(self, dataset: Dataset, values: np.ndarray, positions: np.ndarray) -> Part[Any]:
-        """These pictures, to be learnt from."""
-        return Part(
-            targets=dataset.targets.take(positions),
-            units=dataset.units[positions],
-            read=lambda at: self.rows(dataset, values, positions[at]),
-            positions=positions,
-        )
+from warmstart.task_protocol import Fitting, Inputs
 
 
 def probe(listing: Listing, plan: Plan, session: Session, folder: Path | None = None) -> Probe:
     """All three steps. Raises what `train` raises."""
     ready = make_ready(listing, prepare(listing, plan, session), plan, session)
-    return probed(ready, extracted(ready, session), session, folder)
+    return probed(extracted(ready, session), session, folder)
 
 
 def make_ready(listing: Listing, dataset: Dataset, plan: Plan, session: Session) -> Ready:
@@ -187,16 +62,25 @@ def make_ready(listing: Listing, dataset: Dataset, plan: Plan, session: Session)
     recipe, proven = prove(dataset.pictures, backbone, preprocessing_of(plan, dataset.values), plan, session, inputs)
     if plan.trains_network:  # it learns from one view at a time, even if it predicts over several
         recipe = recipe.in_views(VIEW_POLICIES["none"])
-    return Ready(plan=plan, listing=listing, dataset=dataset, backbone=backbone, inputs=inputs, recipe=recipe, proven=proven)
+    tap_sets = {"maps": inputs.maps} if inputs.maps else _tap_sets(plan, backbone)
+    return Ready(
+        plan=plan,
+        listing=listing,
+        dataset=dataset,
+        backbone=backbone,
+        inputs=inputs,
+        tap_sets=tap_sets,
+        recipe=recipe,
+        proven=proven,
+    )
 
 
 def extracted(ready: Ready, session: Session) -> Extracted:
     """All taps of every picture, from the store where they are. Raises DataError for a problem under ``strict``, StoreError."""
     begin = time.perf_counter()
     dataset = ready.dataset
-    reads = Reads.of(ready.inputs, ready.backbone, ready.recipe)
-    extraction = rows_of(dataset.pictures, ready.recipe, ready.proven, session, apart=reads.apart)
-    together = None if reads.apart else near_copies_together(ready.listing, dataset, extraction, session)
+    extraction = rows_of(dataset.pictures, ready.recipe, ready.proven, session, apart=ready.views_apart)
+    together = None if ready.views_apart else near_copies_together(ready.listing, dataset, extraction, session)
     if together is not None:
         split_anew = prepare(together.listing, ready.plan, session)
         if [p.digest for p in split_anew.pictures] != [p.digest for p in dataset.pictures]:
@@ -204,12 +88,12 @@ def extracted(ready: Ready, session: Session) -> Extracted:
         # The range of values stays: rows were computed by it.
         dataset = replace(split_anew, kept_together=together.pictures, values=dataset.values)
     dataset, kept = readable(dataset.with_losses(extraction.losses), extraction.broken, session.settings)
-    return Extracted(
+    return Extracted.of(
+        ready,
         dataset=dataset,
         rows=extraction.rows[kept],
-        reads=reads,
         extraction=extraction,
-        seconds=time.perf_counter() - begin,
+        extract_seconds=time.perf_counter() - begin,
     )
 
 
@@ -221,25 +105,17 @@ def readable(dataset: Dataset, broken: Mapping[int, Problem], settings: TrainSet
     return dataset, kept
 
 
-def probed(
-    ready: Ready, seen: Extracted, session: Session, folder: Path | None = None, *, may_be_trained: bool = False
-) -> Probe:
+def probed(seen: Extracted, session: Session, folder: Path | None = None, *, may_be_trained: bool = False) -> Probe:
     """The head on the taps and with the penalty that do best on held-out pictures, never on test.
 
     ``folder``: of the run, for a task whose fit trains. ``may_be_trained``: a network may be trained from here although the plan does not
     say so, so a half of val is kept apart.
     """
-    plan, dataset, proven = ready.plan, seen.dataset, ready.proven
-    training = (
-        ModuleTraining(
-            plan=plan, dataset=dataset, recipe=ready.recipe, shapes=seen.reads.shapes, session=session, folder=folder
-        )
-        if folder
-        else None
-    )
+    plan, dataset, proven = seen.plan, seen.dataset, seen.proven
+    training = ModuleTraining(seen=seen, session=session, folder=folder) if folder else None
     fitting = Fitting(
         plan=plan,
-        tap_sets=ready.tap_sets,
+        tap_sets=seen.tap_sets,
         seed=plan.seed,
         options=options_of(dataset.task, plan),
         train=training,
@@ -249,21 +125,14 @@ def probed(
     with machine.calm_blas():
         learnt = dataset.task.fit(seen.part(dataset.positions("train")), seen.part(choosing), fitting)
     taps = fitting.tap_sets[learnt.tap_set]
-    return Probe(
+    return Probe.of(
+        seen,
         plan=replace(plan, taps=",".join(taps), engine=proven.engine, precision=proven.precision),
-        dataset=dataset,
-        backbone=ready.backbone,
-        recipe=ready.recipe,
-        proven=proven,
-        rows=seen.rows,
-        reads=seen.reads,
         taps=taps,
         choosing=choosing,
         calibrating=calibrating,
         learnt=learnt,
         fitting=fitting,
-        extraction=seen.extraction,
-        extract_seconds=seen.seconds,
         fit_seconds=time.perf_counter() - begin,
         loop=training.runs[-1] if training and training.runs else None,
     )

@@ -26,7 +26,8 @@ from warmstart.extraction.rendering import render_views
 from warmstart.heads.linear_map import LinearMap
 from warmstart.heads.standardising import Array, floored, mean_and_scale
 from warmstart.session.dataset import stop_if_any_is_gone
-from warmstart.session.probe import Probe, is_cold
+from warmstart.session.probe import is_cold
+from warmstart.session.run_state import Probe
 from warmstart.session.session import Session
 from warmstart.task_protocol import Tunable
 from warmstart.training.batches import Inputs, Read, TrainBatches, ValBatches

@@ -16,8 +16,8 @@ from warmstart.errors import UsageError
 from warmstart.heads.linear_map import LinearMap
 from warmstart.session.history import History, HistoryRow, read_history
 from warmstart.session.loop_run import run_identity, run_loop
-from warmstart.session.probe import Probe
 from warmstart.session.run_folder import checkpoint_path
+from warmstart.session.run_state import Probe
 from warmstart.session.session import Session
 from warmstart.session.training_inputs import HeadStart, TrainingInputs, training_inputs
 from warmstart.training.frozen import parts_digest, prefix_digest

@@ -2,7 +2,7 @@
 
 from warmstart.errors import MachineError
 from warmstart.session.outcome import Run
-from warmstart.session.probe import Probe
+from warmstart.session.run_state import Probe
 from warmstart.session.session import Session
 from warmstart.task_registry import part
 

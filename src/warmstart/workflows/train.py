@@ -64,7 +64,7 @@ def train(
             write_plan(folder / "plan.json", plan, expected)
             if plan.trains_network or task.trains_in_fit:
                 write_start(folder, listing.source, plan, settings)
-            seen = probed(ready, extracted(ready, session), session, folder)
+            seen = probed(extracted(ready, session), session, folder)
             trained = tuned(seen, session, folder) if plan.trains_network else frozen(seen, watcher)
             run = finish(seen, trained, session, folder, expected=expected)
     return _raised_if_stopped(reported(run, seen, session), trained)

@@ -8,7 +8,7 @@ import numpy as np
 from warmstart.evaluation.projection import project
 from warmstart.records import Split
 from warmstart.session.forecasting import MAPPED
-from warmstart.session.probe import Probe
+from warmstart.session.run_state import Probe
 from warmstart.tasks.classify.answers import ClassOutputs
 from warmstart.tasks.classify.report.pictures import RunPictures, write_pictures
 from warmstart.tasks.classify.trusted import NOVELTY_TAPS

@@ -28,9 +28,10 @@ from warmstart.plan import Plan
 from warmstart.records import Listing, Picture
 from warmstart.session.dataset import Dataset, prepare, stop_if_any_is_gone
 from warmstart.session.forecasting import counted_work, measured_speed
-from warmstart.session.probe import Extracted, Ready, extracted, make_ready, readable, rows_of
+from warmstart.session.probe import extracted, make_ready, readable, rows_of
 from warmstart.session.progress import NullProgress, Watcher
 from warmstart.session.run_folder import write_plan
+from warmstart.session.run_state import Extracted, Ready
 from warmstart.session.session import Session
 from warmstart.session.settings import TrainSettings
 from warmstart.session.what_is_lost import before_blame
@@ -150,7 +151,7 @@ def of_all(seen: Extracted, seed: int) -> LookedAt:
     """Where every picture has its row."""
     train = _drawn(seen.dataset, seed)
     return LookedAt(
-        dataset=seen.dataset, positions=train, rows=seen.rows[train], layout=seen.extraction.layout, seconds=seen.seconds
+        dataset=seen.dataset, positions=train, rows=seen.rows[train], layout=seen.layout, seconds=seen.extract_seconds
     )
 
 

@@ -45,7 +45,7 @@ def train_advised(
     ready = make_ready(listing, dataset, plan_for_advice(dataset, plan), session)
     require_room_for(ready.backbone, folder or settings.runs, models=2)  # the first one stays until a better one stands
     seen = extracted(ready, session)
-    probe = probed(ready, seen, session, may_be_trained=True)
+    probe = probed(seen, session, may_be_trained=True)
     trained = frozen(probe, watcher)
     first = best = on_val(probe, trained) if len(probe.choosing) else None
     folder = folder or new_run_folder(settings.runs, listing.source)

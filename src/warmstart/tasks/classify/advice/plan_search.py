@@ -14,8 +14,8 @@ import numpy as np
 from warmstart.extraction.features import Rows
 from warmstart.plan import Plan
 from warmstart.session.outcome import Trained, tuned
-from warmstart.session.probe import Probe
 from warmstart.session.run_folder import candidate_folder
+from warmstart.session.run_state import Probe
 from warmstart.session.session import Session
 from warmstart.strategy.forecast import Forecast, fits
 from warmstart.tasks.classify.advice.rules import FEWEST_VAL, Advice, better_on_val, by_gain

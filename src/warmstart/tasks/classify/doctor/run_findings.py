@@ -29,8 +29,8 @@ from warmstart.inspection.neighbours import directions, nearest, standardised
 from warmstart.inspection.outliers import K
 from warmstart.records import Example
 from warmstart.session.near_copies import UNASKED_ALIKE
-from warmstart.session.probe import Probe
 from warmstart.session.progress import Watcher
+from warmstart.session.run_state import Probe
 from warmstart.strategy.taps import tap_sets
 from warmstart.tasks.classify.doctor import findings
 from warmstart.tasks.classify.doctor.examination import copies_of, judged_labels
