@@ -60,14 +60,20 @@ class Notice:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Example:
-    """One labelled picture file. ``split`` and ``group`` only when the user gave them."""
+    """One labelled picture. ``split`` and ``group`` only when the user gave them."""
 
-    path: str
+    path: str  # of its file; or a name, such as 'picture 3', for one in memory
     class_name: str
     split: Split | None = None
     group: str | None = None
     stratum: Hashable = None  # what splits are balanced by, where it is not the class
     cells: Mapping[str, Any] = field(default_factory=dict)  # what else a table says of it: column → value
+    content: Any = field(default=None, compare=False, repr=False)  # of one in memory; None: it is in the file
+
+    @property
+    def source(self) -> Any:
+        """What to decode."""
+        return self.path if self.content is None else self.content
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,7 @@
 """What the user named → labelled picture files, before any picture is opened.
 
-A folder of class folders, a folder of train/ val/ test/ folders of class folders, a CSV or TSV manifest, pairs, or a data
-frame → examples and problems → classes checked → `Listing`. What is left out is a named `Problem`; what makes the whole
+A folder of class folders, a folder of train/ val/ test/ folders of class folders, a CSV or TSV manifest, a data frame, pairs, or a
+data set of torch's → examples and problems → classes checked → `Listing`. What is left out is a named `Problem`; what makes the whole
 unusable, a DataError.
 
 Files with a known picture extension are not opened here: a second run over an unchanged folder must open no picture. Others are
@@ -31,9 +31,10 @@ def read_listing(
 ) -> Listing:
     """The labelled pictures of ``source``, sorted by the bytes of their paths, and everything that was left out.
 
-    ``source``: a path to a folder or manifest, pairs of (path, label), or anything with columns ``path`` and ``label`` (a
-    data frame). ``exclude``: fnmatch patterns; a class, folder or file whose name or relative path matches is not listed and
-    not reported. ``min_classes``: 2 to learn from; 1 where pictures of one class only make sense, as in evaluation. ``columns``: of a
+    ``source``: a path to a folder or manifest, anything with columns ``path`` and ``label`` (a data frame), or pairs of (picture, label),
+    also out of a torch Dataset: a picture is a path, or what `data.memory` takes. ``exclude``: fnmatch patterns; a class, folder or file
+    whose name or relative path matches is not listed and not reported. ``min_classes``: 2 to learn from; 1 where pictures of one class
+    only make sense, as in evaluation. ``columns``: of a
     table, those that hold what is to be learnt, where that is no label; then there are no classes.
 
     Raises DataError when nothing can be made of it: no such path, no manifest, an empty or flat folder, too few classes,
@@ -86,9 +87,31 @@ def _pairs(source: Any) -> list[Any]:
     if isinstance(source, Mapping):
         raise DataError(f"{type(source).__name__} is no data set: {expected}, such as its items()")
     try:
-        return list(source)
+        return _of_dataset(source) if hasattr(source, "__getitem__") and not isinstance(source, Sequence) else list(source)
     except TypeError as reason:
         raise DataError(f"{type(source).__name__} is no data set: {expected}") from reason
+
+
+def _of_dataset(source: Any) -> list[Any]:
+    """Of something like torch's Dataset: items by number, with names of classes if it has them; files, where it says which they are."""
+    if hasattr(source, "indices") and hasattr(source, "dataset"):  # torch.utils.data.Subset
+        of_all = _of_dataset(source.dataset) if _has_files(source.dataset) else source.dataset
+        return [_named(of_all[i], getattr(source.dataset, "classes", None)) for i in source.indices]
+    names = getattr(source, "classes", None)
+    items = source.samples if _has_files(source) else (source[i] for i in range(len(source)))
+    return [_named(item, names) for item in items]
+
+
+def _has_files(source: Any) -> bool:
+    samples = getattr(source, "samples", None)
+    return isinstance(samples, list) and all(isinstance(item, tuple) and isinstance(item[0], str) for item in samples)
+
+
+def _named(item: Any, names: Any) -> Any:
+    """(picture, label), where the label is the place of its name among the names of classes."""
+    if names is None or not isinstance(item, tuple | list) or len(item) != 2 or isinstance(item[1], str):
+        return item
+    return item[0], names[item[1]]
 
 
 def find_pictures(arguments: Sequence[str | Path]) -> tuple[list[str], list[Problem]]:

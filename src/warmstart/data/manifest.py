@@ -11,6 +11,7 @@ import csv
 import io
 import os
 import re
+import reprlib
 import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from urllib.parse import unquote, urlsplit
 from warmstart.csv_cells import text_of
 from warmstart.data.class_names import class_name_of
 from warmstart.data.folders import SPLIT_FOLDERS, Exclusions, problem_of_file
+from warmstart.data.memory import name_of
 from warmstart.data.text_tables import read_text_table
 from warmstart.errors import DataError
 from warmstart.records import Example, Problem, Split
@@ -47,6 +49,7 @@ _ONE_LABEL = "warmstart learns one label per picture, so multi-label data cannot
 class _Row:
     where: str  # 'line 7', 'row 6', for messages
     cells: Mapping[str, Any]  # lower-case column → value
+    content: Any = None  # of a picture in memory, whose path is only a name
 
 
 def list_manifest(path: str, exclusions: Exclusions, columns: Sequence[str] = ()) -> tuple[list[Example], list[Problem]]:
@@ -75,12 +78,22 @@ def list_frame(frame: Any, exclusions: Exclusions, columns: Sequence[str] = ()) 
 
 
 def list_pairs(pairs: Sequence[Any], exclusions: Exclusions) -> tuple[list[Example], list[Problem]]:
-    """Examples and problems of (path, label) pairs. Raises DataError for an item that is no pair."""
+    """Examples and problems of pairs (picture, label), by path or as `data.memory` takes them. Raises DataError for what is no pair."""
     rows = []
     for number, pair in enumerate(pairs):
-        if not isinstance(pair, tuple | list) or len(pair) != 2 or not isinstance(pair[0], str | os.PathLike):
-            raise DataError(f"item {number} of the list is {pair!r}, expected a pair (path, label)")
-        rows.append(_Row(f"item {number}", dict(zip(_PAIR, pair, strict=True))))
+        if not isinstance(pair, tuple | list) or len(pair) != 2:
+            raise DataError(
+                f"item {number} of the list is {reprlib.repr(pair)}, expected a pair (path, label) or (picture, label)"
+            )
+        picture, label = pair
+        if isinstance(picture, str | os.PathLike):
+            rows.append(_Row(f"item {number}", dict(zip(_PAIR, pair, strict=True))))
+        elif picture is None or isinstance(picture, int | float):
+            raise DataError(
+                f"item {number} of the list has {picture!r} in the place of its picture, expected a path or a picture"
+            )
+        else:
+            rows.append(_Row(f"item {number}", dict(zip(_PAIR, (name_of(picture, number), label), strict=True)), picture))
     return _list_rows("the list", rows, "", exclusions)
 
 
@@ -174,7 +187,7 @@ def _list_rows(
         named = os.fspath(written) if isinstance(written, str | os.PathLike) else ""
         if not isinstance(named, str) or not named.strip():
             raise DataError(f"{shown} {row.where} has no path, expected the path of a picture file")
-        path, hint = _located(named, folder)
+        path, hint = _located(named, folder) if row.content is None else (named, "")
         class_name = "" if columns else _class_name(shown, row)
         cells = {name: row.cells[name] for name in columns}
         empty = [name for name, value in cells.items() if _text(value) is None]
@@ -186,9 +199,14 @@ def _list_rows(
         if exclusions.match(class_name, named.replace(os.sep, "/"), named.strip().replace("\\", "/")):
             continue
         example = Example(
-            path=path, class_name=class_name, split=_split(shown, row), group=_text(row.cells.get("group")), cells=cells
+            path=path,
+            class_name=class_name,
+            split=_split(shown, row),
+            group=_text(row.cells.get("group")),
+            cells=cells,
+            content=row.content,
         )
-        problem = _problem_of_row(shown, row, example, examples.get(path), hint)
+        problem = None if row.content is not None else _problem_of_row(shown, row, example, examples.get(path), hint)
         if problem is None:
             examples[path] = example
         else:

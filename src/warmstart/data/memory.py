@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageFile
 
-from warmstart.data.decoding import MAX_PIXELS, check_size, damage_becomes_picture_error, decode
+from warmstart.data.decoding import MAX_PIXELS, Header, check_size, damage_becomes_picture_error, decode, read_header
 from warmstart.data.depth import OWN
 from warmstart.data.flattening import flatten
 from warmstart.data.orientation import TURN, orientation_of
@@ -51,6 +51,26 @@ def in_memory(
         upright = upright.copy()  # what was given stays as it is
     upright.info = {}
     return upright
+
+
+def header_of(picture: Any) -> Header:
+    """As `decoding.read_header`, of anything that `understood` takes. Raises PictureError."""
+    given = understood(picture)
+    if isinstance(given, (bytes, Path)):
+        return read_header(given)
+    turned = orientation_of(given)
+    width, height = given.size if turned < 5 else given.size[::-1]
+    plain = given.mode in ("RGB", "L", "1") and "transparency" not in given.info
+    return Header(
+        width=width,
+        height=height,
+        format="memory",
+        mode=given.mode,
+        orientation=turned,
+        bytes=0,
+        pages=1,
+        converts=not plain,
+    )
 
 
 def understood(picture: Any, values: ValueRange = OWN) -> bytes | Path | Image.Image:
@@ -109,6 +129,13 @@ def name_of(source: Any, index: int) -> str:
         with suppress(Exception):  # what an object's own method says is told where it is read
             return os.fsdecode(source)
     return f"picture {index}"
+
+
+def named(source: Any, index: int) -> tuple[str, Any]:
+    """(path, None) of a file, (name, content) of a picture in memory."""
+    if isinstance(source, str | os.PathLike):
+        return str(understood(source)), None
+    return name_of(source, index), source
 
 
 def _is_one(sources: Any) -> bool:

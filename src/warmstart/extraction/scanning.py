@@ -82,6 +82,32 @@ def scan(paths: Sequence[str], store: Store, *, on_progress: Progress = silent) 
     )
 
 
+def scan_given(given: Sequence[tuple[str, Any]], store: Store, *, on_progress: Progress = silent) -> Scan:
+    """The same of (name, content), where content is what `picture_of` takes, or None for the file of that name."""
+    of_files = [i for i, (_, content) in enumerate(given) if content is None]
+    found = scan([given[i][0] for i in of_files], store, on_progress=on_progress)
+    pictures: list[Picture | None] = [None] * len(given)
+    problems = list(found.problems)
+    for i, picture in zip(of_files, found.pictures, strict=True):
+        pictures[i] = picture
+    in_memory = [i for i, (_, content) in enumerate(given) if content is not None]
+
+    def read(i: int) -> Picture | Problem:
+        name, content = given[i]
+        try:
+            return picture_of(content, name=name)
+        except PictureError as reason:
+            return _problem(name, reason)
+
+    with ThreadPoolExecutor(machine.cores()) as threads:
+        for i, result in zip(in_memory, threads.map(read, in_memory), strict=True):
+            if isinstance(result, Problem):
+                problems.append(result)
+            else:
+                pictures[i] = result
+    return Scan(pictures=tuple(pictures), problems=tuple(problems))
+
+
 def picture_of(source: Any, *, name: str) -> Picture:
     """A picture that did not come as a path: encoded bytes, an open file, a PIL image or an array. Raises PictureError."""
     given = understood(source)

@@ -127,9 +127,25 @@ class StoredRows:
         )
 
     def _compute(self, pictures: Sequence[Picture], views: Sequence[str]) -> int:
-        """Decode, run and store what is missing; returns how many rows were computed."""
-        todo = self._missing(pictures, views)
-        total = sum(len(lacking) for _, lacking in todo)
+        """Decode, run and store what is missing; returns how many rows were computed. What another process is at is waited for."""
+        computed = 0
+        while missing := _keys(self._missing(pictures, views)):
+            with self._rows.claimed(missing) as claim:
+                # Asked again: somebody may have been done between the two.
+                todo = [
+                    (picture, own)
+                    for picture, lacking in self._missing(pictures, views)
+                    if (own := [(key, view) for key, view in lacking if key in claim.ours])
+                ]
+                computed += self._computed(todo)
+            if not claim.others:
+                break
+            self._on_progress("waiting for another run", 0, len(missing) - len(claim.ours))
+            claim.wait()
+        return computed
+
+    def _computed(self, todo: list[_Task]) -> int:
+        total = len(_keys(todo))
         if not total:
             return 0
         engine = open_engine(self._recipe.prefix, self._recipe.engine, self._recipe.precision, folder=self._workspace.graphs)
@@ -208,6 +224,10 @@ class StoredRows:
         stored = np.concatenate([self.read([sample[key][0]], [sample[key][1]]) for key in fresh]).astype(np.float32)
         computed = np.stack(list(fresh.values()))
         return bool(np.linalg.norm(stored - computed) <= ROW_TOLERANCE * np.linalg.norm(computed))
+
+
+def _keys(todo: Sequence[_Task]) -> list[bytes]:
+    return [key for _, lacking in todo for key, _ in lacking]
 
 
 def count_missing(recipe: Recipe, workspace: Workspace, pictures: Sequence[Picture], views: Sequence[str]) -> int:

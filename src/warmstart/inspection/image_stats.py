@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from warmstart.data.decoding import decode, read_header
+from warmstart.data.memory import header_of, in_memory
 from warmstart.errors import PictureError
 from warmstart.extraction.prefetch import map_ahead
 from warmstart.inspection.registration import SIDE_PX
@@ -24,12 +24,12 @@ class ImageStats:
     chroma: float  # mean of largest minus smallest channel, levels 0 … 255; grey is 0
 
 
-def image_stats(paths: Sequence[str], *, on_progress: Callable[[str, int, int], None]) -> list[ImageStats | None]:
-    """One a path, in order; None for a picture that cannot be decoded any more."""
+def image_stats(sources: Sequence[Any], *, on_progress: Callable[[str, int, int], None]) -> list[ImageStats | None]:
+    """One for each picture, given as `data.memory` takes them, in order; None for one that cannot be decoded any more."""
     found = []
-    for done, seen in enumerate(map_ahead(_glance, paths), 1):
+    for done, seen in enumerate(map_ahead(_glance, sources), 1):
         found.append(seen)
-        on_progress("looking", done, len(paths))
+        on_progress("looking", done, len(sources))
     return found
 
 
@@ -38,10 +38,10 @@ def pixels_of(glance: ImageStats | None) -> NDArray[np.uint8]:
     return np.zeros((SIDE_PX, SIDE_PX, 3), np.uint8) if glance is None else glance.pixels
 
 
-def _glance(path: str) -> ImageStats | None:
+def _glance(source: Any) -> ImageStats | None:
     try:
-        header = read_header(path)
-        picture = decode(Path(path), shorter_side_px=SIDE_PX)
+        header = header_of(source)
+        picture = in_memory(source, shorter_side_px=SIDE_PX)
     except PictureError:
         return None
     pixels = np.asarray(picture.resize((SIDE_PX, SIDE_PX), Image.Resampling.BOX))

@@ -3,7 +3,6 @@
 N pictures, D features.
 """
 
-import os
 from collections.abc import Sequence
 from typing import Any, Self
 
@@ -13,14 +12,14 @@ from sklearn.utils.validation import check_is_fitted
 
 from warmstart.backbones.weights import load_backbone
 from warmstart.data.depth import range_of
-from warmstart.data.memory import name_of, one_or_many, understood
+from warmstart.data.memory import named, one_or_many
 from warmstart.data.views import VIEW_POLICIES
 from warmstart.errors import DataError, PictureError, UnknownNameError
 from warmstart.extraction.features import columns
 from warmstart.extraction.prefixes import choose_engine, tapped_prefix
 from warmstart.extraction.reader import Reader
 from warmstart.extraction.recipe import Recipe
-from warmstart.extraction.scanning import picture_of, scan
+from warmstart.extraction.scanning import scan_given
 from warmstart.extraction.workspace import Workspace
 from warmstart.records import Picture, Preprocessing
 from warmstart.store.cache import Store
@@ -73,7 +72,7 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         sets = candidate_taps(self.taps or ("pooled" if cut == "pooled" else "auto"), cut, backbone.tap_names)
         (self.taps_,) = sets.values()
         with Workspace.opened() as workspace:
-            pictures = _pictures(X, workspace.store)
+            pictures = pictures_given(X, workspace.store)
         preprocessing = Preprocessing(
             size_px=self.image_size_px or backbone.spec.input_size_px,
             resize=self.resize,
@@ -93,7 +92,7 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         """float32 (N, D). Raises PictureError naming the first picture that cannot be decoded: a row cannot be left out here."""
         check_is_fitted(self, "recipe_")
         with Workspace.opened() as workspace:
-            extraction = Reader(recipe=self.recipe_, workspace=workspace).rows(_pictures(X, workspace.store))
+            extraction = Reader(recipe=self.recipe_, workspace=workspace).rows(pictures_given(X, workspace.store))
         if extraction.broken:
             first = extraction.broken[min(extraction.broken)]
             raise PictureError(first.kind, f"{len(extraction.broken)} pictures cannot be used, the first: {first.message}")
@@ -105,19 +104,12 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return np.array([f"{tap}_{i}" for tap in self.taps_ for i in range(widths[tap])], dtype=object)
 
 
-def _pictures(X: Sequence[Any], store: Store) -> list[Picture]:
+def pictures_given(X: Sequence[Any], store: Store) -> list[Picture]:
     """Each source with the digest of its content; files through the index, so that known ones are not opened."""
     sources, _ = one_or_many(X)
     if not sources:
         raise DataError("no picture was given; expected a sequence of paths, PIL images or uint8 arrays")
-    paths = [str(understood(source)) for source in sources if isinstance(source, str | os.PathLike)]
-    found = scan(paths, store)
+    found = scan_given([named(source, i) for i, source in enumerate(sources)], store)
     if found.problems:
         raise PictureError(found.problems[0].kind, found.problems[0].message)
-    of_file = iter(found.pictures)
-    pictures = []
-    for i, source in enumerate(sources):
-        picture = next(of_file) if isinstance(source, str | os.PathLike) else picture_of(source, name=name_of(source, i))
-        assert picture is not None  # scan names a problem otherwise
-        pictures.append(picture)
-    return pictures
+    return [picture for picture in found.pictures if picture is not None]  # all: scan names a problem otherwise

@@ -60,6 +60,10 @@ class _Opened:
     engine_of: tuple[object, ...] | None = None  # what it was opened for
     digest: str | None = None  # of the tensors
 
+    def __reduce__(self) -> tuple[type["_Opened"], tuple[()]]:
+        """A model that is copied or sent to another process opens its own there."""
+        return _Opened, ()
+
 
 @dataclass(frozen=True, kw_only=True)
 class Model:

@@ -15,7 +15,7 @@ import numpy as np
 from warmstart.data.depth import OWN, range_of
 from warmstart.data.splitting import assign_splits, connected, find_conflicts, find_leaks
 from warmstart.errors import DataError
-from warmstart.extraction.scanning import scan
+from warmstart.extraction.scanning import scan_given
 from warmstart.plan import Plan
 from warmstart.records import SPLITS, Listing, Notice, Picture, Problem, Split, ValueRange, first_reasons
 from warmstart.session.session import Session
@@ -97,7 +97,7 @@ def prepare(listing: Listing, plan: Plan, session: Session) -> Dataset:
     Reads digests, leaves out what cannot be used, and assigns splits. Raises DataError when nothing is left to learn from.
     """
     examples, source = listing.examples, listing.source
-    found = scan([example.path for example in examples], session.workspace.store, on_progress=session.watcher.progress)
+    found = scan_given([(e.path, e.content) for e in examples], session.workspace.store, on_progress=session.watcher.progress)
     listed = session.task.targets(listing)
     there = [i for i, picture in enumerate(found.pictures) if picture is not None]
     position = {example.path: i for i, example in enumerate(examples)}

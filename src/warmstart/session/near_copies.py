@@ -59,12 +59,12 @@ def near_copies_together(listing: Listing, dataset: Dataset, extraction: Extract
     if len(unique) < 3:
         return None
     taps = tap_sets([name for name, _ in extraction.layout]).get("middle") or [name for name, _ in extraction.layout]
-    paths = [picture.path for picture in dataset.pictures]
+    sources = [picture.source for picture in dataset.pictures]
 
     out_of_reach: list[int] = []
 
     def look(positions: NDArray[np.int64]) -> NDArray[np.uint8]:
-        looks: list[ImageStats | None] = image_stats([paths[unique[i]] for i in positions], on_progress=watcher.progress)
+        looks: list[ImageStats | None] = image_stats([sources[unique[i]] for i in positions], on_progress=watcher.progress)
         out_of_reach.extend(int(i) for i, seen in zip(positions, looks, strict=True) if seen is None)
         return np.stack([pixels_of(seen) for seen in looks])
 

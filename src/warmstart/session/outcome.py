@@ -81,13 +81,14 @@ def frozen(seen: Probe, watcher: Watcher) -> Trained:
     """What was fitted on the frozen backbone, fitted again on train and val together."""
     begin = time.perf_counter()
     final = seen.dataset.positions("train", "val")
-    if seen.loop is None:
+    more = len(final) > len(seen.dataset.positions("train"))
+    if seen.loop is None and more:
         watcher.say(
             f"taps and penalty are chosen; the head is fitted again on train and val together ({len(final):,} pictures)"
         )
     task = seen.dataset.task
     with machine.calm_blas():
-        fitted = task.refit(seen.learnt, seen.part(final), seen.fitting)
+        fitted = task.refit(seen.learnt, seen.part(final), seen.fitting) if more else seen.learnt.fitted
         calibration, bank = of_frozen(seen), seen.rows_at(final)
 
         def calibrated(one: Fitted) -> Any:
@@ -174,7 +175,7 @@ def finish(
     test = dataset.targets.take(dataset.positions("test"))
     table = _table(trained.model, found["test"], dataset)
     fitted = dataset.task.tested(trained.model.fitted, found["test"], test)
-    model = replace(trained.model, fitted=fitted, about=_about(plan, scores, dataset, seen.backbone))
+    model = replace(trained.model, fitted=fitted, about=about(plan, scores, dataset, seen.backbone))
     with machine.calm_blas():
         trust = {**dataset.task.trust(fitted, found["test"], test), "calibration": trained.calibration.to_dict()}
     evaluate_seconds = time.perf_counter() - evaluate_begin
@@ -277,7 +278,7 @@ def _table(model: Model, found: Any, dataset: Dataset) -> Table:
     return Table(columns=("path", *columns), rows=tuple((path, *row) for path, row in zip(paths, rows, strict=True)))
 
 
-def _about(plan: Plan, scores: Mapping[Split, Any], dataset: Dataset, backbone: Backbone) -> dict[str, Any]:
+def about(plan: Plan, scores: Mapping[Split, Any], dataset: Dataset, backbone: Backbone) -> dict[str, Any]:
     """What a model folder says about where the model comes from."""
     return {
         "plan": plan.to_dict(),

@@ -9,6 +9,7 @@ Every value carries a checksum that is verified whenever it is read. N is the nu
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -17,6 +18,7 @@ from typing import Any, NoReturn, Self, TypeVar
 import numpy as np
 
 from warmstart.errors import StoreError, UsageError
+from warmstart.store.claims import Claim, claimed
 from warmstart.store.description import read_description, write_description
 from warmstart.store.environment import open_environment
 from warmstart.store.key import digest_of
@@ -95,6 +97,10 @@ class RowStore:
             return [i for i in absent if self._problem(transaction, keys[i]) is None]
 
         return self._run(query)
+
+    def claimed(self, keys: Sequence[bytes]) -> AbstractContextManager[Claim]:
+        """Of these, what is ours to compute until the end of the block: what no other process is at. See `store.claims`."""
+        return claimed(self.folder.parent / "locks", self.folder.name, keys)
 
     def write(self, rows: Sequence[tuple[bytes, np.ndarray]]) -> None:
         """Store ``(key, row)`` pairs in one durable commit: all or none. The first row ever stored fixes the shape for all.

@@ -13,7 +13,7 @@ from warmstart.data.splitting import find_conflicts
 from warmstart.errors import DataError
 from warmstart.extraction.reader import Reader
 from warmstart.extraction.rendering import geometry_of
-from warmstart.extraction.scanning import scan
+from warmstart.extraction.scanning import scan_given
 from warmstart.extraction.workspace import Workspace
 from warmstart.model.predictor import Model
 from warmstart.records import Cache, Notice, Picture, Problem
@@ -88,7 +88,7 @@ def evaluate(
     if not examples:
         raise DataError(f"{listing.source}: nothing to evaluate. {problems[-1].message}")
     with Workspace.opened() as workspace:
-        found = scan([e.path for e in examples], workspace.store, on_progress=watcher.progress)
+        found = scan_given([(e.path, e.content) for e in examples], workspace.store, on_progress=watcher.progress)
         rows = [(e, p) for e, p in zip(examples, found.pictures, strict=True) if p is not None]
         keys = task.targets_for(predictor.fitted, [e for e, _ in rows]).keys()
         conflicts = find_conflicts([p.digest for _, p in rows], keys)

@@ -8,15 +8,16 @@ from typing import Any
 import numpy as np
 
 from warmstart.data.class_names import alike_names
-from warmstart.data.decoding import Header, read_header
+from warmstart.data.decoding import Header
 from warmstart.data.depth import range_of
 from warmstart.data.listing import read_listing
+from warmstart.data.memory import header_of
 from warmstart.data.one_colour import Loss
 from warmstart.data.splitting import find_conflicts
 from warmstart.errors import PictureError
 from warmstart.extraction.prefetch import map_ahead
 from warmstart.extraction.rendering import PICTURES
-from warmstart.extraction.scanning import scan
+from warmstart.extraction.scanning import scan_given
 from warmstart.extraction.workspace import Workspace
 from warmstart.records import Example, Notice, Picture, Preprocessing, Problem
 from warmstart.session.dataset import conflict_problems
@@ -53,7 +54,7 @@ def inspect(data: Any, *, exclude: tuple[str, ...] = (), watcher: Watcher | None
     watcher = watcher or NullProgress()
     listing = read_listing(data, exclude=exclude, min_classes=1)
     with Workspace.opened() as workspace:
-        found = scan([e.path for e in listing.examples], workspace.store, on_progress=watcher.progress)
+        found = scan_given([(e.path, e.content) for e in listing.examples], workspace.store, on_progress=watcher.progress)
     there = [(e, p) for e, p in zip(listing.examples, found.pictures, strict=True) if p is not None]
     problems = [*listing.problems, *found.problems]
     readable, pictures, headers, losses = [], [], [], dict[bytes, str]()
@@ -97,7 +98,7 @@ def _look(picture: Picture) -> tuple[Header, Loss | None] | PictureError:
     try:
         # A picture's own range: what leaves nothing by that of the set is told by `notices`.
         _, loss = PICTURES.render(picture, ("plain",), USUAL)
-        return read_header(picture.path), loss
+        return header_of(picture.source), loss
     except PictureError as reason:
         return reason
 

@@ -25,7 +25,7 @@ from warmstart.data.listing import read_listing
 from warmstart.data.views import needed_shorter_side_px
 from warmstart.errors import DataError
 from warmstart.extraction.features import columns
-from warmstart.extraction.scanning import scan
+from warmstart.extraction.scanning import scan_given
 from warmstart.inspection.findings import KINDS, Finding, Kind
 from warmstart.inspection.image_stats import image_stats, pixels_of
 from warmstart.inspection.near_copies import NearCopies, find_near_copies
@@ -102,7 +102,7 @@ def doctor(
     with clock.phase("extract"), Session.opened(settings, TASK, watcher) as session:
         seen, problems, share, noticed = _see(listing.examples, listing.class_names, plan, session)
     with clock.phase("look"):
-        looks = image_stats([seen.examples[i].path for i in seen.unique], on_progress=watcher.progress)
+        looks = image_stats([seen.examples[i].source for i in seen.unique], on_progress=watcher.progress)
     with clock.phase("compare"), machine.calm_blas():
         textures = nearest(standardised(seen.features["middle"](seen.unique)), K)
         content = nearest(directions(standardised(seen.features["pooled"](seen.unique))), K)
@@ -161,7 +161,7 @@ def _see(
     plan: Plan,
     session: Session,
 ) -> tuple[Seen, list[Problem], SeenShare, tuple[Notice, ...]]:
-    found = scan([e.path for e in examples], session.workspace.store, on_progress=session.watcher.progress)
+    found = scan_given([(e.path, e.content) for e in examples], session.workspace.store, on_progress=session.watcher.progress)
     problems = list(found.problems)
     there = [(e, p) for e, p in zip(examples, found.pictures, strict=True) if p is not None]
     backbone = loaded(plan, session)

@@ -81,8 +81,8 @@ def _found(seen: Seen, probe: Probe, watcher: Watcher) -> tuple[list[Finding], l
         looks = dict[int, Any]()
 
         def look(positions: NDArray[np.int64]) -> NDArray[np.uint8]:
-            paths = [seen.examples[seen.unique[i]].path for i in positions]
-            looks.update(zip(positions.tolist(), image_stats(paths, on_progress=watcher.progress), strict=True))
+            sources = [seen.examples[seen.unique[i]].source for i in positions]
+            looks.update(zip(positions.tolist(), image_stats(sources, on_progress=watcher.progress), strict=True))
             return np.stack([pixels_of(looks[i]) for i in positions.tolist()])
 
         near = find_near_copies(textures, look, alike=UNASKED_ALIKE)
@@ -111,7 +111,7 @@ def _seen(probe: Probe) -> Seen:
     preprocessing = probe.recipe.preprocessing
     return Seen(
         examples=tuple(
-            Example(path=picture.path, class_name=dataset.targets.class_names[label], split=split)
+            Example(path=picture.path, class_name=dataset.targets.class_names[label], split=split, content=picture.content)
             for picture, label, split in zip(dataset.pictures, dataset.targets.labels, dataset.splits, strict=True)
         ),
         class_names=dataset.targets.class_names,

@@ -1,0 +1,270 @@
+"""scikit-learn estimators: pictures and targets in, predictions out; for cross-validation, searches and pipelines that are the user's own.
+
+    X, y → listing → `workflows.fit` → Model → rows → answers → predictions
+
+What is frozen is computed once and kept in the store, so folds and candidates of a search over the same pictures share it, between
+processes too. Nothing is kept back for a test: `cross_val_score` and friends measure.
+
+N pictures, K classes, O targets.
+"""
+
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, fields
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.utils.multiclass import type_of_target
+from sklearn.utils.validation import check_is_fitted
+
+from warmstart.data.memory import named, one_or_many
+from warmstart.errors import DataError, PictureError, UsageError
+from warmstart.extraction.reader import Reader
+from warmstart.extraction.rendering import geometry_of
+from warmstart.extraction.workspace import Workspace
+from warmstart.model.features import pictures_given
+from warmstart.model.predictor import Model
+from warmstart.plan import Plan
+from warmstart.records import Example, Listing, Problem
+from warmstart.task_protocol import Answer, Original
+from warmstart.workflows.fit import fit
+
+NAMED = 3  # problems that a warning quotes
+
+
+@dataclass(eq=False, repr=False)
+class _Estimator(BaseEstimator):  # type: ignore[misc]
+    """What all have: parameters are fields of `Plan` (`Plan.explain("cut")` says what one means) unless it is said here.
+
+    validation_fraction: of the pictures, to choose the best epoch by where ``cut`` trains the network; otherwise all are learnt from.
+    training: settings of training as docs/training.md lists them, such as {"epochs": 10}. download: whether weights may be fetched.
+    """
+
+    backbone: str = "efficientnet_lite0"
+    _: KW_ONLY
+    cut: str = "pooled"
+    taps: str = "auto"
+    weights: str = "default"
+    image_size_px: int | None = None
+    resize: str = "crop"
+    views: str = "none"
+    freeze: Sequence[str] = ()
+    unfreeze: Sequence[str] = ()
+    augment: str = "none"
+    augment_views: int = 4
+    batch_size: int = 32
+    training: Mapping[str, Any] | None = None
+    engine: str = "auto"
+    precision: str = "auto"
+    keep_damaged: bool = False
+    seed: int = 0
+    validation_fraction: float = 0.2
+    download: bool = False
+
+    def save(self, folder: str | Path) -> None:
+        """Write the model folder, which `warmstart.load` opens, `warmstart.export` makes one file of, and `warmstart serve` serves."""
+        check_is_fitted(self, "model_")
+        self.model_.save(folder)
+
+    def _fit(self, listing: Listing, task: str, options: Mapping[str, Any]) -> Model:
+        if not 0 < self.validation_fraction < 1:
+            raise UsageError(
+                f"validation_fraction is {self.validation_fraction}; expected a share between 0 and 1, such as 0.2"
+            )
+        wanted = {name: value for name, value in self.get_params(deep=False).items() if name in _PLANNED}
+        plan = Plan(**wanted | {"training": self.training or {}, "task": task, "options": options, "target": listing.columns})
+        made = fit(listing, plan, val_share=self.validation_fraction, download=self.download)
+        self.model_: Model = made.model
+        self.problems_: tuple[Problem, ...] = made.problems
+        if made.problems:
+            told = "; ".join(problem.message for problem in made.problems[:NAMED])
+            more = f" … and {len(made.problems) - NAMED} more, in problems_" if len(made.problems) > NAMED else ""
+            warnings.warn(f"of the pictures to learn from: {told}{more}", stacklevel=3)
+        return made.model
+
+    def _answers(self, X: Sequence[Any], coverage: float | None = None) -> Sequence[Answer]:
+        """One for each picture. Raises PictureError naming the first that cannot be used: a row cannot be left out here."""
+        check_is_fitted(self, "model_")
+        model = self.model_
+        with Workspace.opened() as workspace:
+            pictures = pictures_given(X, workspace.store)
+            extraction = Reader(recipe=model.recipe(), workspace=workspace).rows(pictures, apart=model.apart)
+        if extraction.broken:
+            first = extraction.broken[min(extraction.broken)]
+            raise PictureError(first.kind, f"{len(extraction.broken)} pictures cannot be used, the first: {first.message}")
+        how = model.preprocessing
+        places = [geometry_of(picture, view, how) for picture in pictures for view in how.views] if model.places else None
+        found = model.outputs(extraction.rows, places)
+        return model.fitted.answers(found, [Original(source=picture.path) for picture in pictures], coverage=coverage)
+
+    def __sklearn_tags__(self) -> Any:
+        """Pictures are neither a table nor numbers."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.input_tags.string = True
+        tags.non_deterministic = False
+        return tags
+
+
+_PLANNED = {field.name for field in fields(Plan)} - {"training"}
+
+
+@dataclass(eq=False, repr=False)
+class Classifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
+    """One class a picture, by a pretrained network.
+
+    Parameters are those of `Plan`; see `_Estimator` for what else there is. After `fit`: ``classes_``, ``model_`` (a `Model`), and
+    ``problems_`` (what could not be learnt from).
+    """
+
+    head: str = "linear"
+    class_weight: str = "none"
+
+    def fit(self, X: Sequence[Any], y: Any, groups: Any = None) -> Self:
+        """X: N paths, PIL images or uint8 arrays (N, H, W, 3). y: N labels. groups: N, pictures that belong together.
+
+        Pictures that cannot be read are left out, with a warning. Raises DataError, UsageError, BackboneError or StoreError.
+        """
+        labels = _labels(y)
+        classes, numbers = np.unique(labels, return_inverse=True)
+        names = tuple(str(name) for name in classes)
+        listing = _listing(X, [{"class_name": names[i]} for i in numbers], groups, class_names=names)
+        model = self._fit(listing, "classify", {})
+        kept = model.fitted.class_names  # type: ignore[attr-defined]
+        self.classes_ = classes[[names.index(name) for name in kept]]
+        return self
+
+    def predict(self, X: Sequence[Any]) -> np.ndarray:
+        """(N,) labels as `fit` was given them."""
+        label_of = dict(zip(self._names(), self.classes_, strict=True))
+        return np.array([label_of[answer.class_name] for answer in self._answers(X)], dtype=self.classes_.dtype)  # type: ignore[attr-defined]
+
+    def predict_proba(self, X: Sequence[Any]) -> np.ndarray:
+        """float64 (N, K), calibrated, in the order of ``classes_``; rows sum to 1."""
+        names = self._names()
+        found = [[answer.probabilities[name] for name in names] for answer in self._answers(X)]  # type: ignore[attr-defined]
+        return np.array(found, np.float64).reshape(-1, len(names))
+
+    def predict_set(self, X: Sequence[Any], coverage: float = 0.95) -> list[tuple[Any, ...]]:
+        """N sets of labels, the most probable first, that hold the true one as often as ``coverage`` says (docs/trust.md)."""
+        label_of = dict(zip(self._names(), self.classes_, strict=True))
+        return [
+            tuple(label_of[name] for name in answer.classes or ())  # type: ignore[attr-defined]
+            for answer in self._answers(X, coverage)
+        ]
+
+    def _names(self) -> tuple[str, ...]:
+        check_is_fitted(self, "model_")
+        names: tuple[str, ...] = self.model_.fitted.class_names  # type: ignore[attr-defined]
+        return names
+
+
+@dataclass(eq=False, repr=False)
+class Regressor(RegressorMixin, _Estimator):  # type: ignore[misc]
+    """One or several numbers of a picture, by a pretrained network.
+
+    Parameters are those of `Plan`; see `_Estimator` for what else there is. robust: pictures whose numbers are far off weigh less, by
+    Huber's loss. After `fit`: ``model_`` (a `Model`) and ``problems_`` (what could not be learnt from).
+    """
+
+    robust: bool = False
+
+    def fit(self, X: Sequence[Any], y: Any, groups: Any = None) -> Self:
+        """X: N paths, PIL images or uint8 arrays (N, H, W, 3). y: (N,) or (N, O) numbers. groups: N, pictures that belong together.
+
+        Pictures that cannot be read are left out, with a warning. Raises DataError, UsageError, BackboneError or StoreError.
+        """
+        values, names = _numbers(y)
+        self._is_flat = np.ndim(y) == 1
+        cells = [{"cells": dict(zip(names, row, strict=True))} for row in values.tolist()]
+        self._fit(_listing(X, cells, groups, columns=names), "regress", {"robust": self.robust})
+        return self
+
+    def predict(self, X: Sequence[Any]) -> np.ndarray:
+        """float64 (N,) or (N, O), as ``y`` was."""
+        answers = self._answers(X)
+        found = np.array([list(answer.values.values()) for answer in answers], np.float64)  # type: ignore[attr-defined]
+        return found[:, 0] if self._is_flat and len(found) else found
+
+    def predict_interval(self, X: Sequence[Any], coverage: float = 0.9) -> np.ndarray:
+        """float64 (N, 2) or (N, O, 2): between which numbers the truth lies as often as ``coverage`` says (docs/numbers.md)."""
+        answers = self._answers(X, coverage)
+        found = np.array([list(answer.intervals.values()) for answer in answers], np.float64)  # type: ignore[attr-defined]
+        return found[:, 0] if self._is_flat and len(found) else found
+
+
+def _listing(
+    X: Sequence[Any],
+    targets: Sequence[Mapping[str, Any]],
+    groups: Any,
+    *,
+    class_names: tuple[str, ...] = (),
+    columns: tuple[str, ...] = (),
+) -> Listing:
+    """``targets``: of each picture, what an `Example` says of it."""
+    sources, is_one = one_or_many(X)
+    if is_one:
+        raise DataError("X is one picture; expected a sequence of paths, PIL images or uint8 arrays, one for each target")
+    together: list[Any] = [None] * len(sources) if groups is None else np.asarray(groups).tolist()
+    for name, values in (("y", targets), ("groups", together)):
+        if len(values) != len(sources):
+            raise DataError(
+                f"X has {len(sources):,} pictures and {name} {len(values):,} entries: expected one for each picture"
+            )
+    examples = []
+    for i, (source, target, group) in enumerate(zip(sources, targets, together, strict=True)):
+        path, content = named(source, i)
+        said: dict[str, Any] = {"class_name": "", **target}
+        examples.append(Example(path=path, content=content, group=None if group is None else str(group), **said))
+    return Listing(
+        source=f"{len(examples):,} pictures",
+        examples=tuple(examples),
+        class_names=class_names,
+        columns=columns,
+        is_table=True,
+    )
+
+
+def _labels(y: Any) -> np.ndarray:
+    """(N,) of one type that can be sorted."""
+    labels = _array(y)
+    if labels.ndim != 1:
+        raise DataError(f"y has the shape {labels.shape}; expected one label for each picture, (N,)")
+    if labels.dtype.kind == "O":
+        empty = [i for i, label in enumerate(labels) if label is None or label != label]
+        if empty:
+            raise DataError(f"y has no label at {empty[0]} ({len(empty)} in all): leave these pictures out")
+        if len({type(label) for label in labels}) > 1:
+            labels = labels.astype(str)
+    if labels.dtype.kind == "f" and type_of_target(labels) == "continuous":
+        raise DataError("y holds numbers with fractions, which are no classes: warmstart.Regressor estimates numbers")
+    return labels
+
+
+def _numbers(y: Any) -> tuple[np.ndarray, tuple[str, ...]]:
+    """float64 (N, O), and the names of the targets."""
+    names = [str(name) for name in getattr(y, "columns", ())] or [str(getattr(y, "name", None) or "y")]
+    try:
+        values = _array(y).astype(np.float64)
+    except (TypeError, ValueError) as reason:
+        raise DataError(f"y holds what is no number ({reason}): warmstart.Classifier learns classes") from reason
+    if values.ndim not in (1, 2) or not values.size:
+        raise DataError(f"y has the shape {values.shape}; expected numbers (N,) or (N, targets)")
+    values = values.reshape(len(values), -1)
+    if len(names) != values.shape[1]:
+        names = [f"y{i}" for i in range(values.shape[1])]
+    if wrong := [i for i, row in enumerate(values) if not all(map(math.isfinite, row))]:
+        raise DataError(f"y has no finite number at {wrong[0]} ({len(wrong)} in all): leave these pictures out")
+    return values, tuple(names)
+
+
+def _array(y: Any) -> np.ndarray:
+    if hasattr(y, "toarray"):
+        raise DataError("y is sparse; expected an array or list: y.toarray()")
+    try:
+        return np.asarray(y)
+    except ValueError as reason:
+        raise DataError(f"y is nested unevenly ({reason}); expected one entry for each picture") from reason

@@ -1,0 +1,207 @@
+"""scikit-learn's contract, kept over pictures: clone, search, cross-validation, other processes, and no row computed twice."""
+
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.base import clone, is_classifier, is_regressor
+from sklearn.model_selection import GridSearchCV, GroupKFold, cross_val_score
+from sklearn.pipeline import Pipeline
+
+import warmstart as ws
+from drawn_shapes import CLASSES, draw_shape
+from warmstart.errors import DataError, PictureError, UsageError
+from warmstart.estimators import Classifier, Regressor
+from warmstart.extraction import stored_rows
+from warmstart.plan import Plan
+
+PER_CLASS = 8
+
+
+@pytest.fixture(scope="module")
+def drawn() -> tuple[list[Image.Image], list[str]]:
+    """Pictures in memory, and their classes."""
+    return (
+        [draw_shape(name, seed) for name in CLASSES for seed in range(PER_CLASS)],
+        [name for name in CLASSES for _ in range(PER_CLASS)],
+    )
+
+
+@pytest.fixture
+def paths(shapes: Path) -> tuple[list[str], list[str]]:
+    found = sorted(p for p in shapes.rglob("*") if p.is_file())
+    return [str(p) for p in found], [p.parent.name for p in found]
+
+
+def small(**more: Any) -> Classifier:
+    return Classifier(image_size_px=64, **more)
+
+
+def test_every_parameter_is_a_field_of_the_plan_with_its_default() -> None:
+    own = {"validation_fraction", "download", "robust"}
+    usual = Plan()
+    for kind in (Classifier, Regressor):
+        for name, value in kind().get_params().items():
+            if name not in own:
+                planned = getattr(usual, name)
+                assert (dict(planned) or None if name == "training" else planned) == value, name
+
+
+def test_paths_pictures_and_arrays_are_learnt_from_and_labels_come_back_as_they_were(
+    warm_cache: Path, paths: tuple[list[str], list[str]]
+) -> None:
+    X, names = paths
+    numbers = [10 * CLASSES.index(name) for name in names]
+    pictures = [Image.open(path).convert("RGB").resize((64, 64)) for path in X]
+    stacked = np.stack([np.asarray(picture) for picture in pictures])
+    of_paths = small().fit(X, names)
+    assert of_paths.classes_.tolist() == sorted(CLASSES)
+    assert of_paths.score(X, names) > 0.9
+    for given in (pictures, stacked, list(stacked)):
+        fitted = small().fit(given, numbers)
+        assert fitted.classes_.tolist() == [0, 10, 20]
+        assert fitted.predict(given).dtype == fitted.classes_.dtype
+        assert fitted.score(given, numbers) > 0.9
+    shares = fitted.predict_proba(stacked)
+    assert shares.shape == (len(X), 3)
+    np.testing.assert_allclose(shares.sum(axis=1), 1, atol=1e-6)
+    assert (fitted.classes_[shares.argmax(axis=1)] == fitted.predict(stacked)).all()
+    sets = fitted.predict_set(stacked[:3], 0.8)
+    assert all(set(one) <= {0, 10, 20} and one for one in sets)
+
+
+def test_a_search_over_folds_in_two_processes_computes_each_row_once(
+    warm_cache: Path, drawn: tuple[list[Image.Image], list[str]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    told = tmp_path / "computed"
+    monkeypatch.setenv("WARMSTART_TEST_COMPUTED", str(told))
+    search = GridSearchCV(
+        _Counting(image_size_px=64),
+        {"taps": ["pooled", "all"], "head": ["linear", "ridge"]},
+        cv=3,
+        n_jobs=2,
+        error_score="raise",
+    )
+    search.fit(*drawn)
+    assert search.best_score_ > 0.8
+    computed = told.read_text().split()
+    assert len(computed) == len(set(computed)) == len(drawn[0])
+
+
+class _Counting(Classifier):
+    """Writes down, in whichever process, which rows are computed."""
+
+    def fit(self, X: Any, y: Any, groups: Any = None) -> "_Counting":
+        with _counted():
+            super().fit(X, y, groups)
+        return self
+
+    def predict(self, X: Any) -> Any:
+        with _counted():
+            return super().predict(X)
+
+
+def _counted() -> Any:
+    whole = stored_rows.StoredRows._computed
+
+    def counting(own: Any, todo: Any) -> int:
+        with Path(os.environ["WARMSTART_TEST_COMPUTED"]).open("a") as file:
+            file.writelines(f"{picture.digest.hex()}\n" for picture, _ in todo)
+        return whole(own, todo)
+
+    return mock.patch.object(stored_rows.StoredRows, "_computed", counting)
+
+
+def test_copies_predict_the_same_bits(warm_cache: Path, paths: tuple[list[str], list[str]], tmp_path: Path) -> None:
+    X, y = paths
+    fitted = small(taps="all").fit(X, y)
+    expected = fitted.predict_proba(X)
+    sent = pickle.loads(pickle.dumps(fitted))  # noqa: S301 - as joblib sends it to another process
+    assert (sent.predict_proba(X) == expected).all()
+    for _ in range(3):
+        again = clone(fitted).set_params(taps="all").fit(X, y)
+        assert (again.predict_proba(X) == expected).all()
+    fitted.save(tmp_path / "model")
+    loaded = ws.load(tmp_path / "model")
+    said = loaded.predict(X)
+    assert [answer.class_name for answer in said] == fitted.predict(X).tolist()
+
+
+def test_groups_and_pipelines(warm_cache: Path, paths: tuple[list[str], list[str]]) -> None:
+    X, y = paths
+    groups = [f"scene {i % 6}" for i in range(len(X))]
+    scores = cross_val_score(Pipeline([("clf", small())]), X, y, cv=GroupKFold(3), groups=groups, error_score="raise")
+    assert scores.mean() > 0.8
+    assert small().fit(X, y, groups=groups).score(X, y) > 0.9
+
+
+def test_a_cut_trains_the_network(warm_cache: Path, paths: tuple[list[str], list[str]]) -> None:
+    X, y = paths
+    fitted = small(cut="stage6", training={"epochs": 2}, batch_size=8, validation_fraction=0.25).fit(X, y)
+    assert fitted.score(X, y) > 0.5
+    assert fitted.model_.about["plan"]["cut"] == "stage6"
+
+
+def test_numbers(warm_cache: Path, paths: tuple[list[str], list[str]]) -> None:
+    X, names = paths
+    random = np.random.default_rng(0)
+    y = np.array([float(CLASSES.index(name)) for name in names]) + 0.05 * random.normal(size=len(X))
+    one = Regressor(image_size_px=64).fit(X, y)
+    assert one.predict(X).shape == y.shape
+    assert one.score(X, y) > 0.5
+    ends = one.predict_interval(X, 0.8)
+    assert ends.shape == (len(X), 2)
+    assert (ends[:, 0] <= one.predict(X)).all()
+    both = Regressor(image_size_px=64, robust=True).fit(X, np.stack([y, -y], axis=1))
+    assert both.predict(X).shape == (len(X), 2)
+    assert both.predict_interval(X).shape == (len(X), 2, 2)
+    assert is_regressor(one)
+    assert is_classifier(small())
+
+
+def test_what_cannot_be_learnt_from_is_said(warm_cache: Path, paths: tuple[list[str], list[str]], tmp_path: Path) -> None:
+    X, y = paths
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"no picture")
+    with pytest.warns(UserWarning, match=r"broken\.jpg"):
+        fitted = small().fit([*X, str(broken)], [*y, "circle"])
+    assert fitted.problems_
+    with pytest.raises(PictureError, match=r"broken\.jpg"):
+        fitted.predict([*X, str(broken)])
+
+
+@pytest.mark.parametrize(
+    ("y", "said"),
+    [
+        (["circle"] * 3, "X has 24 pictures and y 3 entries"),
+        ([[1, 0]] * 24, r"y has the shape \(24, 2\)"),
+        ([[1], [1, 2]] * 12, "nested unevenly"),
+        ([*["circle"] * 23, None], "no label at 23"),
+        (np.linspace(0, 1, 24), "warmstart.Regressor"),
+        (["circle"] * 24, "only the class 'circle'"),
+    ],
+)
+def test_targets_that_are_none(warm_cache: Path, paths: tuple[list[str], list[str]], y: Any, said: str) -> None:
+    with pytest.raises(DataError, match=said):
+        small().fit(paths[0], y)
+
+
+def test_sparse_targets_one_picture_and_a_wrong_share(warm_cache: Path, paths: tuple[list[str], list[str]]) -> None:
+    from scipy.sparse import csr_matrix
+
+    X, y = paths
+    with pytest.raises(DataError, match="sparse"):
+        small().fit(X, csr_matrix(np.ones((24, 1))))
+    with pytest.raises(DataError, match="X is one picture"):
+        small().fit(X[0], y[:1])
+    with pytest.raises(UsageError, match="validation_fraction is 1"):
+        small(validation_fraction=1).fit(X, y)
+    with pytest.raises(DataError, match="no finite number at 1 "):
+        Regressor().fit(X[:2], [1.0, float("nan")])
+    with pytest.raises(DataError, match="Classifier learns classes"):
+        Regressor().fit(X, y)
