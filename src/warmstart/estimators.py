@@ -20,6 +20,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import check_is_fitted
 
+from warmstart.backbones.own import frozen_by_hand, given_backbone
 from warmstart.data.memory import named, one_or_many
 from warmstart.errors import DataError, PictureError, UsageError
 from warmstart.extraction.reader import Reader
@@ -39,11 +40,12 @@ NAMED = 3  # problems that a warning quotes
 class _Estimator(BaseEstimator):  # type: ignore[misc]
     """What all have: parameters are fields of `Plan` (`Plan.explain("cut")` says what one means) unless it is said here.
 
+    backbone: a name, an `nn.Module` of your own, or a `Backbone` (`Backbone.from_module` says what such a network eats).
     validation_fraction: of the pictures, to choose the best epoch by where ``cut`` trains the network; otherwise all are learnt from.
     training: settings of training as docs/training.md lists them, such as {"epochs": 10}. download: whether weights may be fetched.
     """
 
-    backbone: str = "efficientnet_lite0"
+    backbone: Any = "efficientnet_lite0"
     _: KW_ONLY
     cut: str = "pooled"
     taps: str = "auto"
@@ -75,8 +77,12 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
                 f"validation_fraction is {self.validation_fraction}; expected a share between 0 and 1, such as 0.2"
             )
         wanted = {name: value for name, value in self.get_params(deep=False).items() if name in _PLANNED}
+        given = None
+        if not isinstance(self.backbone, str):
+            given = given_backbone(self.backbone)
+            wanted |= {"backbone": given.spec.name, "freeze": self.freeze or frozen_by_hand(self.backbone)}
         plan = Plan(**wanted | {"training": self.training or {}, "task": task, "options": options, "target": listing.columns})
-        made = fit(listing, plan, val_share=self.validation_fraction, download=self.download)
+        made = fit(listing, plan, backbone=given, val_share=self.validation_fraction, download=self.download)
         self.model_: Model = made.model
         self.problems_: tuple[Problem, ...] = made.problems
         if made.problems:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from warmstart.extraction.reader import Reader
 from warmstart.extraction.recipe import Recipe
@@ -12,6 +12,9 @@ from warmstart.session.clock import Clock
 from warmstart.session.progress import NullProgress, Watcher
 from warmstart.session.settings import TrainSettings
 from warmstart.task_protocol import Task
+
+if TYPE_CHECKING:
+    from warmstart.backbones.chain import Backbone
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +26,7 @@ class Session:
     workspace: Workspace
     watcher: Watcher = field(default_factory=NullProgress)
     clock: Clock = field(default_factory=Clock)
+    backbone: "Backbone | None" = None  # that was given, in place of the one that the plan names
     resumes: bool = False  # goes on with a run that was interrupted
     stop_keeps: bool = True  # Ctrl-C ends training with the best epoch so far; otherwise it is raised
 
@@ -35,6 +39,7 @@ class Session:
         watcher: Watcher,
         *,
         clock: Clock | None = None,
+        backbone: "Backbone | None" = None,
         resumes: bool = False,
         stop_keeps: bool = True,
     ) -> Iterator[Self]:
@@ -46,6 +51,7 @@ class Session:
                 workspace=workspace,
                 watcher=watcher,
                 clock=clock or Clock(budget_s=settings.budget_s),
+                backbone=backbone,
                 resumes=resumes,
                 stop_keeps=stop_keeps,
             )

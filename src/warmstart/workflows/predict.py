@@ -95,9 +95,17 @@ def open_model(name: str, *, download: bool = False) -> "Model | Exported":
     return open_trained(name, download=download)
 
 
-def load(folder: str | Path) -> "Model | Exported":
-    """What predicts in a model or run folder, or in an exported file or its folder. Runs no code from it. Raises ModelFileError."""
-    return open_model(str(folder))
+def load(folder: str | Path, *, backbone: Any = None) -> "Model | Exported":
+    """What predicts in a model or run folder, or in an exported file or its folder. Runs no code from it. Raises ModelFileError.
+
+    backbone: of a model that was made with a network of your own, that network (a module, or a `Backbone`), whatever its weights.
+    """
+    if backbone is None:
+        return open_model(str(folder))
+    from warmstart.backbones.own import given_backbone
+    from warmstart.model.predictor import load as load_folder
+
+    return load_folder(folder, backbone=given_backbone(backbone))
 
 
 def open_trained(name: str, *, download: bool = False) -> "Model":
