@@ -21,7 +21,8 @@ from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import check_is_fitted
 
 from warmstart.backbones.own import frozen_by_hand, given_backbone
-from warmstart.data.memory import named, one_or_many
+from warmstart.data.given import array_of, pictures_of, require_length, target_names
+from warmstart.data.memory import named
 from warmstart.errors import DataError, PictureError, UsageError
 from warmstart.extraction.reader import Reader
 from warmstart.extraction.rendering import geometry_of
@@ -211,15 +212,10 @@ def _listing(
     columns: tuple[str, ...] = (),
 ) -> Listing:
     """``targets``: of each picture, what an `Example` says of it."""
-    sources, is_one = one_or_many(X)
-    if is_one:
-        raise DataError("X is one picture; expected a sequence of paths, PIL images or uint8 arrays, one for each target")
+    sources = pictures_of(X)
     together: list[Any] = [None] * len(sources) if groups is None else np.asarray(groups).tolist()
-    for name, values in (("y", targets), ("groups", together)):
-        if len(values) != len(sources):
-            raise DataError(
-                f"X has {len(sources):,} pictures and {name} {len(values):,} entries: expected one for each picture"
-            )
+    require_length("y", targets, sources)
+    require_length("groups", together, sources)
     examples = []
     for i, (source, target, group) in enumerate(zip(sources, targets, together, strict=True)):
         path, content = named(source, i)
@@ -236,7 +232,7 @@ def _listing(
 
 def _labels(y: Any) -> np.ndarray:
     """(N,) of one type that can be sorted."""
-    labels = _array(y)
+    labels = array_of(y)
     if labels.ndim != 1:
         raise DataError(f"y has the shape {labels.shape}; expected one label for each picture, (N,)")
     if labels.dtype.kind == "O":
@@ -252,25 +248,11 @@ def _labels(y: Any) -> np.ndarray:
 
 def _numbers(y: Any) -> tuple[np.ndarray, tuple[str, ...]]:
     """float64 (N, O), and the names of the targets."""
-    names = [str(name) for name in getattr(y, "columns", ())] or [str(getattr(y, "name", None) or "y")]
+    given = array_of(y)
     try:
-        values = _array(y).astype(np.float64)
+        values = given.astype(np.float64).reshape(len(given), -1)
     except (TypeError, ValueError) as reason:
         raise DataError(f"y holds what is no number ({reason}): warmstart.Classifier learns classes") from reason
-    if values.ndim not in (1, 2) or not values.size:
-        raise DataError(f"y has the shape {values.shape}; expected numbers (N,) or (N, targets)")
-    values = values.reshape(len(values), -1)
-    if len(names) != values.shape[1]:
-        names = [f"y{i}" for i in range(values.shape[1])]
     if wrong := [i for i, row in enumerate(values) if not all(map(math.isfinite, row))]:
         raise DataError(f"y has no finite number at {wrong[0]} ({len(wrong)} in all): leave these pictures out")
-    return values, tuple(names)
-
-
-def _array(y: Any) -> np.ndarray:
-    if hasattr(y, "toarray"):
-        raise DataError("y is sparse; expected an array or list: y.toarray()")
-    try:
-        return np.asarray(y)
-    except ValueError as reason:
-        raise DataError(f"y is nested unevenly ({reason}); expected one entry for each picture") from reason
+    return values, target_names(y, given)
