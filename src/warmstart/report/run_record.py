@@ -15,19 +15,14 @@ from warmstart.records import Cache, Notice, Problem, Split, expected, fits, rea
 from warmstart.task_registry import USUAL, find_task
 
 if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
     from warmstart.training.events import Epoch
 
-Part = TypeVar("Part")
+Part = TypeVar("Part", bound="DataclassInstance")
 RECORD_FORMAT = 1  # raise it when what stands there already changes its meaning
-NO_RECORD = (
-    UsageError,
-    UnknownNameError,
-    OSError,
-    ValueError,
-    KeyError,
-    TypeError,
-    AttributeError,
-)  # of a document that is none
+# What reading a document raises that is none.
+NO_RECORD = (UsageError, UnknownNameError, OSError, ValueError, KeyError, TypeError, AttributeError)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,11 +56,12 @@ class DataRecord:
     def from_dict(cls, document: Mapping[str, Any]) -> Self:
         """The inverse of `to_dict`. Raises KeyError, TypeError or AttributeError for what is none."""
         own = {f.name for f in dataclasses.fields(cls)} - {"of_task"}
-        values: dict[str, Any] = {name: value for name, value in document.items() if name in own}
-        values["of_task"] = {name: value for name, value in document.items() if name not in own}
-        values["problems"] = tuple(Problem(**one) for one in document.get("problems", ()))
-        values["notices"] = tuple(Notice(**{**one, "paths": tuple(one["paths"])}) for one in document.get("notices", ()))
-        return _checked(cls, values)
+        read = {
+            "of_task": {name: value for name, value in document.items() if name not in own},
+            "problems": tuple(_made(Problem, one) for one in document.get("problems", ())),
+            "notices": tuple(_made(Notice, {**one, "paths": tuple(one["paths"])}) for one in document.get("notices", ())),
+        }
+        return _made(cls, {**document, **read})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -113,12 +109,10 @@ class HistoryRow:
 
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> Self:
-        """The inverse of `to_dict`. Raises TypeError for what is none."""
+        """The inverse of `to_dict`. Raises KeyError or TypeError for what is none."""
         own = {f.name for f in dataclasses.fields(cls)}
         measured = {name: value for name, value in document.items() if name.startswith("val_") and name not in own}
-        values = {name: value for name, value in document.items() if name in own}
-        values["val"] = {name.removeprefix("val_"): value for name, value in measured.items()}
-        return _checked(cls, values)
+        return _made(cls, {**document, "val": {name.removeprefix("val_"): value for name, value in measured.items()}})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,7 +141,7 @@ class TrainingRecord:
         """The inverse of `to_dict`. Raises KeyError, TypeError or AttributeError for what is none."""
         lists = {name: tuple(value) for name, value in document.items() if isinstance(value, list)}
         epochs = tuple(HistoryRow.from_dict(row) for row in document["epochs"])
-        return _checked(cls, {**document, **lists, "epochs": epochs})
+        return _made(cls, {**document, **lists, "epochs": epochs})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,7 +184,7 @@ class RunRecord:
         out["cache"] = dataclasses.asdict(self.cache)
         out["training"] = self.training.to_dict() if self.training else {}
         for *part, key in self.lacking:
-            del (out[part[0]] if part else out)[key]
+            (out[part[0]] if part else out).pop(key, None)
         return out
 
     @classmethod
@@ -198,16 +192,14 @@ class RunRecord:
         """The inverse of `to_dict`. Raises one of `NO_RECORD` for what is none, or of a task that is not installed."""
         plan = Plan.from_dict(document["plan"])
         task = find_task(plan.task or USUAL)
-        values: dict[str, Any] = {"seconds": {}, "images_per_second": None, "run_dir": "RUN"}
-        values |= {f.name: document[f.name] for f in dataclasses.fields(cls) if f.name in document}
-        values |= {
+        read = {
             "data": DataRecord.from_dict(document["data"]),
             "plan": plan,
             "scores": {split: task.read_scores(one) for split, one in document["scores"].items() if one},
             "training": TrainingRecord.from_dict(document["training"]) if document.get("training") else None,
-            "cache": Cache(**document.get("cache", {"hits": 0, "misses": 0})),
+            "cache": _made(Cache, document.get("cache", {"hits": 0, "misses": 0})),
         }
-        record = _checked(cls, values)
+        record = _made(cls, {"seconds": {}, "images_per_second": None, "run_dir": "RUN", **document, **read})
         return dataclasses.replace(record, lacking=frozenset(_lacking(record.to_dict(), document)))
 
 
@@ -249,11 +241,16 @@ def _values(part: Any) -> dict[str, Any]:
     return {f.name: getattr(part, f.name) for f in dataclasses.fields(part)}
 
 
-def _checked(kind: type[Part], values: Mapping[str, Any]) -> Part:
-    """Made of these. Raises TypeError where one is missing or is not of the kind that its field has."""
-    for name, hint in get_type_hints(kind).items():
-        if name in values and not fits(values[name], hint):
-            raise TypeError(f"{name!r} is {values[name]!r:.40}, expected {expected(hint)}")
+def _made(kind: type[Part], document: Mapping[str, Any]) -> Part:
+    """Of the fields that the document has; what a newer version has added is no concern of ours. Raises KeyError, TypeError."""
+    hints, values = get_type_hints(kind), {}
+    for f in dataclasses.fields(kind):
+        if f.name in document:
+            if not fits(document[f.name], hints[f.name]):
+                raise TypeError(f"{f.name!r} is {document[f.name]!r:.40}, expected {expected(hints[f.name])}")
+            values[f.name] = document[f.name]
+        elif f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING:
+            raise KeyError(f.name)
     return kind(**values)
 
 

@@ -66,7 +66,7 @@ def report(folder: Path, *, model: Model | None = None, heat_maps: bool = True, 
 
 
 def _task_of(folder: Path) -> Task:
-    """The task of a run; of a folder that is none, the usual one, which says what is wrong with it."""
+    """The task of a run, by which alone its record can be read; of a folder that is none, the usual one, which says what is wrong."""
     try:
         name = read_json(folder / "run.json", errors="surrogateescape")["plan"].get("task", USUAL)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
