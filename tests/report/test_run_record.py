@@ -58,6 +58,17 @@ def test_a_record_from_before_keys_existed_is_written_again_without_them(folder:
     assert to_json(RunRecord.from_dict(document).to_dict()) == to_json(document)
 
 
+def test_what_a_newer_version_has_added_is_left_alone(folder: Path) -> None:
+    document = json.loads((folder / "run.json").read_text("utf-8"))
+    document["data"]["problems"] = [{"path": "a.jpg", "kind": "truncated", "message": "a.jpg ends early"}]
+    document["training"] = json.loads(to_json(TRAINING.to_dict()))
+    known = RunRecord.from_dict(document)
+    added = json.loads(json.dumps(document))
+    for part in (added, added["data"]["problems"][0], added["training"], added["training"]["epochs"][0], added["cache"]):
+        part["of a later day"] = 3
+    assert RunRecord.from_dict(added) == known
+
+
 TRAINING = TrainingRecord(
     end="patience ran out",
     best_epoch=1,
