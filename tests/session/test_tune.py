@@ -247,10 +247,10 @@ def test_gradual_unfreezing_goes_left_from_cut_to_cut_and_leaves_the_rest_frozen
         ("stage5", 1),
     ]
     # The second cut starts from what the first has learnt.
-    assert result["epochs"][2]["val_loss"] == pytest.approx(result["epochs"][1]["val_loss"], abs=2e-3)
-    assert result["epochs"][2]["val_loss"] != pytest.approx(result["epochs"][0]["val_loss"], abs=1e-6)
-    assert [phase["cut"] for phase in result["phases"]] == ["stage6", "stage5"]
-    assert result["trained_stages"] == ["stage6", "stage7", "stage8"]
+    assert result.epochs[2].val_loss == pytest.approx(result.epochs[1].val_loss, abs=2e-3)
+    assert result.epochs[2].val_loss != pytest.approx(result.epochs[0].val_loss, abs=1e-6)
+    assert [phase["cut"] for phase in result.phases] == ["stage6", "stage5"]
+    assert result.trained_stages == ("stage6", "stage7", "stage8")
 
 
 def test_gradual_unfreezing_is_resumed_in_the_phase_that_was_interrupted(
