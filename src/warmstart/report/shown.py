@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
+from warmstart.report.run_record import RunRecord
 from warmstart.task_protocol import Answer, Task
 from warmstart.task_registry import part
 
@@ -38,11 +39,11 @@ def shown_by(task: Task) -> ModuleType:
 
 
 def data(said: Mapping[str, Any]) -> str:
-    """Of a record's `data`, what follows 'N images, '; '' for nothing."""
+    """Of what the task says of its targets in a record, what follows 'N images, '; '' for nothing."""
     return ""
 
 
-def choice(record: Any) -> str:
+def choice(record: RunRecord) -> str:
     """How what was fitted was chosen, as a clause; '' for nothing."""
     return ""
 
@@ -58,9 +59,14 @@ def scores(by_split: Mapping[str, Any]) -> tuple[Grid, ...]:
     return (Grid(columns=("", *heads), rows=tuple(rows), numbers=tuple(range(1, len(heads) + 1))),)
 
 
-def verdict(record: Mapping[str, Any]) -> list[str]:
-    """What the scores of a run.json come down to, in sentences; nothing for a task that does not say it."""
+def verdict(record: RunRecord) -> list[str]:
+    """What the scores of a run come down to, in sentences; nothing for a task that does not say it."""
     return []
+
+
+def in_brief(scores: Any) -> dict[str, Any]:
+    """JSON-ready: of the scores of a split what stands in a list of runs."""
+    return dict(scores.to_dict())
 
 
 def answers(found: Sequence[Answer], names: Sequence[str], coverage: Any, top: int) -> tuple[Grid, tuple[str, ...]]:

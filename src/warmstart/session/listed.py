@@ -9,7 +9,8 @@ from warmstart.data.listing import read_listing
 from warmstart.errors import InputError, PlugInError, UsageError
 from warmstart.options import from_document
 from warmstart.plan import Plan
-from warmstart.records import Listing, read_json
+from warmstart.records import Listing
+from warmstart.report.run_record import read_data
 from warmstart.session.progress import Watcher
 from warmstart.session.settings import TrainSettings
 from warmstart.task_protocol import Task
@@ -78,9 +79,9 @@ def listing_of_run(folder: Path) -> Listing | str:
     if record is None:
         return f"there is no run.json in or beside {folder} to say where they are"
     try:
-        data = read_json(record, errors="surrogateescape")["data"]
-        return read_listing(found_again(data["source"], data.get("working_folder")), min_classes=1)
-    except (OSError, ValueError, KeyError, TypeError) as reason:
+        data = read_data(record)
+        return read_listing(found_again(data.source, data.working_folder), min_classes=1)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as reason:
         return f"{record} does not say where they are ({type(reason).__name__})"
     except InputError as reason:
         return f"they are not where the run found them ({reason})"

@@ -23,8 +23,9 @@ from warmstart.extraction.stored_rows import library_versions
 from warmstart.model.build import assemble
 from warmstart.model.predictor import Model
 from warmstart.plan import Plan
-from warmstart.records import Cache, RunRecord, Split
+from warmstart.records import Cache, Split
 from warmstart.refusals import require_room
+from warmstart.report.run_record import RunRecord, TrainingRecord
 from warmstart.session.calibration import Calibration, also_chosen_by, of_frozen, of_tuned
 from warmstart.session.dataset import Dataset, stop_if_any_is_gone
 from warmstart.session.engine_parity import engine_parity
@@ -70,7 +71,7 @@ class Trained:
     chosen_on_val: bool
     calibration: Calibration  # what the model was calibrated on
     rows: np.ndarray  # (N, D); those of val and test are meant
-    training: Mapping[str, Any]  # what is worth recording of the training of the network; empty for a frozen one
+    training: TrainingRecord | None  # of the network, or of a module of the task's own
     stopped: bool  # whether Ctrl-C ended its training
     hits: int
     misses: int
@@ -102,7 +103,7 @@ def frozen(seen: Probe, watcher: Watcher) -> Trained:
         chosen_on_val=not seen.learnt.by_folds,
         calibration=calibration,
         rows=seen.rows,
-        training=seen.loop.to_dict() if seen.loop else {},
+        training=seen.loop.record() if seen.loop else None,
         stopped=bool(seen.loop and seen.loop.stopped),
         hits=seen.extraction.hits,
         misses=seen.extraction.misses,
@@ -147,7 +148,7 @@ def tuned(seen: Probe, session: Session, folder: Path) -> Trained:
         chosen_on_val=True,
         calibration=calibration,
         rows=rows,
-        training=result.to_dict(),
+        training=result.record(),
         stopped=result.stopped,
         hits=seen.extraction.hits + sum(phase.hits for phase in result.phases) + extraction.hits,
         misses=seen.extraction.misses + sum(phase.misses for phase in result.phases) + extraction.misses,
@@ -184,7 +185,7 @@ def finish(
         keep_pictures(folder, seen, found)
     parity = engine_parity(model, dataset, trained.rows, session.workspace.graphs)
     record = RunRecord(
-        data=dataset.summary(),
+        data=dataset.record(),
         plan=plan,
         scores=scores,
         seconds={"total": session.clock.here(), **trained.seconds, "evaluate": evaluate_seconds},

@@ -19,7 +19,7 @@ from warmstart.model.predictor import Model
 from warmstart.records import Cache, Notice, Picture, Problem
 from warmstart.session.dataset import conflict_problems
 from warmstart.session.progress import NullProgress, Watcher
-from warmstart.session.what_is_lost import notices, told
+from warmstart.session.what_is_lost import notices
 from warmstart.task_registry import find_task
 from warmstart.workflows.predict import open_trained
 
@@ -50,7 +50,7 @@ class Evaluation:
             "scores": self.scores and self.scores.to_dict(),
             "scores_with_seen": self.scores_with_seen and self.scores_with_seen.to_dict(),
             "problems": [asdict(problem) for problem in self.problems],
-            "notices": told(self.notices),
+            "notices": [notice.to_dict() for notice in self.notices],
             "cache": asdict(self.cache),
             "seconds": self.seconds,
         }

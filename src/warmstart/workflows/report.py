@@ -10,6 +10,7 @@ from warmstart.errors import InputError
 from warmstart.model.predictor import Model
 from warmstart.records import read_json
 from warmstart.report.page import Page
+from warmstart.report.run_record import NO_RECORD, RunRecord
 from warmstart.report.task_page import task_page
 from warmstart.task_protocol import Task
 from warmstart.task_registry import USUAL, find_task, part
@@ -65,7 +66,7 @@ def report(folder: Path, *, model: Model | None = None, heat_maps: bool = True, 
 
 
 def _task_of(folder: Path) -> Task:
-    """The task of a run; of a folder that is none, the usual one, which says what is wrong with it."""
+    """The task of a run, by which alone its record can be read; of a folder that is none, the usual one, which says what is wrong."""
     try:
         name = read_json(folder / "run.json", errors="surrogateescape")["plan"].get("task", USUAL)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
@@ -74,9 +75,11 @@ def _task_of(folder: Path) -> Task:
 
 
 def _comparison(path: Path) -> dict[str, Any]:
+    """compare.json, its records typed."""
     try:
-        document = read_json(path, errors="surrogateescape")
-        document["contestants"][0]["record"]["scores"]
-    except (OSError, ValueError, KeyError, TypeError, IndexError) as reason:
+        document = dict(read_json(path, errors="surrogateescape"))
+        contestants = [{**one, "record": RunRecord.from_dict(one["record"])} for one in document["contestants"]]
+        contestants[0]
+    except (*NO_RECORD, IndexError) as reason:
         raise InputError(f"{path} is not the result of a comparison ({type(reason).__name__}: {reason}).") from reason
-    return dict(document)
+    return document | {"contestants": contestants}

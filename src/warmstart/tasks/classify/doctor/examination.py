@@ -38,7 +38,7 @@ from warmstart.session.progress import NullProgress, Watcher
 from warmstart.session.session import Session
 from warmstart.session.settings import TrainSettings
 from warmstart.session.what_is_lost import Seen as SeenShare
-from warmstart.session.what_is_lost import notices, seen_of, told
+from warmstart.session.what_is_lost import notices, seen_of
 from warmstart.strategy.taps import tap_sets
 from warmstart.tasks.classify.doctor import findings
 from warmstart.tasks.classify.doctor.findings import Seen
@@ -84,7 +84,7 @@ class Diagnosis:
             "labels": self.labels,
             "notes": list(self.notes),
             "seen": self.seen.to_dict(),
-            "notices": told(self.notices),
+            "notices": [notice.to_dict() for notice in self.notices],
             "seconds": dict(self.seconds),
         }
 
