@@ -31,11 +31,20 @@ class Grid:
     numbers: tuple[int, ...] = ()
 
 
-def shown_by(task: Task) -> ModuleType:
+def shown_by(task: Task) -> Any:
     """The functions of this module, a task's own where it has them."""
-    # Not by its name: `warmstart.report` is the function.
-    found: ModuleType = part(task, "shown") or sys.modules[__name__]
-    return found
+    return _Shown(part(task, "shown"))
+
+
+class _Shown:
+    """A task's module before this one. Not by its name: `warmstart.report` is the function."""
+
+    def __init__(self, own: ModuleType | None) -> None:
+        self._own = own
+
+    def __getattr__(self, name: str) -> Any:
+        own = getattr(self._own, name, None)
+        return getattr(sys.modules[__name__], name) if own is None else own
 
 
 def data(said: Mapping[str, Any]) -> str:

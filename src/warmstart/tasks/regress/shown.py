@@ -52,11 +52,6 @@ def scores(by_split: Mapping[str, NumberScores]) -> tuple[Grid, ...]:
     return tuple(grids)
 
 
-def in_brief(scores: NumberScores) -> dict[str, Any]:
-    """All of them."""
-    return scores.to_dict()
-
-
 def answers(
     found: Sequence[Estimate], names: Sequence[str], coverage: IntervalCoverage | None, top: int
 ) -> tuple[Grid, tuple[str, ...]]:
