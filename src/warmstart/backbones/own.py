@@ -21,6 +21,7 @@ from warmstart.backbones.catalog import IMAGENET_MEAN, IMAGENET_STD, OWN, Backbo
 from warmstart.backbones.chain import Backbone
 from warmstart.backbones.freezing import frozen_parts, unfreeze
 from warmstart.backbones.functional_layers import SpatialMean
+from warmstart.backbones.weights import load_backbone
 from warmstart.errors import BackboneError, UsageError
 
 EXPECTED = (
@@ -74,6 +75,13 @@ def given_backbone(given: Any) -> Backbone:
     copy.network.cpu().float().eval()
     unfreeze(copy.network, "*")
     return copy
+
+
+def backbone_of(given: Any, *, weights: str = "default", download: bool = False, seed: int = 0) -> Backbone:
+    """A name's, a module's, or a copy of a backbone. Raises what `load_backbone` and `from_module` raise."""
+    if isinstance(given, str):
+        return load_backbone(given, weights=weights, download=download, seed=seed)
+    return given_backbone(given)
 
 
 def frozen_by_hand(given: Any) -> tuple[str, ...]:

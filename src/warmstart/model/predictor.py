@@ -100,6 +100,11 @@ class Model:
         return self._opened.digest
 
     @property
+    def place(self) -> str:
+        """Where it was read from or written to, or 'the model' for one that lies nowhere."""
+        return self._place
+
+    @property
     def spec(self) -> BackboneSpec:
         """Of its network."""
         return find(self.backbone) if self.own is None else self.own.spec

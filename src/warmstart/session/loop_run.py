@@ -205,6 +205,10 @@ def _follow(
                     watcher.say(f"resumed at step {event.step}, {how}")
                 case _:
                     end = getattr(event, "reason", end)
+            if session.on_event is not None and session.on_event(event) is True and epoch is not None:
+                events.close()  # which puts the best weights back
+                end = f"ended by on_event after epoch {epoch.epoch}"
+                break
     except KeyboardInterrupt:
         if epoch is None or not session.stop_keeps:
             raise

@@ -176,7 +176,7 @@ def finish(
     test = dataset.targets.take(dataset.positions("test"))
     table = _table(trained.model, found["test"], dataset)
     fitted = dataset.task.tested(trained.model.fitted, found["test"], test)
-    model = replace(trained.model, fitted=fitted, about=about(plan, scores, dataset, seen.backbone))
+    model = replace(trained.model, fitted=fitted, about=about(plan, scores, dataset, seen.backbone), _place=str(folder / MODEL))
     with machine.calm_blas():
         trust = {**dataset.task.trust(fitted, found["test"], test), "calibration": trained.calibration.to_dict()}
     evaluate_seconds = time.perf_counter() - evaluate_begin

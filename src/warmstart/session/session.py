@@ -1,6 +1,6 @@
 """One run under way: what it may use, who watches it, and its time."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Self
@@ -15,6 +15,7 @@ from warmstart.task_protocol import Task
 
 if TYPE_CHECKING:
     from warmstart.backbones.chain import Backbone
+    from warmstart.training.events import Event
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +28,7 @@ class Session:
     watcher: Watcher = field(default_factory=NullProgress)
     clock: Clock = field(default_factory=Clock)
     backbone: "Backbone | None" = None  # that was given, in place of the one that the plan names
+    on_event: "Callable[[Event], object] | None" = None  # is told what the training loop tells; True ends training
     resumes: bool = False  # goes on with a run that was interrupted
     stop_keeps: bool = True  # Ctrl-C ends training with the best epoch so far; otherwise it is raised
 
@@ -40,6 +42,7 @@ class Session:
         *,
         clock: Clock | None = None,
         backbone: "Backbone | None" = None,
+        on_event: "Callable[[Event], object] | None" = None,
         resumes: bool = False,
         stop_keeps: bool = True,
     ) -> Iterator[Self]:
@@ -52,6 +55,7 @@ class Session:
                 watcher=watcher,
                 clock=clock or Clock(budget_s=settings.budget_s),
                 backbone=backbone,
+                on_event=on_event,
                 resumes=resumes,
                 stop_keeps=stop_keeps,
             )

@@ -21,7 +21,7 @@ from warmstart.session.dataset import conflict_problems
 from warmstart.session.progress import NullProgress, Watcher
 from warmstart.session.what_is_lost import notices
 from warmstart.task_registry import find_task
-from warmstart.workflows.predict import open_trained
+from warmstart.workflows.predict import open_trained, place_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +57,7 @@ class Evaluation:
 
 
 def evaluate(
-    model: str,
+    model: "str | Model",
     data: Any,
     *,
     exclude: tuple[str, ...] = (),
@@ -119,7 +119,7 @@ def evaluate(
         )
 
     return Evaluation(
-        model=model,
+        model=place_of(model),
         task=task.name,
         data=listing.source,
         images=len(good),

@@ -4,6 +4,7 @@ ready → forecast → rows of the frozen backbone → probe → [tune: the netw
 """
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,7 @@ from warmstart.workflows.reported import reported
 
 if TYPE_CHECKING:
     from warmstart.backbones.chain import Backbone
+    from warmstart.training.events import Event
 
 
 def train(
@@ -37,12 +39,14 @@ def train(
     watcher: Watcher | None = None,
     folder: Path | None = None,
     backbone: "Backbone | None" = None,
+    on_event: "Callable[[Event], object] | None" = None,
     seconds_before: float = 0.0,
     stop_keeps: bool = True,
 ) -> Run:
     """Train on what `data.listing` takes, a folder say: a classifier, or what else the plan or the data ask for.
 
-    backbone: in place of the one that the plan names.
+    backbone: in place of the one that the plan names. on_event: is told what the training loop tells; training ends, and keeps its best
+    epoch, when it returns True.
     folder: the run folder, if not a new one in ``settings.runs``.
     seconds_before: time that the process had used before this call. stop_keeps: Ctrl-C ends training, the best epoch so far is tested and
     kept, and KeyboardInterrupt is raised then; otherwise, and a second time, the run is left as it is, for `resume`.
@@ -57,7 +61,9 @@ def train(
     if plan.cut == ADVISED and part(task, "advised training") is None:
         watcher.say(f"the task {task.name} has no advice, so what is learnt is learnt on the frozen network; --cut trains more")
         plan = replace(plan, cut="pooled")
-    with Session.opened(settings, task, watcher, clock=clock, backbone=backbone, stop_keeps=stop_keeps) as session:
+    with Session.opened(
+        settings, task, watcher, clock=clock, backbone=backbone, on_event=on_event, stop_keeps=stop_keeps
+    ) as session:
         if plan.cut == ADVISED:
             found: Run = part(task, "advised training")(listing, plan, session, folder)
             return found
