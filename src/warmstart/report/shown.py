@@ -73,6 +73,16 @@ def verdict(record: RunRecord) -> list[str]:
     return []
 
 
+def worst(record: RunRecord, rows: Sequence[Mapping[str, str]]) -> Sequence[tuple[str, str]]:
+    """Test pictures that the model is farthest off on, the worst first: (path, what is to be said of it). ``rows``: of predictions.csv."""
+    return ()
+
+
+def matrix(record: RunRecord) -> Any:
+    """What was taken for what on test, as a `report.cards.Matrix`; None for a task that does not say it."""
+    return None
+
+
 def in_brief(scores: Any) -> dict[str, Any]:
     """JSON-ready: of the scores of a split what stands in a list of runs."""
     return dict(scores.to_dict())

@@ -6,8 +6,10 @@ Nothing here knows what is learnt.
 """
 
 import csv
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from markupsafe import Markup
 
@@ -22,6 +24,7 @@ from warmstart.report.thumbnails import Thumbnails
 from warmstart.task_protocol import Task
 from warmstart.task_registry import part
 
+PREDICTIONS = "predictions.csv"
 PROBLEMS_SHOWN = 200
 
 
@@ -43,15 +46,17 @@ class Figures:
     pictures_note: str = ""
 
 
-def task_page(folder: Path, created: str, task: Task) -> tuple[Page, tuple[str, ...]]:
+def task_page(
+    folder: Path, created: str, task: Task, in_memory: Mapping[str, Any] | None = None
+) -> tuple[Page, tuple[str, ...]]:
     """The page, and what it has to do without. Raises InputError for a folder that is no run."""
     record = read_record(folder)
-    rows = _rows(folder / "predictions.csv")
+    rows = read_table(folder / PREDICTIONS)
     missing = () if rows is not None else ("the test pictures: there is no readable predictions.csv",)
     shown, figures = shown_by(task), part(task, "figures")
     drawn: Figures = figures(record, rows or []) if figures else Figures()
     data = record.data
-    thumbnails = Thumbnails(locate=lambda path: found_again(path, data.working_folder))
+    thumbnails = Thumbnails(locate=located(data.working_folder, in_memory or {}))
     thumbnails.add(path for path, _ in drawn.pictures)
     html = environment().get_template("task.html").render(
         title=Path(data.source or folder.name).name,
@@ -81,7 +86,13 @@ def task_page(folder: Path, created: str, task: Task) -> tuple[Page, tuple[str, 
     return page, missing
 
 
-def _rows(path: Path) -> list[dict[str, str]] | None:
+def located(working_folder: str | None, in_memory: Mapping[str, Any]) -> Callable[[str], Any]:
+    """From the name of a picture in a record to where it is: a path, or the picture itself."""
+    return lambda path: in_memory[path] if path in in_memory else found_again(path, working_folder)
+
+
+def read_table(path: Path) -> list[dict[str, str]] | None:
+    """The rows of predictions.csv; None where it cannot be read."""
     try:
         with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
             return [{name: text_of(value) for name, value in row.items()} for row in csv.DictReader(file)]

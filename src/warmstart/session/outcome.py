@@ -5,7 +5,7 @@ probe → frozen │ tuned → finish: scores → model/ → run folder
 
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,11 @@ from warmstart.model.predictor import Model
 from warmstart.plan import Plan
 from warmstart.records import Cache, Split
 from warmstart.refusals import require_room
+from warmstart.report.cards import run_card
+from warmstart.report.frames import frame
 from warmstart.report.run_record import RunRecord, TrainingRecord
+from warmstart.report.shown import shown_by
+from warmstart.report.task_page import PREDICTIONS, located, read_table
 from warmstart.session.calibration import Calibration, also_chosen_by, of_frozen, of_tuned
 from warmstart.session.dataset import Dataset, stop_if_any_is_gone
 from warmstart.session.engine_parity import engine_parity
@@ -37,7 +41,7 @@ from warmstart.session.run_state import Probe
 from warmstart.session.session import Session
 from warmstart.strategy.forecast import Forecast
 from warmstart.task_protocol import Fitted
-from warmstart.task_registry import part
+from warmstart.task_registry import find_task, part
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +59,29 @@ class Run:
     model: Model
     record: RunRecord
     folder: Path
+    in_memory: Mapping[str, Any] = field(default_factory=dict, repr=False)  # name → picture, of those that lie in no file
+
+    @property
+    def predictions(self) -> Any:
+        """Of every test picture, as a data frame: path, what is true, what was said. Raises UsageError where there is no pandas."""
+        rows = read_table(self.folder / PREDICTIONS) or []
+        return frame(tuple(rows[0]) if rows else (), [tuple(row.values()) for row in rows])
+
+    @property
+    def history(self) -> Any:
+        """Of the training, a row an evaluation on val, as a data frame; empty for a frozen network."""
+        epochs = [row.to_dict() for row in self.record.training.epochs] if self.record.training else []
+        return frame(tuple(epochs[0]) if epochs else (), [tuple(row.values()) for row in epochs])
+
+    def top_losses(self, n: int = 8) -> list[tuple[str, str]]:
+        """The ``n`` test pictures that the model is farthest off on: (path, what is to be said of it)."""
+        rows = read_table(self.folder / PREDICTIONS) or []
+        return list(shown_by(find_task(self.record.task)).worst(self.record, rows)[:n])
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        rows = read_table(self.folder / PREDICTIONS) or []
+        return run_card(self.record, self.folder, rows, located(self.record.data.working_folder, self.in_memory))
 
     @property
     def scores(self) -> SplitScores:
@@ -209,7 +236,8 @@ def finish(
         machine=machine.describe(),
     )
     write_run(folder, record, table, expected)
-    return Run(model=model, record=record, folder=folder)
+    in_memory = {picture.path: picture.content for picture in dataset.pictures if picture.content is not None}
+    return Run(model=model, record=record, folder=folder, in_memory=in_memory)
 
 
 def _save(model: Model, folder: Path) -> None:

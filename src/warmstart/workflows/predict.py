@@ -13,6 +13,8 @@ from warmstart.data.memory import one_or_many
 from warmstart.errors import DataError, ModelFileError
 from warmstart.predicting import ModelFacts
 from warmstart.records import Problem
+from warmstart.report.frames import frame
+from warmstart.report.shown import shown_by
 from warmstart.runtime.document import exported_file
 from warmstart.session.progress import NullProgress, Watcher
 from warmstart.task_protocol import Answer
@@ -35,6 +37,12 @@ class Predictions:
     coverage: Any  # of what was asked for with a coverage, where it was
     problems: tuple[Problem, ...]
     seconds: float
+
+    @property
+    def frame(self) -> Any:
+        """A row a picture, as a data frame without lists and mappings in its cells. Raises UsageError where there is no pandas."""
+        shown = shown_by(find_task(self.facts.task))
+        return frame(*shown.table(self.predictions, self.facts.says, self.coverage))
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""

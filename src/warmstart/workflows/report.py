@@ -1,5 +1,6 @@
 """report: a run folder or that of a comparison as one page, report.html, written beside what it shows."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -35,11 +36,18 @@ class Report:
         return asdict(self)
 
 
-def report(folder: Path, *, model: Model | None = None, heat_maps: bool = True, limit_s: float | None = None) -> Report:
+def report(
+    folder: Path,
+    *,
+    model: Model | None = None,
+    in_memory: Mapping[str, Any] | None = None,
+    heat_maps: bool = True,
+    limit_s: float | None = None,
+) -> Report:
     """Write FOLDER/report.html, replacing one that is there. Raises InputError where there is neither run nor comparison, MachineError.
 
-    model: the run's, when it is in memory. heat_maps: of a few test pictures, as many as ``limit_s`` seconds last for (None: little at
-    the end of a run, whose model is in memory, and enough otherwise).
+    model: the run's, when it is in memory. in_memory: name → picture, of those that lie in no file. heat_maps: of a few test pictures, as
+    many as ``limit_s`` seconds last for (None: little at the end of a run, whose model is in memory, and enough otherwise).
     """
     created = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M")
     missing: tuple[str, ...] = ()
@@ -49,9 +57,9 @@ def report(folder: Path, *, model: Model | None = None, heat_maps: bool = True, 
         task = _task_of(folder)
         make = part(task, "report")
         if make is None:
-            page, missing = task_page(folder, created, task)
+            page, missing = task_page(folder, created, task, in_memory or {})
         else:
-            page, missing = make(folder, created, model=model, heat_maps=heat_maps, limit_s=limit_s)
+            page, missing = make(folder, created, model=model, in_memory=in_memory or {}, heat_maps=heat_maps, limit_s=limit_s)
     path = folder / REPORT
     content = page.html.encode("utf-8", "backslashreplace")
     write_bytes(path, content)

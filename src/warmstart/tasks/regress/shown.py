@@ -52,6 +52,13 @@ def scores(by_split: Mapping[str, NumberScores]) -> tuple[Grid, ...]:
     return tuple(grids)
 
 
+def worst(record: RunRecord, rows: Sequence[Mapping[str, str]]) -> Sequence[tuple[str, str]]:
+    """Those with the largest errors."""
+    from warmstart.tasks.regress.figures import figures
+
+    return figures(record, rows).pictures
+
+
 def answers(
     found: Sequence[Estimate], names: Sequence[str], coverage: IntervalCoverage | None, top: int
 ) -> tuple[Grid, tuple[str, ...]]:

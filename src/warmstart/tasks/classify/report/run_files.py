@@ -51,6 +51,7 @@ class RunFiles:
     cold: RunRecord | None  # of the best run from random weights in the same comparison
     compared: bool  # whether the folder lies in that of a comparison
     missing: tuple[str, ...]  # what the report has to do without, and why
+    in_memory: Mapping[str, Any]  # name → picture, of those that lie in no file
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -61,15 +62,17 @@ class RunFiles:
     def source(self) -> str | None:
         """Where the data lies; None where that is no path, or no longer there."""
         source = self.record.data.source
-        found = self.located(source)
+        found = found_again(source, self.record.data.working_folder)
         return found if source and Path(found).exists() else None
 
-    def located(self, path: str) -> str:
-        """Where a file is that the run has named, also when it is read from another working folder."""
+    def located(self, path: str) -> Any:
+        """Where a file is that the run has named, also when it is read from another working folder; a picture in memory itself."""
+        if path in self.in_memory:
+            return self.in_memory[path]
         return found_again(path, self.record.data.working_folder)
 
 
-def read_run(folder: Path) -> RunFiles:
+def read_run(folder: Path, in_memory: Mapping[str, Any] | None = None) -> RunFiles:
     """Raises InputError where there is no run, or its record cannot be read."""
     record = _record(folder)
     missing = []
@@ -94,6 +97,7 @@ def read_run(folder: Path) -> RunFiles:
         cold=_best_cold(folder),
         compared=_in_comparison(folder),
         missing=tuple(missing),
+        in_memory=in_memory or {},
     )
 
 
