@@ -56,12 +56,22 @@ def card(
     )
 
 
+def picture_cells(sources: Sequence[tuple[Any, str]]) -> list[tuple[str | None, str]]:
+    """(picture as `data.memory` takes it, what is to be said of it) as `card` takes them."""
+    thumbnails = Thumbnails(locate=lambda name: sources[int(name)][0])
+    thumbnails.add(str(i) for i in range(len(sources)))
+    return [(thumbnails.images.get(str(i)), words) for i, (_, words) in enumerate(sources)]
+
+
+def counts_grid(what: str, counts: Mapping[Any, int]) -> Grid:
+    """Two columns: what, and how many."""
+    return Grid(columns=(what, "pictures"), rows=tuple((str(name), f"{n:,}") for name, n in counts.items()), numbers=(1,))
+
+
 def run_card(record: RunRecord, folder: Path, rows: Sequence[Mapping[str, str]], locate: Callable[[str], Any]) -> str:
     """Of a run: how good it is, what it takes for what, its worst test pictures, where everything lies. ``rows``: of predictions.csv."""
     shown = shown_by(find_task(record.task))
     worst = shown.worst(record, rows)[:WORST]
-    thumbnails = Thumbnails(locate=locate)
-    thumbnails.add(path for path, _ in worst)
     counts = f"{record.data.images:,} pictures"
     said = shown.data(record.data.of_task)
     return card(
@@ -70,7 +80,7 @@ def run_card(record: RunRecord, folder: Path, rows: Sequence[Mapping[str, str]],
         sentences=shown.verdict(record),
         grids=shown.scores(record.scores)[:1] if record.scores else (),
         matrix=shown.matrix(record),
-        pictures=[(thumbnails.images.get(path), words) for path, words in worst],
+        pictures=picture_cells([(locate(path), words) for path, words in worst]),
         pictures_heading="Test pictures that it is farthest off on",
         places={"report": str(folder / "report.html"), "model": str(folder / "model"), "folder": str(folder)},
     )

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,8 @@ from warmstart.extraction.scanning import scan_given
 from warmstart.extraction.workspace import Workspace
 from warmstart.model.predictor import Model
 from warmstart.records import Cache, Notice, Picture, Problem
+from warmstart.report.cards import card
+from warmstart.report.shown import shown_by
 from warmstart.session.dataset import conflict_problems
 from warmstart.session.progress import NullProgress, Watcher
 from warmstart.session.what_is_lost import notices
@@ -39,6 +42,17 @@ class Evaluation:
     notices: tuple[Notice, ...]
     cache: Cache
     seconds: float
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        by_split = {"unseen": self.scores, "all, seen ones too": self.scores_with_seen}
+        left_out = [f"{len(self.problems):,} problems, the first: {self.problems[0].message}"] if self.problems else []
+        return card(
+            Path(self.data).name,
+            kind=f"evaluation of {self.model} · {self.images:,} pictures, of which it learnt from {self.trained_on:,}",
+            sentences=[*(notice.message for notice in self.notices), *left_out],
+            grids=shown_by(find_task(self.task)).scores({name: one for name, one in by_split.items() if one}),
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""

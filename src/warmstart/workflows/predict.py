@@ -13,8 +13,6 @@ from warmstart.data.memory import one_or_many
 from warmstart.errors import DataError, ModelFileError
 from warmstart.predicting import ModelFacts
 from warmstart.records import Problem
-from warmstart.report.frames import frame
-from warmstart.report.shown import shown_by
 from warmstart.runtime.document import exported_file
 from warmstart.session.progress import NullProgress, Watcher
 from warmstart.task_protocol import Answer
@@ -41,8 +39,23 @@ class Predictions:
     @property
     def frame(self) -> Any:
         """A row a picture, as a data frame without lists and mappings in its cells. Raises UsageError where there is no pandas."""
+        from warmstart.report.frames import frame
+        from warmstart.report.shown import shown_by
+
         shown = shown_by(find_task(self.facts.task))
         return frame(*shown.table(self.predictions, self.facts.says, self.coverage))
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from warmstart.report.cards import card
+        from warmstart.report.shown import shown_by
+
+        names = [Path(one.source).name for one in self.predictions]
+        grid, notes = shown_by(find_task(self.facts.task)).answers(self.predictions, names, self.coverage, 3)
+        lost = (
+            [f"{len(self.problems):,} pictures have no answer, the first: {self.problems[0].message}"] if self.problems else []
+        )
+        return card(f"{len(self.predictions):,} predictions", sentences=[*notes, *lost], grids=[grid])
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
