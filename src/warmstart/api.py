@@ -16,7 +16,7 @@ from warmstart.cli.terminal import Terminal
 from warmstart.data.given import labelled
 from warmstart.keywords import asked, documented
 from warmstart.model.features import FeatureExtractor, activations_of
-from warmstart.plan import ADVISED, Plan
+from warmstart.plan import ADVISED, GIVEN, Plan
 from warmstart.session import outcome as _outcome
 from warmstart.session.progress import NullProgress
 from warmstart.session.settings import TrainSettings
@@ -46,6 +46,7 @@ def train(
     plan: Plan | None = None,
     *,
     backbone: Any = None,
+    head: Any = None,
     on_event: OnEvent | None = None,
     quiet: bool = False,
     **options: Any,
@@ -57,6 +58,7 @@ def train(
     y: N labels or numbers, or (N, O) numbers. plan: a `Plan` instead of, or beside, its fields as keyword arguments.
     Without a plan and without fields that say how: a head on the frozen network, then what the advice has that fits ``budget_s`` (120).
     backbone: a name, an `nn.Module` of your own, or a `Backbone`; what was frozen of it with `freeze` stays frozen.
+    head: a name, or a scikit-learn classifier, which is saved as arrays.
     on_event: called with everything that the training loop tells (`warmstart.training.events`); training ends, and its best epoch is
     kept, when it returns True. quiet: no progress bar.
     Raises DataError, UsageError, BackboneError or StoreError, each saying what to do.
@@ -72,9 +74,11 @@ def train(
     elif backbone is not None:
         given = given_backbone(backbone)
         options |= {"freeze": fixed} if (fixed := frozen_by_hand(backbone)) and "freeze" not in options else {}
+    if head is not None:
+        options["head"] = head if isinstance(head, str) else GIVEN
     plan, settings = asked(options, plan, usual=Plan(cut=ADVISED))
     with _watched(quiet) as watcher:
-        return _train.train(data, plan, settings, watcher=watcher, backbone=given, on_event=on_event)
+        return _train.train(data, plan, settings, watcher=watcher, backbone=given, head=head, on_event=on_event)
 
 
 def resume(

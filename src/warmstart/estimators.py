@@ -29,7 +29,7 @@ from warmstart.extraction.rendering import geometry_of
 from warmstart.extraction.workspace import Workspace
 from warmstart.model.features import pictures_given
 from warmstart.model.predictor import Model
-from warmstart.plan import Plan
+from warmstart.plan import GIVEN, Plan
 from warmstart.records import Example, Listing, Problem
 from warmstart.task_protocol import Answer, Original
 from warmstart.workflows.fit import fit
@@ -78,12 +78,14 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
                 f"validation_fraction is {self.validation_fraction}; expected a share between 0 and 1, such as 0.2"
             )
         wanted = {name: value for name, value in self.get_params(deep=False).items() if name in _PLANNED}
-        given = None
+        given, head = None, wanted.get("head")
+        if head is not None and not isinstance(head, str):
+            wanted["head"] = GIVEN
         if not isinstance(self.backbone, str):
             given = given_backbone(self.backbone)
             wanted |= {"backbone": given.spec.name, "freeze": self.freeze or frozen_by_hand(self.backbone)}
         plan = Plan(**wanted | {"training": self.training or {}, "task": task, "options": options, "target": listing.columns})
-        made = fit(listing, plan, backbone=given, val_share=self.validation_fraction, download=self.download)
+        made = fit(listing, plan, backbone=given, head=head, val_share=self.validation_fraction, download=self.download)
         self.model_: Model = made.model
         self.problems_: tuple[Problem, ...] = made.problems
         if made.problems:
@@ -123,11 +125,12 @@ _PLANNED = {field.name for field in fields(Plan)} - {"training"}
 class Classifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
     """One class a picture, by a pretrained network.
 
-    Parameters are those of `Plan`; see `_Estimator` for what else there is. After `fit`: ``classes_``, ``model_`` (a `Model`), and
+    Parameters are those of `Plan`; see `_Estimator` for what else there is. head: a name, or a scikit-learn classifier
+    (`tasks.classify.heads.from_sklearn` says which can be saved). After `fit`: ``classes_``, ``model_`` (a `Model`), and
     ``problems_`` (what could not be learnt from).
     """
 
-    head: str = "linear"
+    head: Any = "linear"
     class_weight: str = "none"
 
     def fit(self, X: Sequence[Any], y: Any, groups: Any = None) -> Self:

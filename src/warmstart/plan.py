@@ -35,7 +35,7 @@ NOTHING_TRAINED = (
     "--augment makes views to train the network on, and with this cut and head nothing of it is trained. "
     "Choose an earlier --cut, or average features over --views."
 )
-GIVEN = "given"  # the weights of a plan whose backbone was handed over, in Python
+GIVEN = "given"  # weights, head: what was handed over, in Python
 ADVISED = "auto"  # the cut of a plan that leaves the recipe to advice
 
 HEADS = ("linear", "svm", "svm-rbf", "ridge", "knn", "mlp")  # `tasks.classify.heads.catalog` has them
@@ -121,7 +121,9 @@ class Plan:
             tags=(BY_ADVICE,),
         ),
     ] = "auto"
-    head: Annotated[str, Option("What is fitted on the features: {choices}.", choices=HEADS, tags=(BY_ADVICE,))] = "linear"
+    head: Annotated[
+        str, Option("What is fitted on the features: {choices}.", choices=HEADS, also=(GIVEN,), tags=(BY_ADVICE,))
+    ] = "linear"
     image_size_px: Annotated[
         int | None,
         Option(

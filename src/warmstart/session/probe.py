@@ -118,6 +118,7 @@ def probed(seen: Extracted, session: Session, folder: Path | None = None, *, may
         tap_sets=seen.tap_sets,
         seed=plan.seed,
         options=options_of(dataset.task, plan),
+        head=session.head,
         train=training,
     )
     choosing, calibrating = halves_of_val(dataset, trains_network=may_be_trained or plan.trains_network)

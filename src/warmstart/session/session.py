@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from warmstart.extraction.reader import Reader
 from warmstart.extraction.recipe import Recipe
@@ -28,6 +28,7 @@ class Session:
     watcher: Watcher = field(default_factory=NullProgress)
     clock: Clock = field(default_factory=Clock)
     backbone: "Backbone | None" = None  # that was given, in place of the one that the plan names
+    head: Any = None  # that was given, where the plan's head is 'given'
     on_event: "Callable[[Event], object] | None" = None  # is told what the training loop tells; True ends training
     resumes: bool = False  # goes on with a run that was interrupted
     stop_keeps: bool = True  # Ctrl-C ends training with the best epoch so far; otherwise it is raised
@@ -42,6 +43,7 @@ class Session:
         *,
         clock: Clock | None = None,
         backbone: "Backbone | None" = None,
+        head: Any = None,
         on_event: "Callable[[Event], object] | None" = None,
         resumes: bool = False,
         stop_keeps: bool = True,
@@ -55,6 +57,7 @@ class Session:
                 watcher=watcher,
                 clock=clock or Clock(budget_s=settings.budget_s),
                 backbone=backbone,
+                head=head,
                 on_event=on_event,
                 resumes=resumes,
                 stop_keeps=stop_keeps,

@@ -6,7 +6,7 @@ listing → rows of the frozen backbone → probe → [tune: the network right o
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from warmstart.model.predictor import Model
 from warmstart.plan import Plan
@@ -37,13 +37,15 @@ def fit(
     plan: Plan,
     *,
     backbone: "Backbone | None" = None,
+    head: Any = None,
     val_share: float = 0.2,
     download: bool = False,
     watcher: Watcher | None = None,
 ) -> Fit:
     """Fit what the plan says on all pictures of a listing that can be used.
 
-    backbone: in place of the one that the plan names. val_share: of the pictures, to choose the best epoch by where the plan trains the
+    backbone: in place of the one that the plan names. head: what is fitted where the
+    plan's head is 'given'. val_share: of the pictures, to choose the best epoch by where the plan trains the
     network, or a task its own module; the head on the frozen network needs none. Raises what `train` raises.
     """
     plan, watcher = with_cut(of_given(plan, backbone), backbone), watcher or NullProgress()
@@ -53,7 +55,10 @@ def fit(
     listing, task = listed(listing, settings, plan, watcher)
     trains = plan.trains_network or task.trains_in_fit
     plan = replace(plan, fractions=(1 - val_share, val_share, 0.0) if trains else (1.0, 0.0, 0.0))
-    with Session.opened(settings, task, watcher, backbone=backbone, stop_keeps=False) as session, TemporaryDirectory() as place:
+    with (
+        Session.opened(settings, task, watcher, backbone=backbone, head=head, stop_keeps=False) as session,
+        TemporaryDirectory() as place,
+    ):
         ready = make_ready(listing, prepare(listing, plan, session), plan, session)
         seen = probed(extracted(ready, session), session, Path(place))
         trained = tuned(seen, session, Path(place)) if plan.trains_network else frozen(seen, watcher)

@@ -39,13 +39,15 @@ def train(
     watcher: Watcher | None = None,
     folder: Path | None = None,
     backbone: "Backbone | None" = None,
+    head: Any = None,
     on_event: "Callable[[Event], object] | None" = None,
     seconds_before: float = 0.0,
     stop_keeps: bool = True,
 ) -> Run:
     """Train on what `data.listing` takes, a folder say: a classifier, or what else the plan or the data ask for.
 
-    backbone: in place of the one that the plan names. on_event: is told what the training loop tells; training ends, and keeps its best
+    backbone: in place of the one that the plan names. head: what is fitted where the
+    plan's head is 'given'. on_event: is told what the training loop tells; training ends, and keeps its best
     epoch, when it returns True.
     folder: the run folder, if not a new one in ``settings.runs``.
     seconds_before: time that the process had used before this call. stop_keeps: Ctrl-C ends training, the best epoch so far is tested and
@@ -62,7 +64,7 @@ def train(
         watcher.say(f"the task {task.name} has no advice, so what is learnt is learnt on the frozen network; --cut trains more")
         plan = replace(plan, cut="pooled")
     with Session.opened(
-        settings, task, watcher, clock=clock, backbone=backbone, on_event=on_event, stop_keeps=stop_keeps
+        settings, task, watcher, clock=clock, backbone=backbone, head=head, on_event=on_event, stop_keeps=stop_keeps
     ) as session:
         if plan.cut == ADVISED:
             found: Run = part(task, "advised training")(listing, plan, session, folder)
