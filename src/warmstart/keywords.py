@@ -12,7 +12,7 @@ from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
 from warmstart.errors import UnknownNameError
-from warmstart.options import Field, fields_of, shown, taken
+from warmstart.options import NAMES, Field, fields_of, read_names, shown, taken
 from warmstart.plan import Plan
 from warmstart.session.settings import TrainSettings
 from warmstart.task_registry import options_of_ours
@@ -30,6 +30,7 @@ def asked(options: Mapping[str, Any], plan: Plan | None, *, usual: Plan) -> tupl
     for name in options:
         if name not in planned and name not in of_settings and name not in of_tasks:
             raise UnknownNameError("argument", name, dict.fromkeys([*planned, *of_settings, *of_tasks]))
+    options = {name: _read(value, {**planned, **of_settings}.get(name)) for name, value in options.items()}
     settings = TrainSettings(**{name: value for name, value in options.items() if name in of_settings})
     given = {name: value for name, value in options.items() if name in planned}
     theirs = {name: value for name, value in options.items() if name in of_tasks and name not in planned}
@@ -39,6 +40,12 @@ def asked(options: Mapping[str, Any], plan: Plan | None, *, usual: Plan) -> tupl
     if theirs:
         given["options"] = {**plan.options, **given.get("options", {}), **theirs}
     return replace(plan, **given), settings
+
+
+def _read(value: Any, field: Field | None) -> Any:
+    """Names may be given as on the command line, joined by ','."""
+    named = field is not None and field.option.form is NAMES and isinstance(value, str)
+    return read_names(value) if named else value
 
 
 _BESIDE_ADVICE = {

@@ -1,7 +1,7 @@
 """The training loop as a part of a run: its settings within the time, its checkpoints and resume, its history, what it tells."""
 
 import time
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,6 +19,7 @@ from warmstart.training.checkpoint import Checkpoint, Position, read_checkpoint,
 from warmstart.training.events import Epoch, Event, Resumed, Step
 from warmstart.training.execution import Execution, default_execution
 from warmstart.training.learner import Learner
+from warmstart.training.loggers import opened
 from warmstart.training.loop import fine_tune
 from warmstart.training.objective import Objective
 from warmstart.training.pace import seconds_per_epoch
@@ -130,7 +131,11 @@ def run_loop(
         resume=checkpoint,
         save=save,
     )
-    end, pictures, stopped = _follow(events, session, history, cut=cut, settings=settings, n=inputs.batches.n)
+    with opened(session.settings.logger, folder) as loggers:
+        listeners: list[Callable[[Event], object]] = [*loggers]
+        if session.on_event is not None:
+            listeners.append(session.on_event)
+        end, pictures, stopped = _follow(events, session, history, listeners, cut=cut, settings=settings, n=inputs.batches.n)
     return LoopRun(
         settings=settings,
         end=end,
@@ -176,7 +181,14 @@ def _same_execution(checkpoint: Checkpoint) -> Execution:
 
 
 def _follow(
-    events: Generator[Event], session: Session, history: History, *, cut: str, settings: TrainingSettings, n: int
+    events: Generator[Event],
+    session: Session,
+    history: History,
+    listeners: Sequence[Callable[[Event], object]],
+    *,
+    cut: str,
+    settings: TrainingSettings,
+    n: int,
 ) -> tuple[str, int, bool]:
     """Write the history and tell the watcher. Returns why training ended, how many pictures went through, and whether Ctrl-C ended it."""
     watcher = session.watcher
@@ -205,7 +217,8 @@ def _follow(
                     watcher.say(f"resumed at step {event.step}, {how}")
                 case _:
                     end = getattr(event, "reason", end)
-            if session.on_event is not None and session.on_event(event) is True and epoch is not None:
+            wanted = [listener(event) is True for listener in listeners]  # each is told
+            if any(wanted) and epoch is not None:
                 events.close()  # which puts the best weights back
                 end = f"ended by on_event after epoch {epoch.epoch}"
                 break

@@ -197,4 +197,10 @@ def is_cold(plan: Plan) -> bool:
 def _tap_sets(plan: Plan, backbone: Backbone) -> dict[str, tuple[str, ...]]:
     wanted = "pooled" if is_cold(plan) and plan.taps == "auto" else plan.taps  # random features have nothing to choose by
     # A network that is trained right of the cut is read on both sides of it; another head reads the stage at the cut.
-    return candidate_taps(wanted, "pooled" if plan.trains_network else plan.cut, backbone.tap_names)
+    sets = candidate_taps(wanted, "pooled" if plan.trains_network else plan.cut, backbone.tap_names)
+    if not plan.trains_network or wanted != "auto":
+        return sets
+    # What lies left of the cut leaves nothing to train: a head that reads nothing else is none to choose.
+    cuts = backbone.cuts
+    cut = cuts.index(backbone.resolve_cut(plan.cut))
+    return {name: taps for name, taps in sets.items() if any(tap not in cuts or cuts.index(tap) > cut for tap in taps)}

@@ -1,15 +1,16 @@
 """What a run needs beside its plan."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from warmstart.errors import UsageError
-from warmstart.options import GIGABYTES, SECONDS, Option, settle, tagged, thawed
+from warmstart.errors import UnknownNameError, UsageError
+from warmstart.options import GIGABYTES, NAMES, SECONDS, Option, settle, tagged, thawed
 
 MOST_BUDGET_S = 365 * 86_400.0  # more than that is a slip, such as milliseconds
 
+LOGGERS = ("csv", "tensorboard", "mlflow")  # `training.loggers` has them
 KEPT = "kept"  # tag of what an interrupted run must be gone on with
 EVERY = ("train", "compare", "lr-find", "advise", "doctor")  # commands that read data and load a backbone
 
@@ -19,6 +20,12 @@ def _check_budget(seconds: float) -> None:
         raise UsageError(
             f"a budget of {seconds:g} s is no time to train in; give more than 0 s and at most 365 days, such as 10m"
         )
+
+
+def _check_loggers(names: Sequence[str]) -> None:
+    for name in names:
+        if name not in LOGGERS:
+            raise UnknownNameError("logger", name, LOGGERS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +98,18 @@ class TrainSettings:
             tags=(KEPT,),
         ),
     ] = True
+
+    logger: Annotated[
+        tuple[str, ...],
+        Option(
+            "What else training is written down for, joined by ',': csv (steps.csv in the run folder), tensorboard, mlflow.",
+            form=NAMES,
+            metavar="NAMES",
+            check=_check_loggers,
+            verbs=("train", "compare"),
+            tags=(KEPT,),
+        ),
+    ] = ()
 
     def __post_init__(self) -> None:
         settle(self, "setting")
