@@ -5,6 +5,7 @@ tensorboard  FOLDER/tensorboard, for `tensorboard --logdir runs`
 mlflow       the run that is active in this process, or one of its own
 """
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -99,6 +100,7 @@ class MlflowLogger(_Closed):
     """See the top. What a run is sent to is MLflow's to say: by default a folder here."""
 
     def __init__(self, folder: Path) -> None:
+        os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"  # it would tell its makers; nothing here does
         try:
             import mlflow
         except ImportError as reason:
