@@ -3,8 +3,8 @@
     p = σ(a z + b)      J. Platt, "Probabilistic outputs for support vector machines", 1999; his targets (n₊ + 1)/(n₊ + 2) and 1/(n₋ + 2),
                         a mistake that may just not have been seen yet
 
-One a and b are fitted to all labels together, then those of each label with a normal prior around them, whose weight is that of about
-`PRIOR` entries: what few pictures say of a label moves little. A slope is never below `LEAST_SLOPE`: calibration changes no order.
+One a and b are fitted to all labels together, then those of each label with a normal prior around them, of the weight of `PRIOR` entries
+whose logits are as large as they usually are: what few pictures say of a label moves little. A slope is never below `LEAST_SLOPE`: calibration changes no order.
 
 N pictures, O labels.
 """
@@ -31,15 +31,22 @@ def logit(p: NDArray[np.floating]) -> NDArray[np.float64]:
 
 def platt(logits: NDArray[np.floating], truth: NDArray[np.float64]) -> NDArray[np.float64]:
     """(2, O): a and b, for logits and truth (N, O), 1, 0 or NaN where it is unknown."""
-    start = np.array([1.0, 0.0])
-    known = ~np.isnan(truth)
-    z = logits.astype(np.float64)
-    targets = np.stack([_softened(column) for column in truth.T], axis=1)
-    shared = _fitted(z[known], targets[known], start, prior=1e-3)
-    each = [_fitted(z[at, o], targets[at, o], shared, prior=PRIOR) for o, at in enumerate(known.T)]
+    around, z = shared(logits, truth), logits.astype(np.float64)
+    prior = PRIOR * np.array([np.square(z[~np.isnan(truth)]).mean(), 1.0])
+    each = [
+        _fitted(z[at, o], _softened(column)[at], around, prior=prior)
+        for o, (column, at) in enumerate(zip(truth.T, (~np.isnan(truth)).T, strict=True))
+    ]
     found = np.array(each).T.reshape(2, -1)
     found[0] = np.maximum(found[0], LEAST_SLOPE)
     return found
+
+
+def shared(logits: NDArray[np.floating], truth: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(2,): the same a and b for all labels."""
+    known = ~np.isnan(truth)
+    targets = np.stack([_softened(column) for column in truth.T], axis=1)
+    return _fitted(logits[known].astype(np.float64), targets[known], np.array([1.0, 0.0]), prior=np.full(2, 1e-3))
 
 
 def calibration_error(probabilities: NDArray[np.floating], truth: NDArray[np.float64], *, bins: int = 15) -> float:
@@ -56,21 +63,21 @@ def _softened(column: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _fitted(
-    z: NDArray[np.float64], y: NDArray[np.float64], around: NDArray[np.float64], *, prior: float
+    z: NDArray[np.float64], y: NDArray[np.float64], around: NDArray[np.float64], *, prior: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Smallest log-loss Σ log(1 + exp(az + b)) - y(az + b), and ½ prior ‖(a, b) - around‖²: convex, by Newton's steps, halved at need."""
+    """Smallest log-loss Σ log(1 + exp(az + b)) - y(az + b), and ½ Σ prior · ((a, b) - around)²: convex, by Newton's steps, halved at need."""
     if not len(z):
         return around
     rows = np.stack([z, np.ones_like(z)])
 
     def cost(at: NDArray[np.float64]) -> float:
-        return _loss(at @ rows, y) + prior / 2 * float(np.square(at - around).sum())
+        return _loss(at @ rows, y) + 0.5 * float(np.square(at - around) @ prior)
 
     found, value = around.copy(), cost(around)
     for _ in range(STEPS):
         p = sigmoid(found @ rows)
         gradient = rows @ (p - y) + prior * (found - around)
-        curvature = (rows * (p * (1 - p))) @ rows.T + prior * np.eye(2)
+        curvature = (rows * (p * (1 - p))) @ rows.T + np.diag(prior)
         step = np.linalg.solve(curvature, gradient)
         for _ in range(STEPS):
             ahead = found - step

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from warmstart.tasks.multilabel.calibration import platt
+from warmstart.tasks.multilabel.calibration import shared
 from warmstart.tasks.multilabel.scores import average_precisions
 from warmstart.training.objective import ValScores
 
@@ -45,13 +45,13 @@ class LabelObjective:
         return (each * known).sum()
 
     def scores(self, outputs: Sequence[Tensor], collated: Sequence[Tensor]) -> ValScores:
-        """The loss; log-loss at the slope and offset that fit best, by which epochs are compared as they are of classes; mAP."""
+        """The loss; log-loss at the one slope and offset that fit best, by which epochs are compared; mAP."""
         logits, truth = torch.cat(list(outputs)).double(), torch.cat(list(collated)).double()
         loss = float(self.loss(logits, self.targets(truth))) / len(truth)
         calibrated = mean_ap = float("nan")
         if bool(torch.isfinite(logits).all()):
             z, y = logits.numpy(), truth.numpy()
-            slope, offset = platt(z, y)
+            slope, offset = shared(z, y)
             calibrated = float(LabelObjective().loss(torch.from_numpy(z * slope + offset), truth)) / len(truth)
             found = average_precisions(z, y)
             mean_ap = float(np.nanmean(found)) if not np.isnan(found).all() else 0.0
