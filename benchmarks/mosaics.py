@@ -1,11 +1,11 @@
 """Several labels a picture with exact truth: 1,000 mosaics of 2 × 2 clothing pictures, whose labels are the classes among the four tiles.
 
-    python benchmarks/mosaics.py [../shared/data/clothing] [--seed 0] [--size 448] [--cuts pooled stage5] [--recall 0.95]
+    python benchmarks/mosaics.py [../shared/data/clothing] [--seed 0] [--size 448] [--resize squash] [--cuts pooled stage5] [--recall 0.95]
 
 The folder has `train`, `validation` and `test`, each with a folder a class. Tiles of train mosaics come from `train`, those of val from
 `validation`, those of test from `test`, and the split is given, so no source picture is on two sides. 750 train mosaics use every source
-picture at most once, so that folds of train share none; 100 of val and 150 of test use theirs up to twice, and intervals count mosaics: they
-are a little too narrow for that. Which tiles stand together is drawn with the seed. The goal is a macro mAP of 0.80 or more, frozen.
+picture at most once, so that folds of train share none; 100 of val and 150 of test use theirs up to twice, and intervals, which count
+mosaics, are a little too narrow for that. Which tiles stand together is drawn with the seed. The goal: a macro mAP of 0.80, frozen.
 """
 
 import argparse
@@ -32,6 +32,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, nargs="?", default=Path("../shared/data/clothing"))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--size", type=int, default=448)
+    parser.add_argument("--resize", default="squash", help="a crop would cut off what lies at the edge of every tile")
     parser.add_argument("--cuts", nargs="*", default=["pooled"])
     parser.add_argument("--recall", type=float)
     asked = parser.parse_args()
@@ -40,8 +41,8 @@ def main() -> None:
         settings = TrainSettings(findings=False, report=False, runs=Path(work) / "runs")
         options = {} if asked.recall is None else {"recall": asked.recall}
         for cut in asked.cuts:
-            plan = Plan(cut=cut, image_size_px=asked.size, seed=asked.seed, options=options)
-            show(train(str(table), plan, settings), f"{cut}, {asked.size} px, seed {asked.seed}")
+            plan = Plan(cut=cut, image_size_px=asked.size, resize=asked.resize, seed=asked.seed, options=options)
+            show(train(str(table), plan, settings), f"{cut}, {asked.size} px, {asked.resize}, seed {asked.seed}")
 
 
 def show(run, name: str) -> None:

@@ -4,7 +4,8 @@
                         a mistake that may just not have been seen yet
 
 One a and b are fitted to all labels together, then those of each label with a normal prior around them, of the weight of `PRIOR` entries
-whose logits are as large as they usually are: what few pictures say of a label moves little. A slope is never below `LEAST_SLOPE`: calibration changes no order.
+whose logits are as large as they usually are: what few pictures say of a label moves little. A slope is never below `LEAST_SLOPE`:
+calibration changes no order.
 
 N pictures, O labels.
 """
@@ -65,7 +66,7 @@ def _softened(column: NDArray[np.float64]) -> NDArray[np.float64]:
 def _fitted(
     z: NDArray[np.float64], y: NDArray[np.float64], around: NDArray[np.float64], *, prior: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Smallest log-loss Σ log(1 + exp(az + b)) - y(az + b), and ½ Σ prior · ((a, b) - around)²: convex, by Newton's steps, halved at need."""
+    """Smallest log-loss Σ log(1 + exp(az + b)) - y(az + b), and ½ Σ prior · ((a, b) - around)²: convex; Newton's steps, halved at need."""
     if not len(z):
         return around
     rows = np.stack([z, np.ones_like(z)])
