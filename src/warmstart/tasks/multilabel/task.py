@@ -62,6 +62,10 @@ class LabelTunable:
 
         if settings.class_weights is not None:
             raise UsageError("class_weights are for one class a picture, and labels are learnt here: leave them out")
+        if settings.choose_by == "accuracy":
+            raise UsageError(
+                "choose_by=accuracy is for one class a picture; epochs of labels are compared by loss: leave it out"
+            )
         return LabelObjective(kind=options.loss, smoothing=settings.label_smoothing)
 
 
