@@ -38,7 +38,9 @@ def test_a_picture_that_is_dropped_is_told_its_labels(shapes: Path, tmp_path: Pa
         browser.open(f"{found[0]}/models/parts", width=1280)
         assert "says which of 3 labels a picture has: circle, square, stripes." in browser.run("document.body.innerText")
         browser.choose("input[type=file]", shapes.parent / "1.png", shapes.parent / "2.png")
-        shown = browser.wait_for("document.querySelectorAll('#answers li').length == 2 && document.querySelector('#answers').innerText")
+        shown = browser.wait_for(
+            "document.querySelectorAll('#answers li').length == 2 && document.querySelector('#answers').innerText"
+        )
         assert "circle, square" in shown, shown
         assert "none of its labels" in shown, shown
         assert re.search(r"stripes\s+\d+\.\d %", shown), shown

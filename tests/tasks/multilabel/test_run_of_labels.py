@@ -19,6 +19,8 @@ from warmstart.errors import UsageError
 from warmstart.plan import ADVISED, Plan
 from warmstart.session.progress import NullProgress
 from warmstart.session.settings import TrainSettings
+from warmstart.task_registry import find_task
+from warmstart.tasks.multilabel.labeller import Labeller
 from warmstart.tasks.multilabel.loss import LabelObjective
 from warmstart.workflows.evaluate import evaluate
 from warmstart.workflows.export import ExportSettings, export
@@ -237,3 +239,58 @@ def test_unknown_entries_cost_nothing_and_have_no_gradient() -> None:
         p = torch.tensor(0.7)
         expected = -((0.7 - 0.05) ** 4) * np.log(1 - 0.65)
         assert asymmetric.loss(torch.logit(p).reshape(1, 1), nothing).item() == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.fixture(scope="module")
+def small(shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> Labeller:
+    run = train(str(shapes), PLAN, TrainSettings(runs=tmp_path_factory.mktemp("runs"), report=False))
+    found: Labeller = run.model.fitted  # type: ignore[assignment]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("entries", "arrays", "message"),
+    [
+        ({"labels": ["a", "a", "b"]}, {}, "expected names, each once"),
+        ({"labels": ["a", "b"]}, {}, "expected finite float32"),
+        ({"columns": ["rust"]}, {}, "or a column for each label"),
+        ({"recall": 1.5}, {}, "expected a share between 0 and 1"),
+        ({}, {"scale": np.full((2, 3), -1.0)}, "expected slopes above 0"),
+        ({}, {"thresholds": np.array([0.5, 2.0, 0.5])}, "in 0 … 1"),
+        ({}, {"map.intercept": np.full(3, np.nan, np.float32)}, "expected finite float32"),
+        ({}, {"recall.held_out": np.array([[0.9, 0.1], [1.0, 1.0]])}, "in ascending order"),
+        ({}, {"recall.held_out": np.zeros((2, 0))}, "which is empty"),
+    ],
+)
+def test_a_folder_that_anybody_may_have_written_is_refused(
+    small: Labeller, entries: dict[str, object], arrays: dict[str, np.ndarray], message: str
+) -> None:
+    task = find_task("multilabel")
+    widths = {tap: small.map.coef.shape[0] // len(small.taps) for tap in small.taps}
+    widths[small.taps[0]] += small.map.coef.shape[0] - sum(widths.values())
+    whole = {**small.settings(), "layout": list(widths.items()), "novelty": None}
+    restored = task.restore(whole, small.arrays())
+    for name, array in restored.arrays().items():
+        np.testing.assert_array_equal(array, small.arrays()[name])
+    with pytest.raises((ValueError, KeyError, TypeError), match=message):
+        task.restore(whole | entries, small.arrays() | arrays)
+
+
+def test_a_document_of_an_exported_file_is_refused_where_it_cannot_be(small: Labeller) -> None:
+    task = find_task("multilabel")
+    whole = json.loads(json.dumps(task.exported(small)))
+    reading = task.reading(whole)
+    assert reading.facts() == small.facts()
+    assert reading.coverage(0.7) == small.coverage(0.7)
+    for change in (
+        {"thresholds": [0.5]},
+        {"thresholds": [0.5, 0.5, "x"]},
+        {"control": {"held_out": [[0.5]], "test": [[], []]}},
+        {"labels": []},
+        {"recall": "all"},
+    ):
+        with pytest.raises((ValueError, KeyError, TypeError)):
+            task.reading(whole | change)
+    for found in (np.zeros((2, 4)), np.full((2, 3), np.nan), np.full((2, 3), 1.5)):
+        with pytest.raises(ValueError, match=r"an array of 2 × 4, expected 2 × 3|no probabilities"):
+            reading.of_graph(found)
