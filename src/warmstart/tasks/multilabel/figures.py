@@ -51,9 +51,9 @@ def figures(record: Mapping[str, Any], rows: Sequence[Mapping[str, str]]) -> Fig
     worst = sorted(wrong, key=lambda i: -wrong[i][0])[:WORST]
     return Figures(
         drawings=tuple(drawings),
-        pictures=tuple((rows[i]["path"], f"{wrong[i][1]}; said: {rows[i]['said']}") for i in worst),
-        pictures_note=f"The {len(worst)} test pictures with the most surely wrong entry, the surest first. A label that is missing in the "
-        "table looks like this too.",
+        pictures=tuple((rows[i]["path"], f"{wrong[i][1]}; said: {rows[i]['said'].replace(';', ', ')}") for i in worst),
+        pictures_note=f"Test pictures with a surely wrong entry, the surest first ({len(worst)} of {len(wrong)}). A label that is missing "
+        "in the table looks like this too.",
     )
 
 

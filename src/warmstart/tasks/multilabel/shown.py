@@ -144,15 +144,15 @@ def verdict(record: Mapping[str, Any]) -> list[str]:
     if low <= test["map_macro_of_prior"]:
         out.append("The two cannot be told apart.")
     out.append(
-        f"{percent(test['hamming'])} of the entries are wrong, {percent(test['hamming_of_prior'])} by the usual ones of train; "
-        f"{percent(test['subset_accuracy'])} of pictures have no wrong entry."
+        f"Of all labels of all pictures {percent(test['hamming'])} are told wrongly; {percent(test['hamming_of_prior'])} would be by "
+        f"always saying what most pictures of train have. {percent(test['subset_accuracy'])} of pictures have no mistake."
     )
     if test["recall"] is not None:
         low, high = test["recall_ci95"]
         asked = "" if test["recall_asked"] is None else f" ({percent(test['recall_asked'], 0)} were asked for)"
         out.append(
             f"Of the labels of a picture it finds {percent(test['recall'], 0)} on average{asked} (95 % interval {percent(low, 0)} to "
-            f"{percent(high, 0)}), and says {test['said_a_picture']:.2g} labels where {test['labels_a_picture']:.2g} are there."
+            f"{percent(high, 0)}), and names {test['said_a_picture']:.2f} labels a picture where {test['labels_a_picture']:.2f} are there."
         )
     without = [name for name, one in test["labels"].items() if not one["pictures"]]
     if without:
