@@ -70,7 +70,7 @@ def advise_task(name: str, seed: int, clothing: Path, out: Path) -> None:
     listing = task(name, seed=seed, clothing=clothing, work=out / "pictures")
     result = advise(listing, Plan(seed=seed), TrainSettings(budget_s=BUDGET_S))
     stages = tuple(stage.tap for stage in result.evidence.depth.stages[1:-1])
-    measured = result.evidence.measured(stages, val_images=result.data["splits"]["val"])
+    measured = result.evidence.measured(stages, val_images=result.data.splits["val"])
     document = result.to_dict() | {"augment": augmentation(measured)[0]}
     (out / f"{name}-{seed}").mkdir(parents=True, exist_ok=True)
     (out / f"{name}-{seed}" / "advised.json").write_text(json.dumps(document), "utf-8")

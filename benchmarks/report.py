@@ -42,7 +42,7 @@ def main() -> None:
         wall, processor = time.perf_counter(), time.process_time()
         made = report(run.folder)
         print(
-            f"{run.record.data['images']:,} pictures: {time.perf_counter() - wall:.1f} s ({time.process_time() - processor:.1f} s of "
+            f"{run.record.data.images:,} pictures: {time.perf_counter() - wall:.1f} s ({time.process_time() - processor:.1f} s of "
             f"processor time), {made.bytes / 1e6:.1f} MB, {made.thumbnails:,} thumbnails, {made.without_room:,} without room"
         )
 

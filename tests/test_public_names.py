@@ -21,6 +21,15 @@ run = ws.train(data, tiny, runs=home / "runs", **quick)
 backbone = ws.load_backbone("timm:test_efficientnet", weights="random")
 
 calls = {
+    "Classifier": lambda: ws.Classifier(tiny.backbone, weights="random", image_size_px=64),
+    "Regressor": lambda: ws.Regressor(tiny.backbone, weights="random", image_size_px=64),
+    "advise": lambda: ws.advise(data, tiny, quiet=True),
+    "backbones": lambda: ws.backbones("timm:test_efficientnet", image_size_px=64),
+    "cache": lambda: ws.cache(),
+    "features": lambda: ws.features(picture, backbone=tiny.backbone, weights="random", image_size_px=64),
+    "lr_find": lambda: ws.lr_find(data, replace(tiny, cut="stage2", batch_size=8), steps=10, runs=home / "rates", quiet=True),
+    "predict": lambda: ws.predict(run, data, quiet=True),
+    "resume": lambda: callable(ws.resume),
     "Backbone": lambda: isinstance(backbone, ws.Backbone),
     "FeatureExtractor": lambda: ws.FeatureExtractor(),
     "Model": lambda: isinstance(run.model, ws.Model),

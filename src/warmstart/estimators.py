@@ -20,14 +20,16 @@ from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import check_is_fitted
 
-from warmstart.data.memory import named, one_or_many
+from warmstart.backbones.own import frozen_by_hand, given_backbone
+from warmstart.data.given import array_of, pictures_of, require_length, target_names
+from warmstart.data.memory import named
 from warmstart.errors import DataError, PictureError, UsageError
 from warmstart.extraction.reader import Reader
 from warmstart.extraction.rendering import geometry_of
 from warmstart.extraction.workspace import Workspace
 from warmstart.model.features import pictures_given
 from warmstart.model.predictor import Model
-from warmstart.plan import Plan
+from warmstart.plan import GIVEN, Plan
 from warmstart.records import Example, Listing, Problem
 from warmstart.task_protocol import Answer, Original
 from warmstart.workflows.fit import fit
@@ -39,11 +41,12 @@ NAMED = 3  # problems that a warning quotes
 class _Estimator(BaseEstimator):  # type: ignore[misc]
     """What all have: parameters are fields of `Plan` (`Plan.explain("cut")` says what one means) unless it is said here.
 
+    backbone: a name, an `nn.Module` of your own, or a `Backbone` (`Backbone.from_module` says what such a network eats).
     validation_fraction: of the pictures, to choose the best epoch by where ``cut`` trains the network; otherwise all are learnt from.
     training: settings of training as docs/training.md lists them, such as {"epochs": 10}. download: whether weights may be fetched.
     """
 
-    backbone: str = "efficientnet_lite0"
+    backbone: Any = "efficientnet_lite0"
     _: KW_ONLY
     cut: str = "pooled"
     taps: str = "auto"
@@ -75,8 +78,14 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
                 f"validation_fraction is {self.validation_fraction}; expected a share between 0 and 1, such as 0.2"
             )
         wanted = {name: value for name, value in self.get_params(deep=False).items() if name in _PLANNED}
+        given, head = None, wanted.get("head")
+        if head is not None and not isinstance(head, str):
+            wanted["head"] = GIVEN
+        if not isinstance(self.backbone, str):
+            given = given_backbone(self.backbone)
+            wanted |= {"backbone": given.spec.name, "freeze": self.freeze or frozen_by_hand(self.backbone)}
         plan = Plan(**wanted | {"training": self.training or {}, "task": task, "options": options, "target": listing.columns})
-        made = fit(listing, plan, val_share=self.validation_fraction, download=self.download)
+        made = fit(listing, plan, backbone=given, head=head, val_share=self.validation_fraction, download=self.download)
         self.model_: Model = made.model
         self.problems_: tuple[Problem, ...] = made.problems
         if made.problems:
@@ -116,11 +125,12 @@ _PLANNED = {field.name for field in fields(Plan)} - {"training"}
 class Classifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
     """One class a picture, by a pretrained network.
 
-    Parameters are those of `Plan`; see `_Estimator` for what else there is. After `fit`: ``classes_``, ``model_`` (a `Model`), and
+    Parameters are those of `Plan`; see `_Estimator` for what else there is. head: a name, or a scikit-learn classifier
+    (`tasks.classify.heads.from_sklearn` says which can be saved). After `fit`: ``classes_``, ``model_`` (a `Model`), and
     ``problems_`` (what could not be learnt from).
     """
 
-    head: str = "linear"
+    head: Any = "linear"
     class_weight: str = "none"
 
     def fit(self, X: Sequence[Any], y: Any, groups: Any = None) -> Self:
@@ -205,15 +215,10 @@ def _listing(
     columns: tuple[str, ...] = (),
 ) -> Listing:
     """``targets``: of each picture, what an `Example` says of it."""
-    sources, is_one = one_or_many(X)
-    if is_one:
-        raise DataError("X is one picture; expected a sequence of paths, PIL images or uint8 arrays, one for each target")
+    sources = pictures_of(X)
     together: list[Any] = [None] * len(sources) if groups is None else np.asarray(groups).tolist()
-    for name, values in (("y", targets), ("groups", together)):
-        if len(values) != len(sources):
-            raise DataError(
-                f"X has {len(sources):,} pictures and {name} {len(values):,} entries: expected one for each picture"
-            )
+    require_length("y", targets, sources)
+    require_length("groups", together, sources)
     examples = []
     for i, (source, target, group) in enumerate(zip(sources, targets, together, strict=True)):
         path, content = named(source, i)
@@ -230,7 +235,7 @@ def _listing(
 
 def _labels(y: Any) -> np.ndarray:
     """(N,) of one type that can be sorted."""
-    labels = _array(y)
+    labels = array_of(y)
     if labels.ndim != 1:
         raise DataError(f"y has the shape {labels.shape}; expected one label for each picture, (N,)")
     if labels.dtype.kind == "O":
@@ -246,25 +251,11 @@ def _labels(y: Any) -> np.ndarray:
 
 def _numbers(y: Any) -> tuple[np.ndarray, tuple[str, ...]]:
     """float64 (N, O), and the names of the targets."""
-    names = [str(name) for name in getattr(y, "columns", ())] or [str(getattr(y, "name", None) or "y")]
+    given = array_of(y)
     try:
-        values = _array(y).astype(np.float64)
+        values = given.astype(np.float64).reshape(len(given), -1)
     except (TypeError, ValueError) as reason:
         raise DataError(f"y holds what is no number ({reason}): warmstart.Classifier learns classes") from reason
-    if values.ndim not in (1, 2) or not values.size:
-        raise DataError(f"y has the shape {values.shape}; expected numbers (N,) or (N, targets)")
-    values = values.reshape(len(values), -1)
-    if len(names) != values.shape[1]:
-        names = [f"y{i}" for i in range(values.shape[1])]
     if wrong := [i for i, row in enumerate(values) if not all(map(math.isfinite, row))]:
         raise DataError(f"y has no finite number at {wrong[0]} ({len(wrong)} in all): leave these pictures out")
-    return values, tuple(names)
-
-
-def _array(y: Any) -> np.ndarray:
-    if hasattr(y, "toarray"):
-        raise DataError("y is sparse; expected an array or list: y.toarray()")
-    try:
-        return np.asarray(y)
-    except ValueError as reason:
-        raise DataError(f"y is nested unevenly ({reason}); expected one entry for each picture") from reason
+    return values, target_names(y, given)

@@ -91,6 +91,7 @@ class Option:
     word: str = ""  # what messages call it; '': the field's name
     unit: str = ""  # behind the number, in messages
     choices: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()  # values that are taken though no list of choices names them
     range: Range | None = None
     check: Callable[[Any], None] | None = None  # any other rule; raises UsageError
     of: type | None = None  # a field that maps names to values: the options dataclass whose names these are
@@ -191,7 +192,7 @@ def check(field: Field, value: Any, noun: str) -> None:
         raise UsageError(f"{noun} {field.name!r} is {value!r}; expected {expected(field.hint)}")
     if value is None:
         return
-    if option.choices and value not in option.choices:
+    if option.choices and value not in (*option.choices, *option.also):
         raise UnknownNameError(field.word, value, option.choices)
     if option.range is not None and not option.range.holds(value):
         raise UsageError(f"{field.word} {value}{' ' * bool(option.unit)}{option.unit} {option.range.refusal(value)}")

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Self
 
-from warmstart.backbones.catalog import declared_spec, find
+from warmstart.backbones.catalog import OWN, declared_spec, find
 from warmstart.backbones.cut_names import declared_cuts, require_cut
 from warmstart.data.augmentation import TRAINING_POLICIES
 from warmstart.data.views import RESIZE_MODES, VIEW_POLICIES
@@ -35,6 +35,7 @@ NOTHING_TRAINED = (
     "--augment makes views to train the network on, and with this cut and head nothing of it is trained. "
     "Choose an earlier --cut, or average features over --views."
 )
+GIVEN = "given"  # weights, head: what was handed over, in Python
 ADVISED = "auto"  # the cut of a plan that leaves the recipe to advice
 
 HEADS = ("linear", "svm", "svm-rbf", "ridge", "knn", "mlp")  # `tasks.classify.heads.catalog` has them
@@ -99,7 +100,11 @@ class Plan:
         Option("What the task lets one choose beside: name → value, as its page says.", verbs=(), later=True),
     ] = FrozenMapping()
     weights: Annotated[
-        str, Option("'default', 'random', or a .safetensors/.pth file.", verbs=("train", "compare", "lr-find", "doctor"))
+        str,
+        Option(
+            "'default', 'random', or a .safetensors/.pth file; 'given' is what was handed over in Python.",
+            verbs=("train", "compare", "lr-find", "doctor"),
+        ),
     ] = "default"
     cut: Annotated[
         str,
@@ -116,7 +121,9 @@ class Plan:
             tags=(BY_ADVICE,),
         ),
     ] = "auto"
-    head: Annotated[str, Option("What is fitted on the features: {choices}.", choices=HEADS, tags=(BY_ADVICE,))] = "linear"
+    head: Annotated[
+        str, Option("What is fitted on the features: {choices}.", choices=HEADS, also=(GIVEN,), tags=(BY_ADVICE,))
+    ] = "linear"
     image_size_px: Annotated[
         int | None,
         Option(
@@ -245,7 +252,8 @@ class Plan:
 
         The one check of a plan before anything is read, whoever it comes from. Loads the library of a backbone outside the catalogue.
         """
-        find(self.backbone)
+        if not self.backbone.startswith(OWN):
+            find(self.backbone)
         if self.cut == ADVISED:
             _require_left_open(self)
         if self.threshold is not None and self.positive is None:

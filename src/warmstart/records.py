@@ -14,14 +14,9 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import UnionType
-from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
-
-if TYPE_CHECKING:
-    from warmstart.plan import Plan
+from typing import Any, Literal, Union, get_args, get_origin
 
 Split = Literal["train", "val", "test"]
-RECORD_FORMAT = 1  # of run.json; raise it when what stands there already changes its meaning
-USUAL_TASK = "classify"  # of what names no task: there was no other
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
 # Of a JSON file that is read. Ours are below 1 MB, but for the list of training pictures: 35 bytes for each.
@@ -36,6 +31,10 @@ class Problem:
     path: str
     kind: str  # 'unreadable', 'truncated', 'conflicting-labels', … ; the word that tables group by
     message: str  # what was found, what was expected, how to fix it
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return dataclasses.asdict(self)
 
 
 # Kinds of problems that are no property of a picture: the next time there may be none.
@@ -56,6 +55,10 @@ class Notice:
     message: str  # how many, what is lost, what helps
     pictures: int = 0  # how many it is about; 0: no picture but the data set
     paths: tuple[str, ...] = ()  # of the first three
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return dataclasses.asdict(self) | {"paths": list(self.paths)}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -237,46 +240,6 @@ class Cache:
 
     hits: int
     misses: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunRecord:
-    """`run.json`: what was done, with what, on what, how long it took and how well it went."""
-
-    data: Mapping[str, Any]
-    plan: "Plan"
-    scores: Mapping[Split, Any]  # by split, the task's; a split without pictures has none
-    seconds: Mapping[str, float]
-    images_per_second: float | None  # None when every picture came from the store
-    cache: Cache
-    run_dir: str
-    engine: Mapping[str, Any] = field(default_factory=dict)
-    training: Mapping[str, Any] = field(default_factory=dict)  # epochs, digests, speed; empty where the network was not trained
-    choice: Mapping[str, Any] = field(default_factory=dict)  # the table that taps and penalty were chosen from
-    forecast: Mapping[str, Any] = field(default_factory=dict)  # made before the run; its seconds are to be held against these
-    advice: Mapping[str, Any] = field(default_factory=dict)  # evidence, reasons, plans; empty for a plan that was given
-    trust: Mapping[str, Any] = field(
-        default_factory=dict
-    )  # what calibrated the model, and what its sets and novelty did on test
-    parity: Mapping[str, Any] = field(default_factory=dict)  # what the engine says of held-out files against float32 PyTorch
-    parameters: Mapping[str, Any] = field(default_factory=dict)  # how many the network has, and how many of them were trained
-    versions: Mapping[str, str] = field(default_factory=dict)
-    machine: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def task(self) -> str:
-        """What was learnt."""
-        return self.plan.task or USUAL_TASK
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-ready."""
-        out: dict[str, Any] = {"format": RECORD_FORMAT}
-        out |= {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        out["plan"] = self.plan.to_dict()
-        held_out: tuple[Split, ...] = ("val", "test")
-        out["scores"] = {split: self.scores[split].to_dict() if split in self.scores else None for split in held_out}
-        out["cache"] = dataclasses.asdict(self.cache)
-        return out
 
 
 @dataclass(frozen=True, kw_only=True)

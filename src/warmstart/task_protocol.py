@@ -311,6 +311,7 @@ class Fitting:
     tap_sets: Mapping[str, tuple[str, ...]]  # among which it may choose what is read
     seed: int
     options: Any = None  # the task's own
+    head: Any = None  # what was handed over to be fitted, where the plan's head is `plan.GIVEN`
     train: "Train | None" = None  # the one training loop: see `Train`
 
 

@@ -8,6 +8,9 @@ import pytest
 from rich.console import Console
 
 from warmstart.cli import advice_tables, training_tables
+from warmstart.plan import Plan
+from warmstart.records import Cache
+from warmstart.report.run_record import DataRecord, RunRecord
 from warmstart.tasks.classify.advice.backbone_competition import Candidate, Competition
 from warmstart.tasks.classify.evidence.backbone_ranking import Place
 
@@ -34,13 +37,20 @@ def contestant(name: str, gain: float | None) -> Any:
         overfitting=None,
         shape=SimpleNamespace(start=1.0, after_first_epoch=1.0 if trained else None, asymptote=1.0),
         curve=SimpleNamespace(points=[SimpleNamespace(epoch=15 if trained else 0)]),
-        record={
-            "data": {"splits": {"train": 1312, "val": 656, "test": 656}, "images": 2624, "classes": {"a": 1, "b": 2}},
-            "plan": {"image_size_px": 300},
-            "scores": {"test": {"accuracy": 1.0, "accuracy_ci95": (LOW, HIGH), "macro_f1": 1.0}},
-            "seconds": {"extract": 1234.0, "fit": 3.0, **({"train": 12345.0} if trained else {})},
-            "cache": {"misses": 1},
-        },
+        record=RunRecord(
+            data=DataRecord(
+                source="x",
+                images=2624,
+                of_task={"classes": {"a": 1, "b": 2}},
+                splits={"train": 1312, "val": 656, "test": 656},
+            ),
+            plan=Plan(image_size_px=300),
+            scores={"test": SimpleNamespace(accuracy=1.0, accuracy_ci95=(LOW, HIGH), macro_f1=1.0)},
+            seconds={"extract": 1234.0, "fit": 3.0, **({"train": 12345.0} if trained else {})},
+            images_per_second=1.0,
+            cache=Cache(hits=0, misses=1),
+            run_dir="runs/x",
+        ),
     )
 
 

@@ -58,7 +58,7 @@ def test_a_record_that_names_no_folder_leaves_paths_as_they_are(
 def test_pictures_of_unknown_classes_have_no_label_and_those_that_were_learnt_from_are_left_out(
     tiny: Run, tmp_path: Path
 ) -> None:
-    source = Path(tiny.record.data["source"])
+    source = Path(tiny.record.data.source)
     draw_folder(tmp_path / "new", 2, first_seed=70, classes=("circle",))
     (tmp_path / "new" / "circle").rename(tmp_path / "new" / "unheard-of")
     shutil.copytree(source / "square", tmp_path / "new" / "square")
@@ -77,7 +77,7 @@ def test_int8_is_calibrated_with_pictures_that_were_learnt_from_and_none_of_test
     chosen = calibration_pictures(tiny.model, str(tiny.folder), None, most=1000, watcher=NullProgress())
     assert test
     assert not test & set(chosen)
-    assert len(chosen) == tiny.record.data["splits"]["train"] + tiny.record.data["splits"]["val"]
-    named = calibration_pictures(tiny.model, str(tiny.folder), str(tiny.record.data["source"]), most=5, watcher=NullProgress())
+    assert len(chosen) == tiny.record.data.splits["train"] + tiny.record.data.splits["val"]
+    named = calibration_pictures(tiny.model, str(tiny.folder), str(tiny.record.data.source), most=5, watcher=NullProgress())
     assert len(named) == 5
     assert set(named) <= set(chosen)

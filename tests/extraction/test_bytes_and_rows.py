@@ -63,19 +63,19 @@ def test_a_folder_that_is_away_for_a_moment_stops_the_run_and_is_forgotten(data:
     aside.rename(data / "circle")
     run = train(str(data), PLAN, settings)
     # then nothing remembers that it was away
-    assert run.record.data["problems"] == []
-    assert run.record.data["classes"] == {"circle": 8, "square": 8, "stripes": 8}
+    assert run.record.data.problems == ()
+    assert run.record.data.of_task["classes"] == {"circle": 8, "square": 8, "stripes": 8}
     again = shutil.copytree(data, data.with_name("copy"))
-    assert train(str(again), PLAN, settings).record.data["problems"] == []
+    assert train(str(again), PLAN, settings).record.data.problems == ()
 
 
 def test_one_picture_that_is_away_costs_itself_and_this_run_alone(data: Path, settings: TrainSettings) -> None:
     victim = data / "circle" / "1.jpg"
     aside = data.with_name("aside.jpg")
     run = train(str(data), PLAN, settings, watcher=WhenRead(lambda: victim.rename(aside)))
-    assert [(problem["kind"], Path(problem["path"]).name) for problem in run.record.data["problems"]] == [("missing", "1.jpg")]
+    assert [(problem.kind, Path(problem.path).name) for problem in run.record.data.problems] == [("missing", "1.jpg")]
     aside.rename(victim)
-    assert train(str(data), PLAN, settings).record.data["images"] == 24
+    assert train(str(data), PLAN, settings).record.data.images == 24
 
 
 def test_a_picture_replaced_between_hashing_and_decoding_leaves_no_row_under_its_old_digest(
@@ -89,8 +89,8 @@ def test_a_picture_replaced_between_hashing_and_decoding_leaves_no_row_under_its
             draw_shape("stripes", 100 + i).save(path)
 
     run = train(str(data), PLAN, settings, watcher=WhenRead(replace))
-    assert sorted({problem["kind"] for problem in run.record.data["problems"]}) == ["changed"]
-    assert len(run.record.data["problems"]) == 4
+    assert sorted({problem.kind for problem in run.record.data.problems}) == ["changed"]
+    assert len(run.record.data.problems) == 4
     # when the originals are learnt from, with that store and with an empty one
     warm = train(str(originals), PLAN, settings)
     with Store(Path(os.environ["WARMSTART_CACHE"]) / "store") as store:

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from drawn_shapes import draw_folder, draw_shape
+from warmstart.backbones.catalog import find
 from warmstart.backbones.weights import feature_tensors, load_backbone, weights_digest
 from warmstart.data.hashing import digest_pixels
 from warmstart.extraction.features import Extraction
@@ -70,7 +71,7 @@ def test_a_strangers_model_that_claims_our_weights_changes_no_answer_and_no_row_
 def test_the_rows_and_graphs_of_a_genuine_network_are_named_as_before(trained: Run) -> None:
     backbone = load_backbone("efficientnet_lite0")
     assert weights_digest(backbone) == LITE0
-    assert prefix_key("efficientnet_lite0", LITE0, 224) == tapped_prefix(backbone, 224).key == LITE0_AT_224
+    assert prefix_key(find("efficientnet_lite0"), LITE0, 224) == tapped_prefix(backbone, 224).key == LITE0_AT_224
     assert cut_prefix(backbone, "stage5", ("stage2",), 224).key == LITE0_UP_TO_STAGE5
     for model in (trained.model, load(trained.folder)):
         assert (model.weights_digest, model.prefix().key) == (LITE0, tapped_prefix(backbone, 64).key)

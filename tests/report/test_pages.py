@@ -61,7 +61,7 @@ def test_a_run_ends_with_its_report(trained: Run) -> None:
     assert test is not None
     assert f"{100 * test.accuracy:.1f} %" in seen.text
     assert "Stages stem to stage8 frozen, none of 3.4 M parameters trained" in seen.text
-    assert trained.record.data["fingerprint"] in seen.text
+    assert trained.record.data.fingerprint in seen.text
     assert "without" not in seen.text.split("How good")[0]
 
 
@@ -147,7 +147,7 @@ def test_pictures_are_found_from_another_working_folder(
 ) -> None:
     monkeypatch.chdir(shapes.parent)
     run = train(shapes.name, Plan(image_size_px=64), TrainSettings(runs=tmp_path / "runs", report=False))
-    assert run.record.data["source"] == shapes.name
+    assert run.record.data.source == shapes.name
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     monkeypatch.chdir(elsewhere)

@@ -4,32 +4,49 @@ from typing import Any
 
 import pytest
 
+from warmstart.report.run_record import RunRecord, TrainingRecord
 from warmstart.tasks.classify.report import sentences
 
+DATA = {"source": "pets", "images": 5000, "classes": {"cat": 1000, "dog": 4000}, "problems": []}
 PER_CLASS = {
     "cat": {"precision": 1.0, "recall": 0.6, "f1": 0.75, "support": 100.0},
     "dog": {"precision": 0.7, "recall": 1.0, "f1": 0.8, "support": 400.0},
 }
 
 
-def record(**changes: Any) -> dict[str, Any]:
-    test = {
+def record(test: dict[str, Any] | None = None, **changes: Any) -> RunRecord:
+    """Of a run whose scores on test are these but for what ``test`` says otherwise."""
+    scores = {
         "n": 500,
         "accuracy": 0.92,
         "accuracy_ci95": [0.9, 0.94],
+        "macro_f1": 0.775,
+        "log_loss": 0.2,
+        "ece": 0.03,
+        "auroc": None,
         "majority_accuracy": 0.8,
         "confusion": [[60, 40], [0, 400]],
         "per_class": PER_CLASS,
+        "used_for_choosing": False,
     }
-    return {
-        "data": {"source": "pets", "classes": {"cat": 1000, "dog": 4000}, "problems": []},
+    document = {
+        "data": DATA,
         "plan": {"backbone": "resnet18", "weights": "default", "taps": "stage2,pooled", "image_size_px": 224},
-        "scores": {"test": test},
+        "scores": {"test": scores | (test or {})},
         "run_dir": "runs/my pets",
-    } | changes
+    }
+    return RunRecord.from_dict(document | changes)
 
 
-def said(of: dict[str, Any], **also: Any) -> str:
+def training(**changes: Any) -> dict[str, Any]:
+    """Of one epoch, as a record says it."""
+    row = {"cut": "layer4", "epoch": 1, "step": 9, "train_loss": 0.5, "val_loss": 0.4, "val_accuracy": 0.9, "best": True}
+    epochs = [row | {"learning_rate": 0.1, "seconds": 1.0, "elapsed_seconds": 2.0}]
+    end = {"end": "every epoch was run", "best_epoch": 1, "epochs": epochs}
+    return end | {"settings": {}, "execution": {}, "images_per_second": 9.0} | changes
+
+
+def said(of: RunRecord, **also: Any) -> str:
     return " | ".join(
         f"{step.text} {step.command or ''}"
         for step in sentences.next_steps(of, **{"findings": None, "compared": False, "source": "my pets"} | also)
@@ -41,9 +58,7 @@ def test_the_verdict_stands_beside_what_naming_one_class_would_do() -> None:
     assert "92.0 % rightly" in verdict
     assert "90.0 % to 94.0 %" in verdict
     assert "right for 80.0 %" in verdict
-    poor = record()
-    poor["scores"]["test"]["accuracy_ci95"] = [0.79, 0.94]
-    assert "not clearly better" in sentences.verdict(poor)
+    assert "not clearly better" in sentences.verdict(record(test={"accuracy_ci95": [0.79, 0.94]}))
     assert "nothing says how good" in sentences.verdict(record(scores={"test": None}))
 
 
@@ -70,19 +85,18 @@ def test_the_plan_says_what_is_frozen_and_what_is_trained(
 
 def test_what_was_frozen_right_of_the_cut_is_named_in_few_words() -> None:
     names = [f"layer4.{i}.bn1" for i in range(7)]
-    assert sentences.frozen_in_words({}) == []
-    (one,) = sentences.frozen_in_words({"frozen": {"names": names[:1], "digest": "d"}})
+    assert sentences.frozen_in_words(None) == []
+    assert sentences.frozen_in_words(TrainingRecord.from_dict(training())) == []
+
+    def in_words(names: list[str]) -> list[str]:
+        return sentences.frozen_in_words(TrainingRecord.from_dict(training(frozen={"names": names, "digest": "d"})))
+
+    (one,) = in_words(names[:1])
     assert one == "Right of the cut, layer4.0.bn1 is bit for bit what it was, statistics included."
-    (many,) = sentences.frozen_in_words({"frozen": {"names": names, "digest": "d"}})
+    (many,) = in_words(names)
     assert many.endswith("layer4.3.bn1, layer4.4.bn1 and 2 more layers are bit for bit what they were, statistics included.")
     parts = {"network": 11_200_000, "trained": 11_100_000, "frozen_stages": [], "trained_stages": ["stem", "stage1"]}
-    training = {
-        "frozen": {"names": names, "digest": "d"},
-        "epochs": [{"epoch": 1}],
-        "best_epoch": 1,
-        "end": "every epoch was run",
-    }
-    said = sentences.plan_in_words(record(parameters=parts, training=training))
+    said = sentences.plan_in_words(record(parameters=parts, training=training(frozen={"names": names, "digest": "d"})))
     assert "No stage frozen whole: 11.1 M of 11.2 M parameters trained, and a head." in said
 
 
@@ -109,7 +123,8 @@ def test_calibration_is_judged_by_what_chance_alone_does(after: float, verdict: 
 
 
 def test_next_steps_begin_with_the_data_and_end_with_the_use_of_the_model() -> None:
-    text = said(record(data=record()["data"] | {"problems": [{}, {}]}))
+    problem = {"path": "a.jpg", "kind": "truncated", "message": "a.jpg ends early"}
+    text = said(record(data=DATA | {"problems": [problem, problem]}))
     for earlier, later in (
         ("2 problems", "doctor"),
         ("doctor", "cat is taken for dog (40 of 100)"),
@@ -136,7 +151,5 @@ def test_findings_lead_to_a_list_of_fixes() -> None:
 
 
 def test_a_small_test_is_called_so() -> None:
-    small = record()
-    small["scores"]["test"]["n"] = 150
-    assert "150 test pictures" in said(small)
+    assert "150 test pictures" in said(record(test={"n": 150}))
     assert "The test is small" not in said(record())

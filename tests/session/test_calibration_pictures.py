@@ -72,7 +72,7 @@ def run_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> object:
 @pytest.mark.parametrize(("least_half", "apart"), [(2, True), (100, False)])
 def test_of_a_trained_network_half_of_val_chooses_and_the_other_half_calibrates(run_with, least_half: int, apart: bool) -> None:  # type: ignore[no-untyped-def]
     record = run_with(least_half).record
-    val = record.data["splits"]["val"]
+    val = record.data.splits["val"]
     calibration = record.trust["calibration"]
     assert calibration["apart"] is apart
     assert calibration["pictures"] in ((val // 2, val // 2 - 1) if apart else (val,))

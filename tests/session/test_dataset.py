@@ -52,7 +52,7 @@ def test_labels_pictures_and_splits_belong_together(folder: Path, store: Store) 
     parts = [dataset.positions(split) for split in ("train", "val", "test")]
     assert sorted(np.concatenate(parts).tolist()) == list(range(12))
     assert dataset.positions("train", "val").tolist() == sorted([*parts[0], *parts[1]])
-    assert dataset.summary()["splits"] == {
+    assert dataset.record().splits == {
         "train": len(parts[0]),
         "val": len(parts[1]),
         "test": len(parts[2]),

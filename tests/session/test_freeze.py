@@ -1,7 +1,6 @@
 """train with layers frozen by name: the cut follows from them, the rest of them is held, saved, exported and resumed bit for bit."""
 
 import csv
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from warmstart.backbones.weights import feature_tensors, load_backbone
 from warmstart.errors import UsageError
 from warmstart.model.predictor import load
 from warmstart.plan import Plan
+from warmstart.report.run_record import read_record
 from warmstart.session import loop_run
 from warmstart.session.outcome import Run
 from warmstart.session.run_folder import read_plan
@@ -76,19 +76,18 @@ def test_the_record_says_what_was_frozen_and_the_counts_are_true(run: Run) -> No
     training, parameters = run.record.training, run.record.parameters
     assert run.record.plan.cut == "stage5"
     assert run.record.plan.freeze == FROZEN
-    assert training["frozen"]["names"] == ["stage7", "bn2"]
-    assert len(training["frozen"]["digest"]) == 64
-    assert training["trained_stages"] == ["stage6", "stage8"]
+    assert training.frozen["names"] == ["stage7", "bn2"]
+    assert len(training.frozen["digest"]) == 64
+    assert training.trained_stages == ("stage6", "stage8")
     assert parameters["trained_stages"] == ["stage6", "stage8"]
     assert parameters["frozen_stages"] == ["stem", "stage1", "stage2", "stage3", "stage4", "stage5", "stage7"]
     network = dict(load_backbone("efficientnet_lite0").network.named_parameters())
     learning = sum(p.numel() for name, p in network.items() if name.startswith(("blocks.5.", "conv_head.")))
     assert parameters["trained"] == learning
-    written = json.loads((run.folder / "run.json").read_text("utf-8"))
-    said = plan_in_words(written)
+    said = plan_in_words(read_record(run.folder))
     assert any("Stages stem to stage5 and stage7 frozen, stage6 and stage8 trained" in sentence for sentence in said)
     assert "Right of the cut, stage7 and bn2 are bit for bit what they were, statistics included." in said
-    assert training["frozen"]["digest"] in (run.folder / "report.html").read_text("utf-8")
+    assert training.frozen["digest"] in (run.folder / "report.html").read_text("utf-8")
 
 
 def test_the_plan_survives_its_file_and_can_be_run_again(run: Run) -> None:
@@ -131,7 +130,7 @@ def test_a_run_with_frozen_layers_that_was_killed_is_resumed_to_the_same_model(
     resumed = resume(folder)
     before, after = load(run.folder).tensors, load(folder).tensors
     assert all(np.array_equal(before[name], after[name]) for name in before)
-    assert resumed.record.training["frozen"] == run.record.training["frozen"]
+    assert resumed.record.training.frozen == run.record.training.frozen
 
 
 def test_resuming_after_frozen_layers_became_others_in_the_file_of_weights_is_refused_by_name(
@@ -157,7 +156,7 @@ def test_resuming_after_frozen_layers_became_others_in_the_file_of_weights_is_re
 def test_freezing_everything_is_the_frozen_run(data: Path, tmp_path: Path) -> None:
     everything = train(str(data), Plan(image_size_px=64, freeze=("*",)), quick(tmp_path / "all"))
     frozen = train(str(data), Plan(image_size_px=64), quick(tmp_path / "frozen"))
-    assert everything.record.training == frozen.record.training == {}
+    assert everything.record.training is frozen.record.training is None
     assert everything.record.to_dict()["scores"] == frozen.record.to_dict()["scores"]
     assert everything.record.parameters == frozen.record.parameters
 
@@ -167,8 +166,8 @@ def test_freezing_up_to_a_stage_is_cutting_there(data: Path, tmp_path: Path) -> 
     cut = train(str(data), plan, quick(tmp_path / "cut"))
     named = train(str(data), replace(plan, cut="pooled", freeze=("stem", "stage[1-7]")), quick(tmp_path / "named"))
     assert named.record.plan.cut == "stage7"
-    assert "frozen" not in named.record.training
-    assert named.record.training["prefix_digest"] == cut.record.training["prefix_digest"]
+    assert named.record.training.frozen is None
+    assert named.record.training.prefix_digest == cut.record.training.prefix_digest
     one, two = load(cut.folder).tensors, load(named.folder).tensors
     assert all(np.array_equal(one[name], two[name]) for name in one)
 
@@ -176,9 +175,9 @@ def test_freezing_up_to_a_stage_is_cutting_there(data: Path, tmp_path: Path) -> 
 def test_gradual_unfreezing_leaves_frozen_what_is_named(data: Path, tmp_path: Path) -> None:
     plan = replace(PLAN, freeze=("stem", "stage[1-5]", "stage7"), unfreeze=("stage7",), training={"epochs": 1})
     record = train(str(data), plan, quick(tmp_path)).record
-    assert [phase["cut"] for phase in record.training["phases"]] == ["stage7", "stage5"]
-    assert record.training["frozen"]["names"] == ["stage7"]
-    assert record.training["trained_stages"] == ["stage6", "stage8"]
+    assert [phase["cut"] for phase in record.training.phases] == ["stage7", "stage5"]
+    assert record.training.frozen["names"] == ["stage7"]
+    assert record.training.trained_stages == ("stage6", "stage8")
 
 
 @pytest.mark.parametrize(

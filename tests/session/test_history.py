@@ -5,7 +5,8 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from warmstart.session.history import History, HistoryRow, read_history
+from warmstart.report.run_record import HistoryRow
+from warmstart.session.history import History, read_history
 
 NUMBERS = st.floats(0, 1e4).map(lambda value: round(value, 2))
 

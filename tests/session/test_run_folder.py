@@ -14,7 +14,7 @@ import pytest
 from warmstart.errors import InputError, MachineError
 from warmstart.model.predictor import Model, load
 from warmstart.plan import Plan
-from warmstart.session.history import HistoryRow
+from warmstart.report.run_record import HistoryRow
 from warmstart.session.loop_run import _up_to
 from warmstart.session.progress import NullProgress
 from warmstart.session.run_folder import RECORD, START, is_finished, read_start, sweep

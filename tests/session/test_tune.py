@@ -15,8 +15,8 @@ from warmstart.backbones.weights import feature_tensors, load_backbone
 from warmstart.errors import InputError, UsageError
 from warmstart.model.predictor import load
 from warmstart.plan import Plan
+from warmstart.report.run_record import HistoryRow
 from warmstart.session import loop_run
-from warmstart.session.history import HistoryRow
 from warmstart.session.outcome import Run
 from warmstart.session.progress import NullProgress
 from warmstart.session.run_folder import read_plan
@@ -50,12 +50,12 @@ def run(shapes_to_tune: Path, new_cache: Callable[[], Path], tmp_path_factory: p
 
 def test_training_starts_with_the_scores_of_the_frozen_head(run: Run, shapes_to_tune: Path, tmp_path: Path) -> None:
     frozen = train(str(shapes_to_tune), replace(TUNED, cut="pooled", training={}), TrainSettings(runs=tmp_path))
-    start = run.record.training["epochs"][0]
+    start = run.record.training.epochs[0]
     assert frozen.scores.val is not None
-    assert start["train_loss"] is None
-    assert start["val_accuracy"] == frozen.scores.val.accuracy
+    assert start.train_loss is None
+    assert start.val["accuracy"] == frozen.scores.val.accuracy
     # Uncalibrated here, calibrated there; equal where the temperature is 1. Compare what does not depend on it.
-    assert start["val_calibrated_loss"] <= frozen.scores.val.log_loss + 1e-3
+    assert start.val["calibrated_loss"] <= frozen.scores.val.log_loss + 1e-3
 
 
 def test_the_saved_prefix_is_the_sources_to_the_bit_and_the_suffix_has_learnt(run: Run) -> None:
@@ -69,7 +69,7 @@ def test_the_saved_prefix_is_the_sources_to_the_bit_and_the_suffix_has_learnt(ru
     assert any(name.startswith("blocks.6.") for name in changed)
     # Batch norm's statistics stay those of the source in the suffix too, unless asked for otherwise.
     assert not any("running_" in name for name in changed)
-    assert len(run.record.training["prefix_digest"]) == 64
+    assert len(run.record.training.prefix_digest) == 64
 
 
 def test_the_run_says_what_evaluate_finds_with_the_saved_model(run: Run, tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_the_run_says_what_evaluate_finds_with_the_saved_model(run: Run, tmp_pat
 def test_history_has_a_line_for_the_start_and_for_every_epoch(run: Run) -> None:
     lines = list(csv.DictReader((run.folder / "history.csv").read_text("utf-8").splitlines()))
     assert [int(line["epoch"]) for line in lines] == [0, 1, 2]
-    assert float(lines[2]["val_accuracy"]) == pytest.approx(run.record.training["epochs"][2]["val_accuracy"])
+    assert float(lines[2]["val_accuracy"]) == pytest.approx(run.record.training.epochs[2].val["accuracy"])
     assert not (run.folder / "start.json").exists()
     assert {"extract", "fit", "train"} <= run.record.seconds.keys()
 
@@ -150,7 +150,7 @@ def test_ctrl_c_a_second_time_leaves_the_run_to_be_resumed(shapes_to_tune: Path,
     (folder,) = tmp_path.glob("*-shapes")
     assert not (folder / "run.json").exists()
     resumed = resume(folder)
-    assert [row["epoch"] for row in resumed.record.training["epochs"]] == [0, 1, 2]
+    assert [row.epoch for row in resumed.record.training.epochs] == [0, 1, 2]
 
 
 def test_resuming_with_other_pictures_is_refused_by_name(
@@ -198,14 +198,14 @@ def test_training_from_scratch_starts_from_a_head_that_knows_nothing(shapes_to_t
     plan = replace(TUNED, cut="pixels", taps="auto", weights="random", augment="standard", training={"epochs": 1})
     cold = train(str(shapes_to_tune), plan, TrainSettings(runs=tmp_path))
     assert cold.record.plan.taps == "pooled"
-    assert cold.record.training["trained_stages"][0] == "stem"
-    assert cold.record.training["epochs"][0]["val_loss"] == pytest.approx(np.log(3), abs=1e-3)
+    assert cold.record.training.trained_stages[0] == "stem"
+    assert cold.record.training.epochs[0].val_loss == pytest.approx(np.log(3), abs=1e-3)
 
 
 def test_stored_views_multiply_rows_and_a_second_run_computes_none(shapes_to_tune: Path, tmp_path: Path) -> None:
     plan = replace(TUNED, cut="stage6", augment="standard", augment_views=3, training={"epochs": 1})
     first = train(str(shapes_to_tune), plan, TrainSettings(runs=tmp_path))
-    splits = first.record.data["splits"]
+    splits = first.record.data.splits
     assert first.record.cache.misses == 42 + 3 * splits["train"] + splits["val"] + splits["val"] + splits["test"]
     again = train(str(shapes_to_tune), plan, TrainSettings(runs=tmp_path))
     assert again.record.cache.misses == 0  # the trained network is the same, so even its own rows are there
@@ -240,17 +240,17 @@ def test_the_plan_survives_its_file(run: Run) -> None:
 def test_gradual_unfreezing_goes_left_from_cut_to_cut_and_leaves_the_rest_frozen(shapes_to_tune: Path, tmp_path: Path) -> None:
     plan = replace(TUNED, cut="stage5", unfreeze=("stage6",), training={"epochs": 1})
     result = train(str(shapes_to_tune), plan, TrainSettings(runs=tmp_path)).record.training
-    assert [(row["cut"], row["epoch"]) for row in result["epochs"]] == [
+    assert [(row.cut, row.epoch) for row in result.epochs] == [
         ("stage6", 0),
         ("stage6", 1),
         ("stage5", 0),
         ("stage5", 1),
     ]
     # The second cut starts from what the first has learnt.
-    assert result["epochs"][2]["val_loss"] == pytest.approx(result["epochs"][1]["val_loss"], abs=2e-3)
-    assert result["epochs"][2]["val_loss"] != pytest.approx(result["epochs"][0]["val_loss"], abs=1e-6)
-    assert [phase["cut"] for phase in result["phases"]] == ["stage6", "stage5"]
-    assert result["trained_stages"] == ["stage6", "stage7", "stage8"]
+    assert result.epochs[2].val_loss == pytest.approx(result.epochs[1].val_loss, abs=2e-3)
+    assert result.epochs[2].val_loss != pytest.approx(result.epochs[0].val_loss, abs=1e-6)
+    assert [phase["cut"] for phase in result.phases] == ["stage6", "stage5"]
+    assert result.trained_stages == ("stage6", "stage7", "stage8")
 
 
 def test_gradual_unfreezing_is_resumed_in_the_phase_that_was_interrupted(
@@ -274,9 +274,9 @@ def test_gradual_unfreezing_is_resumed_in_the_phase_that_was_interrupted(
     before, after = load(undisturbed.folder), load(folder)
     assert all(np.array_equal(before.tensors[name], after.tensors[name]) for name in before.tensors)
     # A kill between checkpoint and history, as here, costs no line: the checkpoint knows what it says.
-    rows = [(row["cut"], row["epoch"]) for row in resumed.record.training["epochs"]]
+    rows = [(row.cut, row.epoch) for row in resumed.record.training.epochs]
     assert rows == [("stage6", 0), ("stage6", 1), ("stage6", 2), ("stage5", 0), ("stage5", 1), ("stage5", 2)]
-    assert len(undisturbed.record.training["epochs"]) == 6
+    assert len(undisturbed.record.training.epochs) == 6
 
 
 def test_cuts_that_do_not_go_from_right_to_left_are_refused(shapes_to_tune: Path, tmp_path: Path) -> None:
@@ -291,8 +291,8 @@ def test_a_budget_cuts_the_number_of_epochs_down_to_what_fits(
     monkeypatch.setattr(loop_run, "seconds_per_epoch", lambda *_: 300.0)
     plan = replace(TUNED, training={"epochs": 50})
     record = train(str(shapes_to_tune), plan, TrainSettings(runs=tmp_path, budget_s=1000)).record
-    assert record.training["settings"]["epochs"] == 3  # 0.95 × just under 1,000 s
-    assert len(record.training["epochs"]) == 1 + 3
+    assert record.training.settings["epochs"] == 3  # 0.95 × just under 1,000 s
+    assert len(record.training.epochs) == 1 + 3
     assert record.plan.training == {"epochs": 50}
 
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -195,7 +196,7 @@ def test_elongated_pictures_are_said_by_every_verb_and_the_cure_helps(tmp_path: 
 
     warm = train(str(data), SMALL, settings)
     assert warm.record.cache.misses == 0
-    assert warm.record.data["notices"] == cold.record.data["notices"]
+    assert warm.record.data.notices == cold.record.data.notices
 
     out = io.StringIO()
     monkeypatch.setattr(tables, "console", lambda: Console(file=out, width=80, highlight=False))
@@ -217,9 +218,9 @@ def test_elongated_pictures_are_said_by_every_verb_and_the_cure_helps(tmp_path: 
     assert (f"sees {share}" in first["text"], "Before labels are doubted" in first["text"]) == (True, True)
 
     with Store(tmp_path / "store", 2**24) as store:
-        padded = prepare(read_listing(str(data)), replace(SMALL, resize="pad"), session_of(store)).summary()
-    assert padded["notices"] == []
-    assert padded["seen"]["worst_tenth"] == 1.0
+        padded = prepare(read_listing(str(data)), replace(SMALL, resize="pad"), session_of(store)).record()
+    assert padded.notices == ()
+    assert padded.seen["worst_tenth"] == 1.0
 
 
 def test_label_masks_white_glyphs_and_pages_are_named_cold_and_warm(tmp_path: Path) -> None:
@@ -236,10 +237,7 @@ def test_label_masks_white_glyphs_and_pages_are_named_cold_and_warm(tmp_path: Pa
     settings = TrainSettings(runs=tmp_path / "runs", report=False, findings=False)
     told = [
         inspect(str(data)).notices,
-        *(
-            tuple(Notice(**n | {"paths": tuple(n["paths"])}) for n in train(str(data), SMALL, settings).record.data["notices"])
-            for _ in "12"
-        ),
+        *(train(str(data), SMALL, settings).record.data.notices for _ in "12"),
         doctor(str(data), SMALL, settings).notices,
     ]
     assert all(one == told[0] for one in told)
@@ -262,21 +260,21 @@ def test_damaged_pictures_are_left_out_by_name_and_used_with_keep_damaged(tmp_pa
     set_back(data)
     settings = TrainSettings(runs=tmp_path / "runs", report=False, findings=False)
 
-    def of(problems: Any) -> list[tuple[str, str]]:
-        return [(p["kind"], p["path"]) if isinstance(p, dict) else (p.kind, p.path) for p in problems]
+    def of(problems: Sequence[Problem]) -> list[tuple[str, str]]:
+        return [(p.kind, p.path) for p in problems]
 
     left_out = train(str(data), SMALL, settings)
-    assert left_out.record.data["images"] == 17
-    assert of(left_out.record.data["problems"]) == [("damaged", str(cut))]
-    assert "--keep-damaged" in left_out.record.data["problems"][0]["message"]
+    assert left_out.record.data.images == 17
+    assert of(left_out.record.data.problems) == [("damaged", str(cut))]
+    assert "--keep-damaged" in left_out.record.data.problems[0].message
     inspected = inspect(str(data))
     assert (inspected.images, of(inspected.problems)) == (17, [("damaged", str(cut))])
     assert doctor(str(data), SMALL, settings).images == 17
 
     kept = train(str(data), replace(SMALL, keep_damaged=True), settings)
-    assert kept.record.data["images"] == 18
-    assert kept.record.data["problems"] == []
-    assert [n["kind"] for n in kept.record.data["notices"]] == ["damaged"]
+    assert kept.record.data.images == 18
+    assert kept.record.data.problems == ()
+    assert [n.kind for n in kept.record.data.notices] == ["damaged"]
     assert read_plan(kept.folder / "plan.json").keep_damaged
     assert doctor(str(data), replace(SMALL, keep_damaged=True), settings).images == 18
 

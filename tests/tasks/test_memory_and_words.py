@@ -52,7 +52,7 @@ def test_a_memory_of_good_pictures_says_where_another_is_not_like_them(cloth: Pa
     plan = Plan(task="memory", cut="pooled", image_size_px=96)
     run = train(str(cloth), plan, TrainSettings(runs=tmp_path / "runs"))
     assert run.scores.test.values["auroc"] > 0.9
-    assert run.record.data["splits"]["train"] < 25  # good ones alone
+    assert run.record.data.splits["train"] < 25  # good ones alone
     picture = Image.fromarray(np.full((96, 96, 3), 105, np.uint8))
     ImageDraw.Draw(picture).ellipse((60, 12, 78, 30), fill=(250, 250, 250))
     answer = ws.load(run.folder).predict(picture)

@@ -109,7 +109,7 @@ def test_training_that_was_killed_goes_on_to_the_same_bits(dots: Path, tmp_path:
 
     gone_on = resume(folder, watcher=Listening())
     assert any(line.startswith("resumed at step") for line in heard)
-    assert [row["epoch"] for row in gone_on.record.training["epochs"]] == list(range(13))
+    assert [row.epoch for row in gone_on.record.training.epochs] == list(range(13))
     for name, array in whole.model.fitted.arrays().items():
         np.testing.assert_array_equal(array, gone_on.model.fitted.arrays()[name])
 

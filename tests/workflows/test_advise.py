@@ -18,6 +18,7 @@ from warmstart.cli import advice_tables
 from warmstart.errors import BackboneError, DataError, UnknownNameError, UsageError
 from warmstart.plan import Plan
 from warmstart.records import Picture, to_json
+from warmstart.report.run_record import DataRecord
 from warmstart.session import dataset as dataset_module
 from warmstart.session.dataset import Dataset
 from warmstart.session.run_folder import read_plan
@@ -71,11 +72,11 @@ def test_pictures_are_split_as_train_splits_them_also_where_near_copies_stay_tog
         scene.save(folder / "circle" / f"scene-{number}.png")
         scene.resize((180, 234)).save(folder / "circle" / f"smaller-{number}.jpg", quality=92)
     set_back(folder)
-    seen: list[dict[str, Any]] = []
+    seen: list[DataRecord] = []
 
     def note(extracted: Extracted, *_: object, **_more: object) -> None:
         """Instead of what comes after the split."""
-        seen.append(extracted.dataset.summary())
+        seen.append(extracted.dataset.record())
         raise InterruptedError
 
     monkeypatch.setattr(advise_module, "advised", lambda _ready, looked_at, *_, **_more: note(looked_at))
@@ -84,7 +85,7 @@ def test_pictures_are_split_as_train_splits_them_also_where_near_copies_stay_tog
         with pytest.raises(InterruptedError):
             verb(str(folder), SMALL, TrainSettings(runs=tmp_path / "runs"))
     of_advice, of_train = seen
-    assert of_advice["kept_together"] > 0
+    assert of_advice.kept_together > 0
     assert of_advice == of_train  # with the fingerprint, over the split of every picture
 
 
@@ -105,9 +106,9 @@ def test_of_larger_data_a_draw_is_looked_at_and_the_rest_is_part_of_the_forecast
     assert 7 <= few.evidence.probed_images <= 12 < few.evidence.train_images
     assert few.evidence.train_images - 4 <= whole.evidence.train_images == whole.evidence.probed_images
     assert few.evidence.smallest_class == "circle"
-    found = {problem["path"] for problem in few.data["problems"]}
-    assert found < {problem["path"] for problem in whole.data["problems"]}  # those it came across
-    left = few.data["images"] - few.evidence.probed_images
+    found = {problem.path for problem in few.data.problems}
+    assert found < {problem.path for problem in whole.data.problems}  # those it came across
+    left = few.data.images - few.evidence.probed_images
     assert run.record.cache.misses >= left - 4
     assert few.forecasts[-1].seconds["extract"] > 0 == whole.forecasts[-1].seconds["extract"]
 
@@ -271,7 +272,7 @@ def test_backbones_do_not_compete_on_pictures_that_cannot_be_decoded(
         result = advise(str(data), SMALL, TrainSettings(group_duplicates=False), backbones=("lite0", "lite0@random"))
     contest = result.competition
     assert contest is not None
-    assert contest.pictures == result.evidence.train_images == result.data["splits"]["train"]
+    assert contest.pictures == result.evidence.train_images == result.data.splits["train"]
 
 
 def test_random_weights_are_never_recommended_and_do_not_compete_alone(

@@ -15,7 +15,8 @@ from drawn_shapes import draw_folder
 from report_text import page
 from warmstart.errors import InputError, UnknownNameError, UsageError
 from warmstart.plan import Plan
-from warmstart.session.history import HistoryRow
+from warmstart.records import to_json
+from warmstart.report.run_record import HistoryRow
 from warmstart.session.progress import NullProgress
 from warmstart.session.settings import TrainSettings
 from warmstart.tasks.classify import compare as module
@@ -41,12 +42,12 @@ def comparison(data: Path, new_cache: Callable[[], Path], tmp_path_factory: pyte
 def test_every_plan_has_a_run_folder_and_the_result_is_what_they_say(comparison: Comparison) -> None:
     assert tuple(contestant.name for contestant in comparison.contestants) == NAMES
     for contestant in comparison.contestants:
-        record = json.loads((Path(comparison.folder) / contestant.name / "run.json").read_text("utf-8"))
-        assert contestant.record == record
+        record = (Path(comparison.folder) / contestant.name / "run.json").read_text("utf-8")
+        assert to_json(contestant.record.to_dict()) == record
         assert (Path(comparison.folder) / contestant.name / "model" / "model.json").is_file()
     frozen, partial, scratch = comparison.contestants
-    assert (frozen.record["plan"]["cut"], partial.record["plan"]["cut"]) == ("pooled", "stage6")
-    assert (scratch.record["plan"]["weights"], scratch.record["plan"]["image_size_px"]) == ("random", 32)
+    assert (frozen.record.plan.cut, partial.record.plan.cut) == ("pooled", "stage6")
+    assert (scratch.record.plan.weights, scratch.record.plan.image_size_px) == ("random", 32)
     assert len(frozen.curve.points) == 1
     assert [point.epoch for point in partial.curve.points] == [0, 1, 2]
 
@@ -56,14 +57,14 @@ def test_gains_are_paired_differences_of_test_accuracy_against_the_frozen_plan(c
     frozen = comparison.contestants[0]
     assert frozen.gain is None
     for contestant in comparison.contestants[1:]:
-        expected = contestant.record["scores"]["test"]["accuracy"] - frozen.record["scores"]["test"]["accuracy"]
+        expected = contestant.record.scores["test"].accuracy - frozen.record.scores["test"].accuracy
         assert contestant.gain == pytest.approx(expected)
         assert contestant.gain_ci95 is not None
         assert contestant.gain_ci95[0] <= contestant.gain <= contestant.gain_ci95[1]
 
 
 def test_the_best_plan_is_chosen_by_val(comparison: Comparison) -> None:
-    losses = {contestant.name: contestant.record["scores"]["val"]["log_loss"] for contestant in comparison.contestants}
+    losses = {contestant.name: contestant.record.scores["val"].log_loss for contestant in comparison.contestants}
     assert losses[comparison.best] == min(losses.values())
 
 
@@ -120,7 +121,7 @@ def test_an_interrupted_comparison_goes_on_where_it_was(
     resumed = resume(folder)
     assert (folder / "frozen" / "run.json").stat().st_mtime_ns == finished
     for before, after in zip(comparison.contestants, resumed.contestants, strict=True):
-        assert after.record["scores"] == before.record["scores"]
+        assert after.record.scores == before.record.scores
         assert [point.val_loss for point in after.curve.points] == [point.val_loss for point in before.curve.points]
 
 
@@ -182,7 +183,7 @@ def test_a_split_that_turns_out_empty_ends_the_comparison_at_the_first_plan(
 def test_plans_of_ones_own_can_be_compared_under_any_names(data: Path, tmp_path: Path, warm_cache: Path) -> None:
     plans = {"all-taps": Plan(image_size_px=64, taps="all"), "knn": Plan(image_size_px=64, head="knn")}
     result = compare(str(data), plans, settings=TrainSettings(runs=tmp_path, budget_s=600))
-    assert [contestant.record["plan"]["head"] for contestant in result.contestants] == ["linear", "knn"]
+    assert [contestant.record.plan.head for contestant in result.contestants] == ["linear", "knn"]
     assert result.transfer == ()
 
 

@@ -112,8 +112,8 @@ def test_train_keeps_near_copies_on_one_side_where_the_data_brings_no_split(tmp_
     runs = TrainSettings(runs=tmp_path / "runs")
     plain = TrainSettings(runs=tmp_path / "runs", group_duplicates=False)
     together, divided = train(str(folder), SMALL, runs), train(str(folder), SMALL, plain)
-    assert (together.record.data["kept_together"], divided.record.data["kept_together"]) == (48, 0)
-    assert sum(together.record.data["splits"].values()) == 48
+    assert (together.record.data.kept_together, divided.record.data.kept_together) == (48, 0)
+    assert sum(together.record.data.splits.values()) == 48
 
     def tested(run: Path) -> set[str]:
         lines = (run / "predictions.csv").read_text("utf-8").splitlines()[1:]
@@ -125,7 +125,7 @@ def test_train_keeps_near_copies_on_one_side_where_the_data_brings_no_split(tmp_
 
 def test_given_splits_and_groups_are_the_users_own_unless_asked(sick: Path, tmp_path: Path) -> None:
     run = train(str(sick), SMALL, TrainSettings(runs=tmp_path / "runs"))
-    assert run.record.data["kept_together"] == 0
+    assert run.record.data.kept_together == 0
     asked = train(str(sick), SMALL, TrainSettings(runs=tmp_path / "runs", group_duplicates=True))
-    assert asked.record.data["kept_together"] == 4
-    assert any(problem["kind"] == "leak" and "near.jpg" in problem["message"] for problem in asked.record.data["problems"])
+    assert asked.record.data.kept_together == 4
+    assert any(problem.kind == "leak" and "near.jpg" in problem.message for problem in asked.record.data.problems)

@@ -94,7 +94,7 @@ def run(
 
 def labels_of(run: Run, split: str) -> dict[str, str]:
     """path → label, from the manifest."""
-    source = Path(run.record.data["source"])
+    source = Path(run.record.data.source)
     with source.open(encoding="utf-8", newline="") as file:
         return {str(source.parent / row["path"]): row["label"] for row in csv.DictReader(file) if row["split"] == split}
 

@@ -240,7 +240,7 @@ def test_nor_does_any_other_head(run: Callable[..., Run], head: str) -> None:
 def test_a_trained_network_learns_nothing_from_labels_of_test(run: Callable[..., Run]) -> None:
     first = run(TUNED)
     assert_learnt_nothing_from_test(first, run(TUNED, turned(*TEST)))
-    assert first.record.training["best_epoch"] == 2
+    assert first.record.training.best_epoch == 2
 
 
 @pytest.mark.usefixtures("_every_epoch_counts_as_better", "_one_plan_is_tried_and_not_kept")
@@ -268,10 +268,10 @@ def test_a_comparison_takes_its_best_plan_without_test(data: Callable[[Relabel],
     settings = TrainSettings(runs=tmp_path / "runs", report=False, findings=False, budget_s=3600)
     first = compare(data(as_it_is), plans, settings=settings)
     second = compare(data(turned(*TEST)), plans, settings=settings)
-    losses = {c.name: c.record["scores"]["val"]["log_loss"] for c in first.contestants}
+    losses = {c.name: c.record.scores["val"].log_loss for c in first.contestants}
     assert first.best == second.best == min(losses, key=lambda name: losses[name])
-    assert losses == {c.name: c.record["scores"]["val"]["log_loss"] for c in second.contestants}
-    tests = [[c.record["scores"]["test"]["accuracy"] for c in made.contestants] for made in (first, second)]
+    assert losses == {c.name: c.record.scores["val"].log_loss for c in second.contestants}
+    tests = [[c.record.scores["test"].accuracy for c in made.contestants] for made in (first, second)]
     assert tests[0] != tests[1]
 
 
@@ -341,14 +341,14 @@ def test_a_trained_network_learns_nothing_from_the_half_of_val_that_calibrates_a
     other_calibrating, other_choosing = run(TUNED, turned(*CALIBRATE)), run(TUNED, turned(*CHOOSE))
     assert_same_bits(learnt(first, but="trust"), learnt(other_calibrating, but="trust"))
     history = [
-        [{**row, "seconds": 0, "elapsed_seconds": 0} for row in r.record.training["epochs"]] for r in (first, other_calibrating)
+        [replace(row, seconds=0, elapsed_seconds=0) for row in r.record.training.epochs] for r in (first, other_calibrating)
     ]
     assert history[0] == history[1]
     assert learnt(first)["trust.calibration"].tobytes() != learnt(other_calibrating)["trust.calibration"].tobytes()
     # Those that choose an epoch do no more than that: with the same epoch nothing else is another.
     assert_same_bits(learnt(first, but="nothing"), learnt(other_choosing, but="nothing"))
     assert first.model.temperature == other_choosing.model.temperature
-    assert [r["val_loss"] for r in other_choosing.record.training["epochs"]] != [row["val_loss"] for row in history[0]]
+    assert [row.val_loss for row in other_choosing.record.training.epochs] != [row.val_loss for row in history[0]]
 
 
 @pytest.mark.parametrize(

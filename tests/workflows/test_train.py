@@ -101,7 +101,7 @@ def test_predictions_name_every_test_picture_with_its_class_and_probability(trai
     with (trained.folder / "predictions.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert trained.scores.test is not None
-    assert len(rows) == trained.scores.test.n == trained.record.data["splits"]["test"]
+    assert len(rows) == trained.scores.test.n == trained.record.data.splits["test"]
     right = 0
     for row in rows:
         assert Path(row["path"]).parent.name == row["true"]
@@ -119,7 +119,7 @@ def test_the_shapes_are_learnt(trained: Run) -> None:
 
 def test_evaluate_computes_the_very_scores_of_the_run(trained: Run, shapes: Path, warm_cache: Path) -> None:
     again = evaluate(str(trained.folder), str(shapes))
-    learnt = trained.record.data["splits"]["train"] + trained.record.data["splits"]["val"]
+    learnt = trained.record.data.splits["train"] + trained.record.data.splits["val"]
     assert (again.images, again.trained_on) == (24, learnt)
     assert again.scores == trained.scores.test
     assert again.scores_with_seen is not None
@@ -153,7 +153,7 @@ def test_a_changed_picture_costs_one_and_ten_added_ones_ten(warm_cache: Path, tm
     draw_folder(data, 5, first_seed=20, classes=("circle", "square"))
     third = run(str(data))
     assert (third.record.cache.hits, third.record.cache.misses) == (24, 10)
-    assert third.record.data["images"] == 34
+    assert third.record.data.images == 34
 
 
 def test_flipped_views_share_the_plain_rows(shapes: Path, warm_cache: Path, run: Callable[..., Run]) -> None:
@@ -196,18 +196,18 @@ def test_broken_pictures_are_left_out_counted_and_named(warm_cache: Path, tmp_pa
     (data / "square" / "text.jpg").write_text("not a picture")
     (data / "square" / "empty.jpg").touch()
     first = run(str(data))
-    kinds = {Path(problem["path"]).name: problem["kind"] for problem in first.record.data["problems"]}
+    kinds = {Path(problem.path).name: problem.kind for problem in first.record.data.problems}
     assert kinds == {"cut.png": "truncated", "text.jpg": "not-a-picture", "empty.jpg": "empty"}
-    for problem in first.record.data["problems"]:
-        assert problem["path"] in problem["message"]
-    assert first.record.data["images"] == 24
+    for problem in first.record.data.problems:
+        assert problem.path in problem.message
+    assert first.record.data.images == 24
     assert (first.record.cache.hits, first.record.cache.misses) == (24, 0)  # a broken picture is neither
     set_back(data)
     run(str(data))
     with watch_opens() as opened:
         third = run(str(data), report=False)
     assert not [path for path in opened if str(data) in path]  # broken ones are remembered too
-    assert third.record.data["problems"] == first.record.data["problems"]
+    assert third.record.data.problems == first.record.data.problems
     with pytest.raises(DataError, match=r"--strict: 3 problems"):
         run(str(data), strict=True)
 

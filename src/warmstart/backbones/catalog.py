@@ -9,10 +9,12 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from warmstart.backbones.history import ILSVRC, IlsvrcEntry
-from warmstart.errors import UnknownNameError
+from warmstart.errors import BackboneError, UnknownNameError
 
-Library = Literal["timm", "torchvision", "warmstart"]
+Library = Literal["timm", "torchvision", "warmstart", "own"]
 Triple = tuple[float, float, float]
+
+OWN = "own:"  # begins the name of a network of the user's own, which nobody can build by its name: see `backbones.own`
 
 IMAGENET_MEAN: Triple = (0.485, 0.456, 0.406)
 IMAGENET_STD: Triple = (0.229, 0.224, 0.225)
@@ -46,9 +48,13 @@ class BackboneSpec:
 def find(name: str) -> BackboneSpec:
     """The spec for a name: as listed, spelled 'EfficientNet-Lite0', by alias, or as 'timm:NAME' / 'torchvision:NAME'.
 
-    Raises UnknownNameError with the nearest names.
+    Raises UnknownNameError with the nearest names, BackboneError for a network of the user's own.
     """
     library, colon, builder = name.partition(":")
+    if name.startswith(OWN):
+        raise BackboneError(
+            f"the network {name!r} is one of your own, which no name can build: give it as backbone=…, in Python"
+        )
     if name not in CATALOG and colon and library == "timm":
         return _from_timm(name, builder)
     if name not in CATALOG and colon and library == "torchvision":
@@ -62,6 +68,8 @@ def declared_spec(name: str) -> BackboneSpec | None:
     Raises UnknownNameError for a name that is of no library either.
     """
     library, colon, builder = name.partition(":")
+    if name.startswith(OWN):
+        return None
     if name not in CATALOG and colon and library in ("timm", "torchvision"):
         wanted = (library, builder.partition(".")[0])
         return next((spec for spec in CATALOG.values() if (spec.library, spec.builder) == wanted), None)

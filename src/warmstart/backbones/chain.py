@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from warmstart.backbones.catalog import BackboneSpec
+from warmstart.backbones.catalog import IMAGENET_MEAN, IMAGENET_STD, BackboneSpec
 from warmstart.backbones.cut_names import unknown_cut
 from warmstart.backbones.functional_layers import SpatialMean
 from warmstart.errors import BackboneError
@@ -108,6 +108,30 @@ class Backbone:
         if size_px not in self._shapes:
             self._shapes[size_px] = self._traced_shapes(size_px)
         return dict(self._shapes[size_px])
+
+    @classmethod
+    def from_module(
+        cls,
+        network: nn.Module,
+        *,
+        size_px: int = 224,
+        mean: Sequence[float] = IMAGENET_MEAN,
+        std: Sequence[float] = IMAGENET_STD,
+        name: str | None = None,
+    ) -> "Backbone":
+        """A network of your own as a backbone; see `backbones.own.from_module`."""
+        from warmstart.backbones.own import from_module
+
+        return from_module(network, size_px=size_px, mean=mean, std=std, name=name)
+
+    def __call__(self, pictures: Tensor) -> Tensor:
+        """What the network says of a batch: class scores (B, K). ``pictures`` (B, 3, H, W): uint8, or float and normalised already."""
+        if pictures.dtype == torch.uint8:
+            mean, std = (
+                torch.tensor(values, device=pictures.device).view(1, 3, 1, 1) for values in (self.spec.mean, self.spec.std)
+            )
+            pictures = (pictures.float() / 255 - mean) / std
+        return cast(Tensor, self.network(pictures))
 
     def _traced_shapes(self, size_px: int) -> dict[str, tuple[int, ...]]:
         x = torch.empty(2, 3, size_px, size_px, device="meta")  # two: batch norm in train mode refuses one

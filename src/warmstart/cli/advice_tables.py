@@ -25,12 +25,12 @@ def advice(result: "Advised", out: Console) -> None:
     """Everything; the plan last, where the eye ends."""
     evidence = result.evidence
     out.print(
-        f"[bold]{result.data['images']:,} images, {len(evidence.classes)} classes[/bold]; "
+        f"[bold]{result.data.images:,} images, {len(evidence.classes)} classes[/bold]; "
         f"measured on {evidence.train_images:,} train pictures"
         + (f" ({evidence.probed_images:,} of them probed)" if evidence.probed_images < evidence.train_images else "")
     )
-    notices(out, result.data["notices"])
-    problems(out, result.data["problems"])
+    notices(out, result.data.notices)
+    problems(out, result.data.problems)
     if result.competition:
         _competition(result.competition, out)
     _depth(evidence, out)

@@ -31,7 +31,7 @@ def diagnosis(result: "Diagnosis", out: Console) -> None:
         )
     for note in result.notes:
         out.print(f"[yellow]{escape(printable(note))}[/yellow]", soft_wrap=True)
-    notices(out, [{"message": notice.message} for notice in result.notices])
+    notices(out, result.notices)
     counts = result.counts()
     if not counts:
         out.print("nothing found")

@@ -8,7 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from warmstart.records import RunRecord
+    from warmstart.report.run_record import RunRecord
 
 
 def duration(seconds: float) -> str:
@@ -24,7 +24,8 @@ def took(record: "RunRecord") -> str:
         if record.images_per_second
         else "nothing computed"
     )
-    training = f", training {s['train']:.1f} s at {record.training['images_per_second']:.0f} images/s" if "train" in s else ""
+    trained = record.training if "train" in s else None
+    training = f", training {s['train']:.1f} s at {trained.images_per_second:.0f} images/s" if trained else ""
     expected = f" (expected {duration(record.forecast['seconds']['total'])})" if record.forecast else ""
     return (
         f"{s['total']:.1f} s in all{expected}: features {s['extract']:.1f} s ({speed}, {record.cache.hits:,} from the store), "

@@ -25,7 +25,8 @@ from warmstart.report.shown import Grid, Loud, shown_by
 from warmstart.task_registry import find_task
 
 if TYPE_CHECKING:
-    from warmstart.records import RunRecord
+    from warmstart.records import Notice, Problem
+    from warmstart.report.run_record import RunRecord
     from warmstart.tasks.classify.demo import Demo
     from warmstart.workflows.evaluate import Evaluation
     from warmstart.workflows.inspect import Inspection
@@ -43,22 +44,22 @@ def console() -> Console:
 def train(record: "RunRecord") -> None:
     """The scores, where they come from, and what it took."""
     out, shown = console(), shown_by(find_task(record.task))
-    splits = record.data["splits"]
-    what = ", ".join(filter(None, (f"{record.data['images']:,} images", shown.data(record.data))))
+    splits = record.data.splits
+    what = ", ".join(filter(None, (f"{record.data.images:,} images", shown.data(record.data.of_task))))
     out.print(f"[bold]{escape(what)}[/bold] (train {splits['train']:,}, val {splits['val']:,}, test {splits['test']:,})")
     how = ", ".join(filter(None, (f"{record.plan.backbone} at {record.plan.image_size_px} px", shown.choice(record))))
     out.print(escape(how))
     for sentence in frozen_in_words(record.training):
         out.print(escape(sentence), soft_wrap=True)
-    if fixes := record.data.get("fixes"):
+    if fixes := record.data.fixes:
         dropped, relabelled = fixes["dropped"], fixes["relabelled"]
         out.print(
             f"fixes of {escape(printable(fixes['file']))}: {dropped:,} dropped, {relabelled:,} relabelled", soft_wrap=True
         )
-    if together := record.data.get("kept_together"):
+    if together := record.data.kept_together:
         out.print(f"{together:,} near copies share the split of the picture they are copies of")
-    notices(out, record.data.get("notices", ()))
-    problems(out, record.data["problems"])
+    notices(out, record.data.notices)
+    problems(out, record.data.problems)
     for grid in shown.scores(record.scores):
         out.print(drawn(grid))
     advice_taken(dict(record.advice), out)
@@ -82,7 +83,7 @@ def predict(result: "Predictions", top: int) -> None:
         out.print(drawn(grid))
     for note in notes:
         out.print(f"[yellow]{escape(printable(note))}[/yellow]" if isinstance(note, Loud) else escape(note), soft_wrap=True)
-    problems(out, [{"message": problem.message} for problem in result.problems])
+    problems(out, result.problems)
 
 
 def write_predictions_csv(result: "Predictions", target: Path | IO[str]) -> None:
@@ -125,8 +126,8 @@ def evaluate(result: "Evaluation") -> None:
     by_which = {"unseen": result.scores, "all, seen ones too": result.scores_with_seen}
     for grid in shown_by(find_task(result.task)).scores({name: scores for name, scores in by_which.items() if scores}):
         out.print(drawn(grid))
-    notices(out, [{"message": notice.message} for notice in result.notices])
-    problems(out, [{"message": problem.message} for problem in result.problems])
+    notices(out, result.notices)
+    problems(out, result.problems)
 
 
 def inspect(result: "Inspection") -> None:
@@ -156,8 +157,8 @@ def inspect(result: "Inspection") -> None:
             f"seen by the network: {100 * result.seen.median:.0f} % of the median picture, at most {100 * result.seen.worst_tenth:.0f} % "
             "of every tenth (the centre crop shows 77 % of a square)"
         )
-    notices(out, [{"message": notice.message} for notice in result.notices])
-    problems(out, [{"message": problem.message} for problem in result.problems])
+    notices(out, result.notices)
+    problems(out, result.problems)
 
 
 def catalogue(document: Mapping[str, Any]) -> None:
@@ -276,20 +277,19 @@ def demo(result: "Demo") -> None:
     out.print(f"Data: elpv-dataset, {document['data_licence']}", style="dim")
 
 
-def notices(out: Console, found: Sequence[Mapping[str, Any]]) -> None:
+def notices(out: Console, found: "Sequence[Notice]") -> None:
     """What pictures lose on their way into the network; nothing is left out for it."""
     for notice in found:
-        text = str(notice["message"])
-        out.print(f"[yellow]{escape(printable(text[:1].upper() + text[1:]))}[/yellow]")
+        out.print(f"[yellow]{escape(printable(notice.message[:1].upper() + notice.message[1:]))}[/yellow]")
 
 
-def problems(out: Console, found: Sequence[Mapping[str, str]]) -> None:
+def problems(out: Console, found: "Sequence[Problem]") -> None:
     """The first problems, and how many more there are."""
     if not found:
         return
     out.print(f"[yellow]{len(found):,} problem{'s' if len(found) > 1 else ''}:[/yellow]")
     for problem in found[:PROBLEMS_SHOWN]:
-        out.print("  " + escape(printable(problem["message"])), soft_wrap=True)
+        out.print("  " + escape(printable(problem.message)), soft_wrap=True)
     if len(found) > PROBLEMS_SHOWN:
         out.print(f"  … and {len(found) - PROBLEMS_SHOWN:,} more; all of them with --json")
 

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from warmstart.session.history import HistoryRow
+    from warmstart.report.run_record import HistoryRow
 
 stderr = Console(stderr=True, highlight=False)
 

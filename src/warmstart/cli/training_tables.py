@@ -12,7 +12,7 @@ from warmstart.cli.terminal import Terminal, printable
 from warmstart.evaluation.learning_curves import AGAINST_OVERFITTING
 
 if TYPE_CHECKING:
-    from warmstart.records import RunRecord
+    from warmstart.report.run_record import RunRecord
     from warmstart.tasks.classify.compare import Comparison, Contestant
     from warmstart.workflows.lr_find import LearningRateSearch
 
@@ -21,13 +21,13 @@ def compare(result: "Comparison", *, licence: str | None = None) -> None:
     """A row a plan, the naive baseline first: how it went on val, what it can do on test; then what follows in words."""
     out = console()
     first = result.contestants[0].record
-    splits = first["data"]["splits"]
+    splits = first.data.splits
     out.print(
-        f"[bold]{first['data']['images']:,} images, {len(first['data']['classes'])} classes[/bold] "
+        f"[bold]{first.data.images:,} images, {len(first.data.of_task['classes'])} classes[/bold] "
         f"(train {splits['train']:,}, val {splits['val']:,}, test {splits['test']:,}); "
-        f"{first['plan']['image_size_px']} px where a plan's name says nothing else; {result.budget_s:,.0f} s for each plan"
+        f"{first.plan.image_size_px} px where a plan's name says nothing else; {result.budget_s:,.0f} s for each plan"
     )
-    notices(out, first["data"].get("notices", ()))
+    notices(out, first.data.notices)
     course = _table("accuracy on val, %\nstart → epoch 1 → best", "epochs", "seconds\nextract + train")
     course.add_row("majority class", f"{100 * result.majority_val:.1f}")
     results = _table(
@@ -87,9 +87,9 @@ def _table(*headers: str) -> Table:
 
 def _course(contestant: "Contestant") -> tuple[str, str, str]:
     """How training went on val, and what it took."""
-    shape, seconds = contestant.shape, contestant.record["seconds"]
+    shape, seconds = contestant.shape, contestant.record.seconds
     starts = [shape.start] if shape.after_first_epoch is None else [shape.start, shape.after_first_epoch, shape.asymptote]
-    extracted = f"{seconds['extract']:.0f}" if contestant.record["cache"]["misses"] else "stored"
+    extracted = f"{seconds['extract']:.0f}" if contestant.record.cache.misses else "stored"
     return (
         " → ".join(f"{100 * accuracy:.1f}" for accuracy in starts),
         str(contestant.curve.points[-1].epoch) if contestant.curve.points[-1].epoch else "",
@@ -99,12 +99,12 @@ def _course(contestant: "Contestant") -> tuple[str, str, str]:
 
 def _results(contestant: "Contestant") -> tuple[str, str, str]:
     """What it can do on test."""
-    test = contestant.record["scores"]["test"]
-    low, high = test["accuracy_ci95"]
+    test = contestant.record.scores["test"]
+    low, high = test.accuracy_ci95
     return (
-        f"{100 * test['accuracy']:.1f} ({100 * low:.1f}-{100 * high:.1f})",
+        f"{100 * test.accuracy:.1f} ({100 * low:.1f}-{100 * high:.1f})",
         "" if contestant.gain is None or contestant.gain_ci95 is None else _points(contestant.gain, contestant.gain_ci95),
-        f"{100 * test['macro_f1']:.1f}",
+        f"{100 * test.macro_f1:.1f}",
     )
 
 

@@ -56,7 +56,6 @@ _FILL_IN_LABELS = "fill it in, or write - for a picture that has none of the lab
 class _Row:
     where: str  # 'line 7', 'row 6', for messages
     cells: Mapping[str, Any]  # lower-case column → value
-    content: Any = None  # of a picture in memory, whose path is only a name
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,19 +98,11 @@ def list_pairs(pairs: Sequence[Any], exclusions: Exclusions) -> tuple[list[Examp
     """Examples and problems of pairs (picture, label), by path or as `data.memory` takes them. Raises DataError for what is no pair."""
     rows = []
     for number, pair in enumerate(pairs):
-        if not isinstance(pair, tuple | list) or len(pair) != 2:
+        if not isinstance(pair, tuple | list) or len(pair) != 2 or pair[0] is None or isinstance(pair[0], int | float):
             raise DataError(
                 f"item {number} of the list is {reprlib.repr(pair)}, expected a pair (path, label) or (picture, label)"
             )
-        picture, label = pair
-        if isinstance(picture, str | os.PathLike):
-            rows.append(_Row(f"item {number}", dict(zip(_PAIR, pair, strict=True))))
-        elif picture is None or isinstance(picture, int | float):
-            raise DataError(
-                f"item {number} of the list has {picture!r} in the place of its picture, expected a path or a picture"
-            )
-        else:
-            rows.append(_Row(f"item {number}", dict(zip(_PAIR, (name_of(picture, number), label), strict=True)), picture))
+        rows.append(_Row(f"item {number}", dict(zip(_PAIR, pair, strict=True))))
     return _list_rows("the list", rows, "", exclusions)
 
 
@@ -215,12 +206,19 @@ def _list_rows(
     examples: dict[str, Example] = {}
     problems: list[Problem] = []
     rows = _with_whole_numbers(list(rows))
-    for row in rows:
+    for number, row in enumerate(rows):
         written = row.cells["path"]
-        named = os.fspath(written) if isinstance(written, str | os.PathLike) else ""
+        content = written if _is_picture(written) else None
+        named = (
+            os.fspath(written)
+            if isinstance(written, str | os.PathLike)
+            else ""
+            if content is None
+            else name_of(content, number)
+        )
         if not isinstance(named, str) or not named.strip():
             raise DataError(f"{shown} {row.where} has no path, expected the path of a picture file")
-        path, hint = _located(named, folder) if row.content is None else (named, "")
+        path, hint = _located(named, folder) if content is None else (named, "")
         class_name = "" if columns else _class_name(shown, row)
         cells = {name: None if _text(row.cells[name]) is None else row.cells[name] for name in columns}
         empty = [name for name, value in cells.items() if value is None]
@@ -238,14 +236,19 @@ def _list_rows(
             split=_split(shown, row),
             group=_text(row.cells.get("group")),
             cells=cells,
-            content=row.content,
+            content=content,
         )
-        problem = None if row.content is not None else _problem_of_row(shown, row, example, examples.get(path), hint)
+        problem = None if content is not None else _problem_of_row(shown, row, example, examples.get(path), hint)
         if problem is None:
             examples[path] = example
         else:
             problems.append(problem)
     return list(examples.values()), problems
+
+
+def _is_picture(written: Any) -> bool:
+    """Whether a cell for a path holds a picture in memory; what stands where nothing is, and numbers, are none."""
+    return not isinstance(written, str | os.PathLike | int | float | None) and not _is_nothing(written)
 
 
 def _located(named: str, folder: str) -> tuple[str, str]:

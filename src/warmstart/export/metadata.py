@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from warmstart.backbones.catalog import find
 from warmstart.data.decoding import DECODER_ID
 from warmstart.model.predictor import Model
 from warmstart.runtime.document import FORMAT_VERSION, INPUT
@@ -42,7 +41,7 @@ def describe(model: Model, *, format: str, precision: str, resize_inside: bool, 
         **({"places": True} if model.places else {}),
         "preprocessing": model.preprocessing.to_dict() | {"filter": "antialiased bicubic (Pillow's)", "decoder": DECODER_ID},
         "backbone": model.backbone,
-        "licence": find(model.backbone).licence,
+        "licence": model.spec.licence,
         "fingerprints": {
             "model": _fingerprint(model),
             "weights": model.weights_digest,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from warmstart.backbones.catalog import find
+from warmstart.backbones.catalog import BackboneSpec
 from warmstart.engines.build import Prefix, ProofPictures, Proven, resolve
 from warmstart.engines.proof import PROOF_PICTURES
 from warmstart.errors import PictureError, UnknownNameError
@@ -29,7 +29,7 @@ def tapped_prefix(backbone: "Backbone", size_px: int) -> Prefix:
     from warmstart.backbones.taps import tapped
     from warmstart.backbones.weights import weights_digest
 
-    key = prefix_key(backbone.spec.name, weights_digest(backbone), size_px)
+    key = prefix_key(backbone.spec, weights_digest(backbone), size_px)
     return Prefix(
         name=backbone.spec.name, key=key, size_px=size_px, layout=backbone.tap_layout(size_px), module=partial(tapped, backbone)
     )
@@ -42,7 +42,7 @@ def cut_prefix(backbone: "Backbone", cut: str, tap_names: tuple[str, ...], size_
 
     widths = dict(backbone.tap_layout(size_px))
     activations = math.prod(backbone.shapes(size_px)[cut])
-    whole = prefix_key(backbone.spec.name, weights_digest(backbone), size_px)
+    whole = prefix_key(backbone.spec, weights_digest(backbone), size_px)
     return Prefix(
         name=f"{backbone.spec.name} up to {cut}",
         key=recipe_key({"backbone": whole, "cut": cut, "taps": list(tap_names)}),
@@ -61,7 +61,7 @@ def maps_prefix(backbone: "Backbone", taps: tuple[str, ...], maps: tuple[str, ..
     for name in maps:
         if name not in known:
             raise UnknownNameError("stage with a map", name, known)
-    whole = prefix_key(backbone.spec.name, weights_digest(backbone), size_px)
+    whole = prefix_key(backbone.spec, weights_digest(backbone), size_px)
     widths = dict(backbone.tap_layout(size_px))
     return maps_prefix_of(backbone.spec.name, whole, taps, maps, size_px, widths, shapes, lambda: backbone)
 
@@ -97,9 +97,8 @@ def map_name(stage: str) -> str:
     return f"map of {stage}"
 
 
-def prefix_key(architecture: str, weights: str, size_px: int) -> str:
+def prefix_key(spec: BackboneSpec, weights: str, size_px: int) -> str:
     """The identity of `tapped_prefix`'s numbers, known without building a network: `weights` is the digest of its tensors."""
-    spec = find(architecture)
     normalisation = [repr(value) for value in (*spec.mean, *spec.std)]
     identity = {"architecture": spec.name, "weights": weights, "size_px": size_px, "normalisation": normalisation}
     return recipe_key(identity | {"outputs": "mean and deviation of stages, pooled, max"})

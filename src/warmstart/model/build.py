@@ -41,6 +41,7 @@ def assemble(
         engine=engine,
         precision=precision,
         tensors=feature_tensors(backbone),
+        own=backbone if backbone.spec.library == "own" else None,
         about=about or {},
     )
     return model

@@ -10,13 +10,14 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from warmstart.backbones.weights import load_backbone
+from warmstart.backbones.chain import Backbone
+from warmstart.backbones.own import backbone_of
 from warmstart.data.depth import range_of
 from warmstart.data.memory import named, one_or_many
 from warmstart.data.views import VIEW_POLICIES
 from warmstart.errors import DataError, PictureError, UnknownNameError
-from warmstart.extraction.features import columns
-from warmstart.extraction.prefixes import choose_engine, tapped_prefix
+from warmstart.extraction.features import Extraction, columns
+from warmstart.extraction.prefixes import choose_engine, cut_prefix, tapped_prefix
 from warmstart.extraction.reader import Reader
 from warmstart.extraction.recipe import Recipe
 from warmstart.extraction.scanning import scan_given
@@ -29,7 +30,8 @@ from warmstart.strategy.taps import candidate_taps
 class FeatureExtractor(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """Features of a frozen pretrained network, computed once per picture file and kept in the store.
 
-    backbone: a name of the catalogue. cut: where to read, 'pooled' or an earlier stage (its spatial mean); or taps: 'all',
+    backbone: a name of the catalogue, a module of your own or a `Backbone`.
+    cut: where to read, 'pooled' or an earlier stage (its mean and deviation over the picture); or taps: 'all',
     'last', 'middle' or names joined by ','. image_size_px: None is the backbone's own. resize: 'crop', 'squash', 'pad'.
     views: 'none', or 'flip' (features are averaged over the views). weights: 'default', 'random' or a file.
     engine, precision: 'auto' or a name; the first that proves itself on the pictures seen by `fit` is used.
@@ -37,7 +39,7 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
     def __init__(
         self,
-        backbone: str = "efficientnet_lite0",
+        backbone: Any = "efficientnet_lite0",
         *,
         cut: str = "pooled",
         taps: str | None = None,
@@ -67,7 +69,7 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         """
         if self.views not in VIEW_POLICIES:
             raise UnknownNameError("views", self.views, VIEW_POLICIES)
-        backbone = load_backbone(self.backbone, weights=self.weights, seed=self.seed)
+        backbone = backbone_of(self.backbone, weights=self.weights, seed=self.seed)
         cut = backbone.resolve_cut(self.cut)
         sets = candidate_taps(self.taps or ("pooled" if cut == "pooled" else "auto"), cut, backbone.tap_names)
         (self.taps_,) = sets.values()
@@ -93,15 +95,40 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         check_is_fitted(self, "recipe_")
         with Workspace.opened() as workspace:
             extraction = Reader(recipe=self.recipe_, workspace=workspace).rows(pictures_given(X, workspace.store))
-        if extraction.broken:
-            first = extraction.broken[min(extraction.broken)]
-            raise PictureError(first.kind, f"{len(extraction.broken)} pictures cannot be used, the first: {first.message}")
+        _require_whole(extraction)
         return columns(extraction.rows, extraction.layout, self.taps_)
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """'pooled_0', 'pooled_1' …: the tap and the channel."""
         widths = dict(self.recipe_.prefix.layout)
         return np.array([f"{tap}_{i}" for tap in self.taps_ for i in range(widths[tap])], dtype=object)
+
+
+def activations_of(
+    pictures: Sequence[Any], backbone: Backbone, cut: str, *, image_size_px: int | None = None, resize: str = "crop"
+) -> np.ndarray:
+    """float32 (N, C, H, W), or (N, C) at 'pooled': what the backbone gives at a cut, kept in the store. Raises as `transform` does."""
+    cut = backbone.resolve_cut(cut)
+    if cut == "pixels":
+        raise UnknownNameError("cut with activations", cut, backbone.cuts[1:])
+    with Workspace.opened() as workspace:
+        found = pictures_given(pictures, workspace.store)
+        preprocessing = Preprocessing(
+            size_px=image_size_px or backbone.spec.input_size_px,
+            resize=resize,
+            values=range_of(picture.facts.depth for picture in found if picture.facts),
+        )
+        prefix = cut_prefix(backbone, cut, (), preprocessing.size_px)
+        proven = choose_engine(found, prefix, preprocessing, engine="auto", precision="auto", graphs=workspace.graphs)
+        extraction = Reader(recipe=Recipe.of(prefix, preprocessing, proven), workspace=workspace).rows(found)
+    _require_whole(extraction)
+    return extraction.rows.astype(np.float32).reshape(-1, *backbone.shapes(preprocessing.size_px)[cut])
+
+
+def _require_whole(extraction: Extraction) -> None:
+    if extraction.broken:
+        first = extraction.broken[min(extraction.broken)]
+        raise PictureError(first.kind, f"{len(extraction.broken)} pictures cannot be used, the first: {first.message}")
 
 
 def pictures_given(X: Sequence[Any], store: Store) -> list[Picture]:

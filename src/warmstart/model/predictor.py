@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from warmstart import machine
-from warmstart.backbones.catalog import find
+from warmstart.backbones.catalog import OWN, BackboneSpec, find
 from warmstart.backbones.identity import tensors_digest
 from warmstart.data.geometry import Geometry
 from warmstart.data.views import apply_view
@@ -85,6 +85,7 @@ class Model:
     )  # stage → (C, H, W), where the task reads maps of stages
     places: bool = False  # whether the task is to know where each view lies on its picture
     about: Mapping[str, Any] = field(default_factory=dict)  # plan, scores, licence, digests of training pictures, versions
+    own: "Backbone | None" = field(default=None, repr=False, compare=False)  # its network, where that is one of the user's own
     _place: str = field(default="the model", repr=False, compare=False)  # where it was read from, for messages
     _opened: _Opened = field(default_factory=_Opened, init=False, repr=False, compare=False)
 
@@ -97,6 +98,16 @@ class Model:
         if self._opened.digest is None:
             self._opened.digest = tensors_digest(self.tensors)
         return self._opened.digest
+
+    @property
+    def place(self) -> str:
+        """Where it was read from or written to, or 'the model' for one that lies nowhere."""
+        return self._place
+
+    @property
+    def spec(self) -> BackboneSpec:
+        """Of its network."""
+        return find(self.backbone) if self.own is None else self.own.spec
 
     @property
     def facts(self) -> ModelFacts:
@@ -214,7 +225,7 @@ class Model:
     def prefix(self) -> Prefix:
         """What an engine runs for this model. The network itself is built (and torch imported) only when no graph is stored."""
         size_px = self.preprocessing.size_px
-        key = prefix_key(self.backbone, self.weights_digest, size_px)
+        key = prefix_key(self.spec, self.weights_digest, size_px)
         if self.shapes:
             return maps_prefix_of(self.backbone, key, (), tuple(self.shapes), size_px, {}, self.shapes, self.network)
         return Prefix(name=self.backbone, key=key, size_px=size_px, layout=self.layout, module=self.module)
@@ -229,11 +240,13 @@ class Model:
         """The backbone with this model's tensors, rebuilt in PyTorch: to be looked into, cut, or trained further."""
         import torch
 
+        from warmstart.backbones.own import with_tensors
         from warmstart.backbones.weights import load_tensors
 
         tensors = {name: torch.from_numpy(tensor) for name, tensor in self.tensors.items()}
         try:
-            backbone = load_tensors(find(self.backbone), tensors, source=self._place)
+            own = self.own
+            backbone = with_tensors(own, tensors) if own else load_tensors(self.spec, tensors, source=self._place)
             size_px = self.preprocessing.size_px
             layout, shapes = backbone.tap_layout(size_px), backbone.shapes(size_px)
             if self.shapes:
@@ -320,15 +333,21 @@ class Model:
         return [found.take(np.array([i])) for i in range(len(found))]
 
 
-def load(folder: str | Path) -> Model:
-    """The model in a model folder (or in a run folder). Runs no code from it. Raises ModelFileError."""
+def load(folder: str | Path, *, backbone: "Backbone | None" = None) -> Model:
+    """The model in a model folder (or in a run folder). Runs no code from it. Raises ModelFileError.
+
+    backbone: of a model whose network is one of the user's own, that network, whatever its weights.
+    """
     folder = files.model_folder(Path(folder))
     description, tensors = files.read(folder)
     place = folder / files.DESCRIPTION
     task = task_of(description, place)
     try:
         check_description(description)
-        find(description["backbone"]["name"])
+        name = description["backbone"]["name"]
+        own = _own(name, backbone, place) if str(name).startswith(OWN) else None
+        if own is None:
+            find(name)
         model: Model = task.model(
             task=task.name,
             fitted=task.restore(description, {n: a for n, a in tensors.items() if not n.startswith(_BACKBONE)}),
@@ -341,6 +360,7 @@ def load(folder: str | Path) -> Model:
             places=required(description.get("places", False), "places", bool),
             tensors={n.removeprefix(_BACKBONE): t for n, t in tensors.items() if n.startswith(_BACKBONE)},
             about=description["about"],
+            own=own,
             _place=str(folder),
         )
         place = folder / files.TENSORS
@@ -351,6 +371,20 @@ def load(folder: str | Path) -> Model:
     except (KeyError, TypeError, ValueError) as reason:
         raise ModelFileError(f"{place} lacks or misuses {reason}; was it written by another program? {files.AGAIN}") from reason
     return model
+
+
+def _own(name: str, given: "Backbone | None", place: Path) -> "Backbone":
+    """Raises ModelFileError where it is not the one that the model was made with."""
+    if given is None:
+        raise ModelFileError(
+            f"{place}: its network {name!r} is one of somebody's own, and a model folder holds no code: give it, "
+            "warmstart.load(folder, backbone=network)"
+        )
+    if given.spec.name != name:
+        raise ModelFileError(
+            f"{place}: the model was made with the network {name!r}, and {given.spec.name!r} computes something else"
+        )
+    return given
 
 
 def _check_answer(model: Model) -> None:

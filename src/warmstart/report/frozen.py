@@ -1,16 +1,17 @@
 """What a run has frozen by name, in words."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+
+from warmstart.report.run_record import TrainingRecord
 
 SHOWN = 5  # names of layers in a sentence
 
 
-def frozen_in_words(training: Mapping[str, Any]) -> list[str]:
+def frozen_in_words(training: TrainingRecord | None) -> list[str]:
     """What was frozen by name right of the cut, if anything was."""
-    if not (frozen := training.get("frozen")):
+    if training is None or not training.frozen:
         return []
-    names = list(map(str, frozen["names"]))
+    names = list(map(str, training.frozen["names"]))
     named = listed(names) if len(names) <= SHOWN else f"{', '.join(names[:SHOWN])} and {len(names) - SHOWN} more layers"
     which = "is" if len(names) == 1 else "are"
     return [

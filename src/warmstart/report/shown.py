@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
+from warmstart.report.run_record import RunRecord
 from warmstart.task_protocol import Answer, Task
 from warmstart.task_registry import part
 
@@ -30,19 +31,28 @@ class Grid:
     numbers: tuple[int, ...] = ()
 
 
-def shown_by(task: Task) -> ModuleType:
+def shown_by(task: Task) -> Any:
     """The functions of this module, a task's own where it has them."""
-    # Not by its name: `warmstart.report` is the function.
-    found: ModuleType = part(task, "shown") or sys.modules[__name__]
-    return found
+    return _Shown(part(task, "shown"))
+
+
+class _Shown:
+    """A task's module before this one. Not by its name: `warmstart.report` is the function."""
+
+    def __init__(self, own: ModuleType | None) -> None:
+        self._own = own
+
+    def __getattr__(self, name: str) -> Any:
+        own = getattr(self._own, name, None)
+        return getattr(sys.modules[__name__], name) if own is None else own
 
 
 def data(said: Mapping[str, Any]) -> str:
-    """Of a record's `data`, what follows 'N images, '; '' for nothing."""
+    """Of what the task says of its targets in a record, what follows 'N images, '; '' for nothing."""
     return ""
 
 
-def choice(record: Any) -> str:
+def choice(record: RunRecord) -> str:
     """How what was fitted was chosen, as a clause; '' for nothing."""
     return ""
 
@@ -58,9 +68,24 @@ def scores(by_split: Mapping[str, Any]) -> tuple[Grid, ...]:
     return (Grid(columns=("", *heads), rows=tuple(rows), numbers=tuple(range(1, len(heads) + 1))),)
 
 
-def verdict(record: Mapping[str, Any]) -> list[str]:
-    """What the scores of a run.json come down to, in sentences; nothing for a task that does not say it."""
+def verdict(record: RunRecord) -> list[str]:
+    """What the scores of a run come down to, in sentences; nothing for a task that does not say it."""
     return []
+
+
+def worst(record: RunRecord, rows: Sequence[Mapping[str, str]]) -> Sequence[tuple[str, str]]:
+    """Test pictures that the model is farthest off on, the worst first: (path, what is to be said of it). ``rows``: of predictions.csv."""
+    return ()
+
+
+def matrix(record: RunRecord) -> Any:
+    """What was taken for what on test, as a `report.cards.Matrix`; None for a task that does not say it."""
+    return None
+
+
+def in_brief(scores: Any) -> dict[str, Any]:
+    """JSON-ready: of the scores of a split what stands in a list of runs."""
+    return dict(scores.to_dict())
 
 
 def answers(found: Sequence[Answer], names: Sequence[str], coverage: Any, top: int) -> tuple[Grid, tuple[str, ...]]:

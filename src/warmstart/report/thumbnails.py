@@ -6,11 +6,13 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
 from warmstart import machine
 from warmstart.data.decoding import decode
+from warmstart.data.memory import in_memory
 from warmstart.errors import PictureError
 
 SIDE_PX = 112  # of a report's, the longer side; shown at most at that size
@@ -37,7 +39,7 @@ class Thumbnails:
 
     budget_bytes: int = BUDGET_BYTES
     images: dict[str, str] = field(default_factory=dict)  # path → base64
-    locate: Callable[[str], str] = str  # path → where the file lies
+    locate: Callable[[str], Any] = str  # path → where the file lies, or the picture itself where it is in memory
     unreadable: set[str] = field(default_factory=set)  # asked for, and the file is gone or broken by now
     without_room: set[str] = field(default_factory=set)
 
@@ -70,14 +72,14 @@ class Thumbnails:
 _AT_ONCE = 256
 
 
-def _square(path: str) -> str | None:
-    return _encoded(path, width_px=SIDE_PX, height_px=SIDE_PX)
+def _square(source: Any) -> str | None:
+    return _encoded(source, width_px=SIDE_PX, height_px=SIDE_PX)
 
 
-def _encoded(path: str | Path, *, width_px: int, height_px: int) -> str | None:
+def _encoded(source: Any, *, width_px: int, height_px: int) -> str | None:
     """JPEG as base64, within this box."""
     try:
-        picture = decode(Path(path), shorter_side_px=height_px // 2)
+        picture = in_memory(source, shorter_side_px=height_px // 2)
     except PictureError:
         return None
     return base64.b64encode(_jpeg(picture, width_px, height_px)).decode("ascii")

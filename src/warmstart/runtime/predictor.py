@@ -34,6 +34,11 @@ class Exported:
         self.preprocessing = document.preprocessing
 
     @property
+    def place(self) -> str:
+        """Where it lies."""
+        return "the exported file" if self._file is None else str(self._file)
+
+    @property
     def facts(self) -> ModelFacts:
         """What it says of itself; it was exported without its scores."""
         backbone = self.document.everything.get("backbone")

@@ -30,7 +30,6 @@ from warmstart.serve.errors import ApiError, not_found
 from warmstart.serve.registry import slug
 from warmstart.serve.uploads import Unpacked
 from warmstart.session.what_is_lost import notices, seen_of
-from warmstart.session.what_is_lost import told as as_told
 from warmstart.store.index import Stamp, stamp_of
 
 FRESH_S = 20.0  # a folder of the machine may change; until then its listing counts
@@ -206,7 +205,7 @@ class Datasets:
                     "message": without_folder(str(told["message"]), dataset.source, dataset.name),
                     "paths": [relative(path, dataset) for path in told["paths"]],
                 }
-                for told in as_told(found)
+                for told in (notice.to_dict() for notice in found)
             ],
         }
 

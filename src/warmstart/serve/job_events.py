@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.concurrency import run_in_threadpool
 
 if TYPE_CHECKING:
-    from warmstart.session.history import HistoryRow
+    from warmstart.report.run_record import HistoryRow
 
 FILE = "events.jsonl"
 PROGRESS_EVERY_S = 0.25

@@ -29,10 +29,10 @@ from warmstart.serve.datasets import StoredDataset
 from warmstart.serve.errors import STATUS, ApiError, of_machine
 from warmstart.serve.export_routes import export_of
 from warmstart.serve.jobs import ACTIVE
-from warmstart.serve.run_routes import about_run, brief, run_record
+from warmstart.serve.run_routes import about_run, brief, hidden, run_record
 from warmstart.serve.security import COOKIE, address_of, cookie_value
 from warmstart.serve.state import Server, State
-from warmstart.task_registry import USUAL, find_task
+from warmstart.task_registry import find_task
 
 LOG = logging.getLogger(__name__)
 STATIC = Path(__file__).parent / "static"
@@ -153,8 +153,8 @@ def run(server: Server, run: str) -> HTMLResponse:
         run=about_run(server, job),
         active=job["state"] in ACTIVE,
         keeps_best=_keeps_best(server.jobs.spec(run)["plan"]),
-        verdict=_verdict(record) if record else None,
-        plan=record["plan"] if record else None,
+        verdict=" ".join(shown_by(find_task(record.task)).verdict(record)) if record else None,
+        plan=hidden(server, run, record.plan.to_dict()) if record else None,
         export=_or_none(lambda: export_of(server, run)),
     )
 
@@ -296,9 +296,3 @@ _environment.filters.update(
     duration=_duration,
     when=_when,
 )
-
-
-def _verdict(record: dict[str, Any]) -> str:
-    """What its scores come down to, in the words of the run's task."""
-    said = shown_by(find_task(record["plan"].get("task") or USUAL)).verdict(record)
-    return " ".join(said)

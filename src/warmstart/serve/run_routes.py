@@ -1,6 +1,5 @@
 """Routes about training runs: start, watch, cancel, read."""
 
-import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,13 +10,18 @@ from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 from starlette.types import Receive, Scope, Send
 
+from warmstart.errors import InputError
 from warmstart.plan import ADVISED
+from warmstart.records import read_json
+from warmstart.report.run_record import RunRecord, read_record
+from warmstart.report.shown import shown_by
 from warmstart.serve.data_routes import page_of
 from warmstart.serve.errors import ApiError
 from warmstart.serve.job_events import stream
 from warmstart.serve.jobs import WORK_KINDS, progress_of
 from warmstart.serve.plans import checked_plan
 from warmstart.serve.state import Server, State
+from warmstart.task_registry import find_task
 
 router = APIRouter(prefix="/api/runs", tags=["runs"])
 pages = APIRouter(tags=["runs"])
@@ -94,10 +98,11 @@ def run(server: Server, run: str) -> dict[str, Any]:
 def record(server: Server, run: str) -> dict[str, Any]:
     """The whole run.json."""
     server.jobs.get(run, "train")
-    found = run_record(server, run)
-    if found is None:
-        raise ApiError(404, "no-record", found="no record yet", fix="it is written when the run is done")
-    return found
+    try:
+        document = read_json(server.jobs.runs / run / "run.json", errors="surrogateescape")
+    except (OSError, ValueError):
+        raise ApiError(404, "no-record", found="no record yet", fix="it is written when the run is done") from None
+    return dict(hidden(server, run, document))
 
 
 @router.get("/{run}/events", response_class=StreamingResponse)
@@ -164,24 +169,26 @@ def brief(server: State, job: dict[str, Any]) -> dict[str, Any]:
     document["dataset_name"] = first[0][1] if first else None
     if found is not None:
         document["model"] = job["id"]
-        document["scores"] = {
-            split: scores and {key: scores[key] for key in ("n", "accuracy", "accuracy_ci95", "macro_f1", "majority_accuracy")}
-            for split, scores in found["scores"].items()
-        }
-        document["seconds"] = found["seconds"].get("total")
+        in_brief = shown_by(find_task(found.task)).in_brief
+        scores = {split: in_brief(found.scores[split]) if split in found.scores else None for split in ("val", "test")}
+        document["scores"] = server.places.hide(scores, first=first)
+        document["seconds"] = found.seconds.get("total")
         if (server.jobs.runs / job["id"] / "report.html").is_file():
             document["report"] = f"/runs/{job['id']}/report"
     return document
 
 
-def run_record(server: State, run: str) -> dict[str, Any] | None:
-    """run.json, where there is one yet."""
-    path = server.jobs.runs / run / "run.json"
+def run_record(server: State, run: str) -> RunRecord | None:
+    """Of a finished run, where it can be read."""
     try:
-        document = json.loads(path.read_text("utf-8", errors="surrogateescape"))
-    except (OSError, ValueError):
+        return read_record(server.jobs.runs / run)
+    except InputError:
         return None
-    return dict(server.places.hide(document, first=_place_of(server, server.jobs.get(run)["dataset"])))
+
+
+def hidden(server: State, run: str, value: Any) -> Any:
+    """Something of a run, without the places where its pictures and the server's files lie."""
+    return server.places.hide(value, first=_place_of(server, server.jobs.get(run)["dataset"]))
 
 
 def about_run(server: State, job: dict[str, Any]) -> dict[str, Any]:

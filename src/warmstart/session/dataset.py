@@ -18,8 +18,9 @@ from warmstart.errors import DataError
 from warmstart.extraction.scanning import scan_given
 from warmstart.plan import Plan
 from warmstart.records import SPLITS, Listing, Notice, Picture, Problem, Split, ValueRange, first_reasons
+from warmstart.report.run_record import DataRecord
 from warmstart.session.session import Session
-from warmstart.session.what_is_lost import Seen, notices, seen_of, told
+from warmstart.session.what_is_lost import Seen, notices, seen_of
 from warmstart.task_protocol import Indices, Task
 
 LEAST_HALF = (
@@ -58,22 +59,22 @@ class Dataset:
         )
         return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
 
-    def summary(self) -> dict[str, Any]:
-        """The `data` part of a run record."""
-        return {
-            "source": self.source,
-            "working_folder": str(Path.cwd()),  # that source and pictures are named from, where their paths are not absolute
-            "images": len(self.pictures),
-            **self.targets.summary(),
-            "splits": {split: self.splits.count(split) for split in SPLITS},
-            "fingerprint": self.fingerprint(),
-            "licence": self.licence,
-            "problems": [{"path": p.path, "kind": p.kind, "message": p.message} for p in self.problems],
-            "fixes": dict(self.fixes) if self.fixes else None,
-            "kept_together": self.kept_together,
-            "seen": self.seen().to_dict(),
-            "notices": told(self.notices()),
-        }
+    def record(self) -> DataRecord:
+        """For the run record."""
+        return DataRecord(
+            source=self.source,
+            working_folder=str(Path.cwd()),
+            images=len(self.pictures),
+            of_task=self.targets.summary(),
+            splits={split: self.splits.count(split) for split in SPLITS},
+            fingerprint=self.fingerprint(),
+            licence=self.licence,
+            problems=self.problems,
+            fixes=dict(self.fixes) if self.fixes else None,
+            kept_together=self.kept_together,
+            seen=self.seen().to_dict(),
+            notices=self.notices(),
+        )
 
     def seen(self) -> Seen:
         """Which share of its pictures the network sees."""

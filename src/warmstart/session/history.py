@@ -2,63 +2,14 @@
 
 import csv
 import io
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
 
 from warmstart.atomic import write_text
 from warmstart.csv_cells import cell_of, text_of
-
-if TYPE_CHECKING:
-    from warmstart.training.events import Epoch
+from warmstart.report.run_record import HistoryRow
 
 HISTORY = "history.csv"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class HistoryRow:
-    """One evaluation on val."""
-
-    cut: str  # what was frozen up to: with gradual unfreezing it moves left
-    epoch: int  # at this cut; 0: before its first step
-    step: int
-    train_loss: float | None  # without the penalty on the head; None for epoch 0
-    val_loss: float
-    val: Mapping[str, float]  # what the task measures on val beside, by its names; the last one is what is watched
-    best: bool  # so far, at this cut
-    learning_rate: float
-    seconds: float  # of this epoch
-    elapsed_seconds: float  # since the run began, everything included; a pause between a kill and --resume is not
-
-    @classmethod
-    def of(cls, event: "Epoch", *, cut: str, step: int, learning_rate: float, elapsed_seconds: float) -> Self:
-        """The row of an event of the training loop."""
-        return cls(
-            cut=cut,
-            epoch=event.epoch,
-            step=step,
-            train_loss=event.train_loss,
-            val_loss=event.val.loss,
-            val=dict(event.val.named),
-            best=event.best,
-            learning_rate=learning_rate,
-            seconds=event.seconds,
-            elapsed_seconds=elapsed_seconds,
-        )
-
-    @property
-    def watched(self) -> tuple[str, float]:
-        """(name, value) of what is watched."""
-        return [("loss", self.val_loss), *self.val.items()][-1]
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-ready, and a line of history.csv: `val_accuracy`, and so on, beside `val_loss`."""
-        out: dict[str, Any] = {}
-        for field in fields(self):
-            value = getattr(self, field.name)
-            out |= {f"val_{name}": number for name, number in value.items()} if field.name == "val" else {field.name: value}
-        return out
 
 
 MEASURED = "{:.6f}"  # how what was measured on val stands in history.csv

@@ -10,6 +10,7 @@ from warmstart.errors import InputError, PlugInError, UsageError
 from warmstart.options import from_document
 from warmstart.plan import Plan
 from warmstart.records import Listing, read_json
+from warmstart.report.run_record import DataRecord
 from warmstart.session.progress import Watcher
 from warmstart.session.settings import TrainSettings
 from warmstart.task_protocol import Task
@@ -79,11 +80,9 @@ def listing_of_run(folder: Path) -> Listing | str:
         return f"there is no run.json in or beside {folder} to say where they are"
     try:
         document = read_json(record, errors="surrogateescape")
-        data, columns = document["data"], document["plan"].get("target") or ()
-        return read_listing(
-            found_again(data["source"], data.get("working_folder")), min_classes=1, columns=columns, several=True
-        )
-    except (OSError, ValueError, KeyError, TypeError) as reason:
+        data, columns = DataRecord.from_dict(document["data"]), document["plan"].get("target") or ()
+        return read_listing(found_again(data.source, data.working_folder), min_classes=1, columns=columns, several=True)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as reason:
         return f"{record} does not say where they are ({type(reason).__name__})"
     except InputError as reason:
         return f"they are not where the run found them ({reason})"

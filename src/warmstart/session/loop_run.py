@@ -8,8 +8,9 @@ from typing import Any, Protocol
 
 from warmstart.data.decoding import DECODER_ID
 from warmstart.plan import Plan
+from warmstart.report.run_record import HistoryRow, TrainingRecord
 from warmstart.session.dataset import Dataset
-from warmstart.session.history import History, HistoryRow, read_history
+from warmstart.session.history import History, read_history
 from warmstart.session.progress import Watcher
 from warmstart.session.run_folder import checkpoint_path
 from warmstart.session.session import Session
@@ -67,16 +68,16 @@ class LoopRun:
     pictures: int  # that went through, forward and back
     history: tuple[HistoryRow, ...]  # of this run and of what it goes on with
 
-    def to_dict(self) -> dict[str, Any]:
-        """The `training` part of a run record, of a module of the task's own."""
-        return {
-            "end": self.end,
-            "best_epoch": max(row.epoch for row in self.history if row.best),
-            "epochs": [row.to_dict() for row in self.history],
-            "settings": self.settings.to_dict(),
-            "execution": self.execution,
-            "images_per_second": self.pictures / max(self.seconds, 1e-9),
-        }
+    def record(self) -> TrainingRecord:
+        """For the run record, of a module of the task's own."""
+        return TrainingRecord(
+            end=self.end,
+            best_epoch=max(row.epoch for row in self.history if row.best),
+            epochs=self.history,
+            settings=self.settings.to_dict(),
+            execution=self.execution,
+            images_per_second=self.pictures / max(self.seconds, 1e-9),
+        )
 
 
 def run_identity(plan: Plan, dataset: Dataset) -> dict[str, Any]:
@@ -204,6 +205,10 @@ def _follow(
                     watcher.say(f"resumed at step {event.step}, {how}")
                 case _:
                     end = getattr(event, "reason", end)
+            if session.on_event is not None and session.on_event(event) is True and epoch is not None:
+                events.close()  # which puts the best weights back
+                end = f"ended by on_event after epoch {epoch.epoch}"
+                break
     except KeyboardInterrupt:
         if epoch is None or not session.stop_keeps:
             raise

@@ -5,7 +5,7 @@ probe → frozen │ tuned → finish: scores → model/ → run folder
 
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,13 @@ from warmstart.extraction.stored_rows import library_versions
 from warmstart.model.build import assemble
 from warmstart.model.predictor import Model
 from warmstart.plan import Plan
-from warmstart.records import Cache, RunRecord, Split
+from warmstart.records import Cache, Split
 from warmstart.refusals import require_room
+from warmstart.report.cards import run_card
+from warmstart.report.frames import frame
+from warmstart.report.run_record import RunRecord, TrainingRecord
+from warmstart.report.shown import shown_by
+from warmstart.report.task_page import PREDICTIONS, located, read_table
 from warmstart.session.calibration import Calibration, also_chosen_by, of_frozen, of_tuned
 from warmstart.session.dataset import Dataset, stop_if_any_is_gone
 from warmstart.session.engine_parity import engine_parity
@@ -36,7 +41,7 @@ from warmstart.session.run_state import Probe
 from warmstart.session.session import Session
 from warmstart.strategy.forecast import Forecast
 from warmstart.task_protocol import Fitted
-from warmstart.task_registry import part
+from warmstart.task_registry import find_task, part
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +59,29 @@ class Run:
     model: Model
     record: RunRecord
     folder: Path
+    in_memory: Mapping[str, Any] = field(default_factory=dict, repr=False)  # name → picture, of those that lie in no file
+
+    @property
+    def predictions(self) -> Any:
+        """Of every test picture, as a data frame: path, what is true, what was said. Raises UsageError where there is no pandas."""
+        rows = read_table(self.folder / PREDICTIONS) or []
+        return frame(tuple(rows[0]) if rows else (), [tuple(row.values()) for row in rows])
+
+    @property
+    def history(self) -> Any:
+        """Of the training, a row an evaluation on val, as a data frame; empty for a frozen network."""
+        epochs = [row.to_dict() for row in self.record.training.epochs] if self.record.training else []
+        return frame(tuple(epochs[0]) if epochs else (), [tuple(row.values()) for row in epochs])
+
+    def top_losses(self, n: int = 8) -> list[tuple[str, str]]:
+        """The ``n`` test pictures that the model is farthest off on: (path, what is to be said of it)."""
+        rows = read_table(self.folder / PREDICTIONS) or []
+        return list(shown_by(find_task(self.record.task)).worst(self.record, rows)[:n])
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        rows = read_table(self.folder / PREDICTIONS) or []
+        return run_card(self.record, self.folder, rows, located(self.record.data.working_folder, self.in_memory))
 
     @property
     def scores(self) -> SplitScores:
@@ -70,7 +98,7 @@ class Trained:
     chosen_on_val: bool
     calibration: Calibration  # what the model was calibrated on
     rows: np.ndarray  # (N, D); those of val and test are meant
-    training: Mapping[str, Any]  # what is worth recording of the training of the network; empty for a frozen one
+    training: TrainingRecord | None  # of the network, or of a module of the task's own
     stopped: bool  # whether Ctrl-C ended its training
     hits: int
     misses: int
@@ -102,7 +130,7 @@ def frozen(seen: Probe, watcher: Watcher) -> Trained:
         chosen_on_val=not seen.learnt.by_folds,
         calibration=calibration,
         rows=seen.rows,
-        training=seen.loop.to_dict() if seen.loop else {},
+        training=seen.loop.record() if seen.loop else None,
         stopped=bool(seen.loop and seen.loop.stopped),
         hits=seen.extraction.hits,
         misses=seen.extraction.misses,
@@ -147,7 +175,7 @@ def tuned(seen: Probe, session: Session, folder: Path) -> Trained:
         chosen_on_val=True,
         calibration=calibration,
         rows=rows,
-        training=result.to_dict(),
+        training=result.record(),
         stopped=result.stopped,
         hits=seen.extraction.hits + sum(phase.hits for phase in result.phases) + extraction.hits,
         misses=seen.extraction.misses + sum(phase.misses for phase in result.phases) + extraction.misses,
@@ -175,7 +203,7 @@ def finish(
     test = dataset.targets.take(dataset.positions("test"))
     table = _table(trained.model, found["test"], dataset)
     fitted = dataset.task.tested(trained.model.fitted, found["test"], test)
-    model = replace(trained.model, fitted=fitted, about=about(plan, scores, dataset, seen.backbone))
+    model = replace(trained.model, fitted=fitted, about=about(plan, scores, dataset, seen.backbone), _place=str(folder / MODEL))
     with machine.calm_blas():
         trust = {**dataset.task.trust(fitted, found["test"], test), "calibration": trained.calibration.to_dict()}
     evaluate_seconds = time.perf_counter() - evaluate_begin
@@ -184,7 +212,7 @@ def finish(
         keep_pictures(folder, seen, found)
     parity = engine_parity(model, dataset, trained.rows, session.workspace.graphs)
     record = RunRecord(
-        data=dataset.summary(),
+        data=dataset.record(),
         plan=plan,
         scores=scores,
         seconds={"total": session.clock.here(), **trained.seconds, "evaluate": evaluate_seconds},
@@ -208,7 +236,8 @@ def finish(
         machine=machine.describe(),
     )
     write_run(folder, record, table, expected)
-    return Run(model=model, record=record, folder=folder)
+    in_memory = {picture.path: picture.content for picture in dataset.pictures if picture.content is not None}
+    return Run(model=model, record=record, folder=folder, in_memory=in_memory)
 
 
 def _save(model: Model, folder: Path) -> None:

@@ -118,6 +118,7 @@ def probed(seen: Extracted, session: Session, folder: Path | None = None, *, may
         tap_sets=seen.tap_sets,
         seed=plan.seed,
         options=options_of(dataset.task, plan),
+        head=session.head,
         train=training,
     )
     choosing, calibrating = halves_of_val(dataset, trains_network=may_be_trained or plan.trains_network)
@@ -139,7 +140,9 @@ def probed(seen: Extracted, session: Session, folder: Path | None = None, *, may
 
 
 def loaded(plan: Plan, session: Session) -> Backbone:
-    """The backbone of the plan. Raises BackboneError, UnknownNameError."""
+    """The backbone of the plan, which may have been given. Raises BackboneError, UnknownNameError."""
+    if session.backbone is not None and session.backbone.spec.name == plan.backbone:
+        return session.backbone
     return load_backbone(
         plan.backbone, weights=plan.weights, download=session.settings.download, seed=plan.seed, announce=session.watcher.say
     )

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from warmstart.session.history import HistoryRow
+    from warmstart.report.run_record import HistoryRow
 
 
 class Watcher(Protocol):

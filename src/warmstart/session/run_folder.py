@@ -16,8 +16,9 @@ from warmstart.atomic import write_asked, write_bytes, write_json, write_text
 from warmstart.csv_cells import cell_of
 from warmstart.errors import DataError, InputError, MachineError, UsageError
 from warmstart.plan import Plan
-from warmstart.records import RunRecord, read_json, to_json
+from warmstart.records import read_json, to_json
 from warmstart.refusals import require_file
+from warmstart.report.run_record import RunRecord
 from warmstart.session.history import HISTORY
 from warmstart.session.settings import TrainSettings
 from warmstart.strategy.forecast import Forecast

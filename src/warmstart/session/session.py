@@ -1,9 +1,9 @@
 """One run under way: what it may use, who watches it, and its time."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Self
+from typing import TYPE_CHECKING, Any, Self
 
 from warmstart.extraction.reader import Reader
 from warmstart.extraction.recipe import Recipe
@@ -12,6 +12,10 @@ from warmstart.session.clock import Clock
 from warmstart.session.progress import NullProgress, Watcher
 from warmstart.session.settings import TrainSettings
 from warmstart.task_protocol import Task
+
+if TYPE_CHECKING:
+    from warmstart.backbones.chain import Backbone
+    from warmstart.training.events import Event
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +27,9 @@ class Session:
     workspace: Workspace
     watcher: Watcher = field(default_factory=NullProgress)
     clock: Clock = field(default_factory=Clock)
+    backbone: "Backbone | None" = None  # that was given, in place of the one that the plan names
+    head: Any = None  # that was given, where the plan's head is 'given'
+    on_event: "Callable[[Event], object] | None" = None  # is told what the training loop tells; True ends training
     resumes: bool = False  # goes on with a run that was interrupted
     stop_keeps: bool = True  # Ctrl-C ends training with the best epoch so far; otherwise it is raised
 
@@ -35,6 +42,9 @@ class Session:
         watcher: Watcher,
         *,
         clock: Clock | None = None,
+        backbone: "Backbone | None" = None,
+        head: Any = None,
+        on_event: "Callable[[Event], object] | None" = None,
         resumes: bool = False,
         stop_keeps: bool = True,
     ) -> Iterator[Self]:
@@ -46,6 +56,9 @@ class Session:
                 workspace=workspace,
                 watcher=watcher,
                 clock=clock or Clock(budget_s=settings.budget_s),
+                backbone=backbone,
+                head=head,
+                on_event=on_event,
                 resumes=resumes,
                 stop_keeps=stop_keeps,
             )

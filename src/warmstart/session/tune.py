@@ -14,7 +14,8 @@ from typing import Any
 from warmstart.backbones.chain import Backbone, trainable_copy
 from warmstart.errors import UsageError
 from warmstart.heads.linear_map import LinearMap
-from warmstart.session.history import History, HistoryRow, read_history
+from warmstart.report.run_record import HistoryRow, TrainingRecord
+from warmstart.session.history import History, read_history
 from warmstart.session.loop_run import run_identity, run_loop
 from warmstart.session.run_folder import checkpoint_path
 from warmstart.session.run_state import Probe
@@ -69,21 +70,21 @@ class Tuned:
         """Of training, over all steps."""
         return sum(p.pictures for p in self.phases) / sum(p.train_seconds for p in self.phases)
 
-    def to_dict(self) -> dict[str, Any]:
-        """The `training` part of a run record."""
+    def record(self) -> TrainingRecord:
+        """For the run record."""
         last = self.phases[-1]
-        return {
-            "end": last.end,
-            "best_epoch": max(row.epoch for row in self.history if row.best and row.cut == last.cut),
-            "epochs": [row.to_dict() for row in self.history],
-            "prefix_digest": last.prefix_digest,
-            "trained_stages": list(last.trained_stages),
-            **({"frozen": dict(last.frozen)} if last.frozen else {}),
-            "settings": last.settings.to_dict(),
-            "phases": [{"cut": p.cut, "end": p.end, "prefix_digest": p.prefix_digest} for p in self.phases],
-            "execution": last.execution,
-            "images_per_second": self.images_per_second,
-        }
+        return TrainingRecord(
+            end=last.end,
+            best_epoch=max(row.epoch for row in self.history if row.best and row.cut == last.cut),
+            epochs=self.history,
+            prefix_digest=last.prefix_digest,
+            trained_stages=last.trained_stages,
+            frozen=dict(last.frozen) if last.frozen else None,
+            settings=last.settings.to_dict(),
+            phases=tuple({"cut": p.cut, "end": p.end, "prefix_digest": p.prefix_digest} for p in self.phases),
+            execution=last.execution,
+            images_per_second=self.images_per_second,
+        )
 
 
 def tune(probe: Probe, session: Session, folder: Path) -> Tuned:

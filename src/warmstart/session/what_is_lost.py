@@ -192,8 +192,3 @@ def _percent(share: float) -> str:
 
 def _reach(of: Sequence[Picture]) -> str:
     return "reaches" if len(of) == 1 else "reach"
-
-
-def told(found: Sequence[Notice]) -> list[dict[str, Any]]:
-    """JSON-ready."""
-    return [asdict(notice) | {"paths": list(notice.paths)} for notice in found]

@@ -25,11 +25,11 @@ def candidate_taps(spec: str, cut: str, tap_names: Sequence[str]) -> dict[str, t
     Raises UnknownNameError for a tap or cut that is not there, UsageError for a spec without any name.
     """
     reach = _up_to(cut, tap_names)
-    sets = tap_sets(reach)
+    sets, named = tap_sets(reach), _named_sets(reach)
     if spec == "auto":
         return sets if "pooled" in reach else {reach[-1]: reach[-1:]}
-    if spec in sets:
-        return {spec: sets[spec]}
+    if spec in named:
+        return {spec: named[spec]}
     wanted = [name.strip() for name in spec.split(",") if name.strip()]
     if not wanted:
         raise UsageError(
@@ -45,6 +45,14 @@ def candidate_taps(spec: str, cut: str, tap_names: Sequence[str]) -> dict[str, t
 
 def tap_sets(tap_names: Sequence[str]) -> dict[str, tuple[str, ...]]:
     """The sets of the table above that these taps can form; sets with equal members appear once, under the first name."""
+    out: dict[str, tuple[str, ...]] = {}
+    for name, members in _named_sets(tap_names).items():
+        if members not in out.values():
+            out[name] = members
+    return out
+
+
+def _named_sets(tap_names: Sequence[str]) -> dict[str, tuple[str, ...]]:
     stages = tuple(name for name in tap_names if name not in LAST)
     # From 3/8 of the stages on. EfficientNet-Lite's stem … stage7: stage3 … stage7, whose held-out log-loss on solar cells was
     # 0.329 (stage3 … stage6 0.333, stage4 … stage6 0.335, stage2 … stage5 0.352). ResNet's stem … stage3: stage2 and stage3.
@@ -55,11 +63,7 @@ def tap_sets(tap_names: Sequence[str]) -> dict[str, tuple[str, ...]]:
         "middle": stages[start:],
         "all": tuple(tap_names),
     }
-    out: dict[str, tuple[str, ...]] = {}
-    for name, members in sets.items():
-        if members and members not in out.values():
-            out[name] = members
-    return out
+    return {name: members for name, members in sets.items() if members}
 
 
 def _up_to(cut: str, tap_names: Sequence[str]) -> tuple[str, ...]:

@@ -12,18 +12,23 @@ from warmstart.backbones.catalog import find
 from warmstart.backbones.chain import Backbone, split
 from warmstart.backbones.freezing import FrozenParts, cut_by_freezing, frozen_parts
 from warmstart.errors import UsageError
-from warmstart.plan import ADVISED, Plan
+from warmstart.plan import ADVISED, GIVEN, Plan
 
 
-def with_cut(plan: Plan) -> Plan:
+def of_given(plan: Plan, given: Backbone | None) -> Plan:
+    """The plan for a backbone that was handed over."""
+    return plan if given is None else replace(plan, backbone=given.spec.name, weights=GIVEN)
+
+
+def with_cut(plan: Plan, given: Backbone | None = None) -> Plan:
     """The plan with the cut that its `freeze` leads to, the last one that has nothing left of it which learns; else as it is.
 
     'pooled', the default, leaves the cut to `freeze`. An earlier cut may be given as well: what is frozen right of it is held. Raises
-    UnknownNameError for what is no layer, UsageError for a cut right of a layer that learns.
+    UnknownNameError for what is no layer, UsageError for a cut right of a layer that learns. ``given``: the backbone, if it is at hand.
     """
     if not plan.freeze or plan.cut == ADVISED:
         return plan
-    backbone = _chain(plan.backbone)
+    backbone = given or _chain(plan.backbone)
     asked, cuts = f"--freeze {','.join(plan.freeze)}", backbone.cuts
     if not frozen_parts(backbone, plan.freeze).parameters:
         raise UsageError(
@@ -37,13 +42,13 @@ def with_cut(plan: Plan) -> Plan:
         )
     if plan.cut == "pooled":
         return replace(plan, cut=cut)
-    given = backbone.resolve_cut(plan.cut)
+    wanted = backbone.resolve_cut(plan.cut)
     if cut == "pooled" and plan.trains_network:
         raise UsageError(
             f"{asked} freezes the whole network, and --cut {plan.cut} is to train what is right of it. Leave --cut out to fit a head on "
             "the frozen network, or freeze less."
         )
-    if cuts.index(given) > cuts.index(cut):
+    if cuts.index(wanted) > cuts.index(cut):
         learning = backbone.stages[cuts.index(cut)].name
         raise UsageError(
             f"{asked} leaves {learning} to learn, and --cut {plan.cut} freezes everything up to {given}. Leave --cut out, and it stands "

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,11 +18,13 @@ from warmstart.extraction.scanning import scan_given
 from warmstart.extraction.workspace import Workspace
 from warmstart.model.predictor import Model
 from warmstart.records import Cache, Notice, Picture, Problem
+from warmstart.report.cards import card
+from warmstart.report.shown import shown_by
 from warmstart.session.dataset import conflict_problems
 from warmstart.session.progress import NullProgress, Watcher
-from warmstart.session.what_is_lost import notices, told
+from warmstart.session.what_is_lost import notices
 from warmstart.task_registry import find_task
-from warmstart.workflows.predict import open_trained
+from warmstart.workflows.predict import open_trained, place_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +43,17 @@ class Evaluation:
     cache: Cache
     seconds: float
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        by_split = {"unseen": self.scores, "all, seen ones too": self.scores_with_seen}
+        left_out = [f"{len(self.problems):,} problems, the first: {self.problems[0].message}"] if self.problems else []
+        return card(
+            Path(self.data).name,
+            kind=f"evaluation of {self.model} · {self.images:,} pictures, of which it learnt from {self.trained_on:,}",
+            sentences=[*(notice.message for notice in self.notices), *left_out],
+            grids=shown_by(find_task(self.task)).scores({name: one for name, one in by_split.items() if one}),
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
         return {
@@ -50,14 +64,14 @@ class Evaluation:
             "scores": self.scores and self.scores.to_dict(),
             "scores_with_seen": self.scores_with_seen and self.scores_with_seen.to_dict(),
             "problems": [asdict(problem) for problem in self.problems],
-            "notices": told(self.notices),
+            "notices": [notice.to_dict() for notice in self.notices],
             "cache": asdict(self.cache),
             "seconds": self.seconds,
         }
 
 
 def evaluate(
-    model: str,
+    model: "str | Model",
     data: Any,
     *,
     exclude: tuple[str, ...] = (),
@@ -119,7 +133,7 @@ def evaluate(
         )
 
     return Evaluation(
-        model=model,
+        model=place_of(model),
         task=task.name,
         data=listing.source,
         images=len(good),

@@ -28,7 +28,7 @@ from warmstart.session.progress import NullProgress, Watcher
 from warmstart.task_protocol import Parity
 from warmstart.task_registry import find_task
 from warmstart.workflows.export_pictures import HeldOut, calibration_pictures, held_out_pictures
-from warmstart.workflows.predict import SOURCE_PREFIX, open_trained
+from warmstart.workflows.predict import SOURCE_PREFIX, open_trained, place_of
 
 PARITY = "parity.json"
 PROOF_PICTURES = 1000  # at most; eager PyTorch sees 30 a second on two cores
@@ -82,7 +82,7 @@ class Export:
 
 
 def export(
-    name: str,
+    name: "str | Model",
     settings: ExportSettings | None = None,
     *,
     download: bool = False,
@@ -100,6 +100,7 @@ def export(
     begin = time.perf_counter()
     writer = find_format(settings.format, settings.precision)
     model = open_trained(name, download=download)
+    name = place_of(name)
     folder = settings.out or _default_folder(name, settings)
     _must_be_free(folder)
     weights_bytes = sum(tensor.nbytes for tensor in model.tensors.values())

@@ -13,7 +13,8 @@ from warmstart.data.hashing import digest_file
 from warmstart.data.listing import find_pictures, read_listing
 from warmstart.errors import DataError, PictureError
 from warmstart.model.predictor import Model
-from warmstart.records import Example, read_json
+from warmstart.records import Example
+from warmstart.report.run_record import read_data
 from warmstart.session.listed import listing_of_run
 from warmstart.session.progress import Watcher
 from warmstart.task_registry import find_task
@@ -125,10 +126,9 @@ def _of_run(folder: Path) -> list[Example] | str:
 def _working_folder(record: Path) -> str | None:
     """Where relative paths of the run begin; None where its record does not say."""
     try:
-        found = read_json(record, errors="surrogateescape")["data"]["working_folder"]
-    except (OSError, ValueError, KeyError, TypeError):
+        return read_data(record).working_folder
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
-    return found if isinstance(found, str) else None
 
 
 def _columns(model: Model) -> tuple[str, ...]:

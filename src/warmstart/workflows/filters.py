@@ -6,10 +6,10 @@ from typing import Any
 
 from warmstart.backbones.weights import load_backbone
 from warmstart.explain.filters import Filters, first_filters
-from warmstart.model.predictor import load
+from warmstart.model.predictor import Model
 from warmstart.session.progress import NullProgress, Watcher
 from warmstart.session.run_folder import make_folder
-from warmstart.workflows.predict import SOURCE_PREFIX
+from warmstart.workflows.predict import SOURCE_PREFIX, open_trained, place_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +33,7 @@ class FilterPicture:
 
 
 def filters(
-    name: str,
+    name: "str | Model",
     *,
     weights: str = "default",
     download: bool = False,
@@ -44,11 +44,11 @@ def filters(
     weights: for a backbone: 'default', 'random' or a file. Raises ModelFileError, UnknownNameError or BackboneError.
     """
     watcher = watcher or NullProgress()
-    if Path(name).exists():
-        backbone = load(name).network()
+    if not isinstance(name, str) or Path(name).exists():
+        backbone = open_trained(name).network()
     else:
         backbone = load_backbone(name.removeprefix(SOURCE_PREFIX), weights=weights, download=download, announce=watcher.say)
-    return FilterPicture(name=name, filters=first_filters(backbone))
+    return FilterPicture(name=place_of(name), filters=first_filters(backbone))
 
 
 def draw(result: FilterPicture, folder: Path) -> FilterPicture:

@@ -6,6 +6,7 @@ listing → rows of the frozen backbone → probe → [tune: the network right o
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
 
 from warmstart.model.predictor import Model
 from warmstart.plan import Plan
@@ -17,7 +18,10 @@ from warmstart.session.probe import extracted, make_ready, probed
 from warmstart.session.progress import NullProgress, Watcher
 from warmstart.session.session import Session
 from warmstart.session.settings import TrainSettings
-from warmstart.training.frozen import with_cut
+from warmstart.training.frozen import of_given, with_cut
+
+if TYPE_CHECKING:
+    from warmstart.backbones.chain import Backbone
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,23 +36,29 @@ def fit(
     listing: Listing,
     plan: Plan,
     *,
+    backbone: "Backbone | None" = None,
+    head: Any = None,
     val_share: float = 0.2,
     download: bool = False,
     watcher: Watcher | None = None,
 ) -> Fit:
     """Fit what the plan says on all pictures of a listing that can be used.
 
-    val_share: of the pictures, to choose the best epoch by where the plan trains the network, or a task its own module; the head on the
-    frozen network needs none. Raises what `train` raises.
+    backbone: in place of the one that the plan names. head: what is fitted where the
+    plan's head is 'given'. val_share: of the pictures, to choose the best epoch by where the plan trains the
+    network, or a task its own module; the head on the frozen network needs none. Raises what `train` raises.
     """
-    plan, watcher = with_cut(plan), watcher or NullProgress()
+    plan, watcher = with_cut(of_given(plan, backbone), backbone), watcher or NullProgress()
     plan.require_runnable()
     # Near copies are of one split, whatever they are: there is no test that they could flatter.
     settings = TrainSettings(download=download, group_duplicates=False)
     listing, task = listed(listing, settings, plan, watcher)
     trains = plan.trains_network or task.trains_in_fit
     plan = replace(plan, fractions=(1 - val_share, val_share, 0.0) if trains else (1.0, 0.0, 0.0))
-    with Session.opened(settings, task, watcher, stop_keeps=False) as session, TemporaryDirectory() as place:
+    with (
+        Session.opened(settings, task, watcher, backbone=backbone, head=head, stop_keeps=False) as session,
+        TemporaryDirectory() as place,
+    ):
         ready = make_ready(listing, prepare(listing, plan, session), plan, session)
         seen = probed(extracted(ready, session), session, Path(place))
         trained = tuned(seen, session, Path(place)) if plan.trains_network else frozen(seen, watcher)

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from warmstart.extraction.rendering import PICTURES
 from warmstart.extraction.scanning import scan_given
 from warmstart.extraction.workspace import Workspace
 from warmstart.records import Example, Notice, Picture, Preprocessing, Problem
+from warmstart.report.cards import card, counts_grid
 from warmstart.session.dataset import conflict_problems
 from warmstart.session.progress import NullProgress, Watcher
 from warmstart.session.what_is_lost import Seen, notices, seen_of
@@ -43,6 +45,19 @@ class Inspection:
     problems: tuple[Problem, ...]
     seen: Seen  # which share of them the network sees, by the usual centre crop
     notices: tuple[Notice, ...]
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        said = [notice.message for notice in self.notices]
+        said += [f"{len(self.duplicates):,} groups of files with the same bytes"] if self.duplicates else []
+        said += [f"{len(self.problems):,} problems, the first: {self.problems[0].message}"] if self.problems else []
+        (w_least, w, w_most), (h_least, h, h_most) = self.width_px, self.height_px
+        return card(
+            Path(self.source).name,
+            kind=f"data · {self.images:,} pictures · {w} × {h} px, from {w_least} × {h_least} to {w_most} × {h_most}",
+            sentences=said,
+            grids=[counts_grid("class", self.classes), counts_grid("format", self.formats)],
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""

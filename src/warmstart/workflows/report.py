@@ -1,5 +1,6 @@
 """report: a run folder or that of a comparison as one page, report.html, written beside what it shows."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -10,6 +11,7 @@ from warmstart.errors import InputError
 from warmstart.model.predictor import Model
 from warmstart.records import read_json
 from warmstart.report.page import Page
+from warmstart.report.run_record import NO_RECORD, RunRecord
 from warmstart.report.task_page import task_page
 from warmstart.task_protocol import Task
 from warmstart.task_registry import USUAL, find_task, part
@@ -34,11 +36,18 @@ class Report:
         return asdict(self)
 
 
-def report(folder: Path, *, model: Model | None = None, heat_maps: bool = True, limit_s: float | None = None) -> Report:
+def report(
+    folder: Path,
+    *,
+    model: Model | None = None,
+    in_memory: Mapping[str, Any] | None = None,
+    heat_maps: bool = True,
+    limit_s: float | None = None,
+) -> Report:
     """Write FOLDER/report.html, replacing one that is there. Raises InputError where there is neither run nor comparison, MachineError.
 
-    model: the run's, when it is in memory. heat_maps: of a few test pictures, as many as ``limit_s`` seconds last for (None: little at
-    the end of a run, whose model is in memory, and enough otherwise).
+    model: the run's, when it is in memory. in_memory: name → picture, of those that lie in no file. heat_maps: of a few test pictures, as
+    many as ``limit_s`` seconds last for (None: little at the end of a run, whose model is in memory, and enough otherwise).
     """
     created = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M")
     missing: tuple[str, ...] = ()
@@ -48,9 +57,9 @@ def report(folder: Path, *, model: Model | None = None, heat_maps: bool = True, 
         task = _task_of(folder)
         make = part(task, "report")
         if make is None:
-            page, missing = task_page(folder, created, task)
+            page, missing = task_page(folder, created, task, in_memory or {})
         else:
-            page, missing = make(folder, created, model=model, heat_maps=heat_maps, limit_s=limit_s)
+            page, missing = make(folder, created, model=model, in_memory=in_memory or {}, heat_maps=heat_maps, limit_s=limit_s)
     path = folder / REPORT
     content = page.html.encode("utf-8", "backslashreplace")
     write_bytes(path, content)
@@ -65,7 +74,7 @@ def report(folder: Path, *, model: Model | None = None, heat_maps: bool = True, 
 
 
 def _task_of(folder: Path) -> Task:
-    """The task of a run; of a folder that is none, the usual one, which says what is wrong with it."""
+    """The task of a run, by which alone its record can be read; of a folder that is none, the usual one, which says what is wrong."""
     try:
         name = read_json(folder / "run.json", errors="surrogateescape")["plan"].get("task", USUAL)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
@@ -74,9 +83,11 @@ def _task_of(folder: Path) -> Task:
 
 
 def _comparison(path: Path) -> dict[str, Any]:
+    """compare.json, its records typed."""
     try:
-        document = read_json(path, errors="surrogateescape")
-        document["contestants"][0]["record"]["scores"]
-    except (OSError, ValueError, KeyError, TypeError, IndexError) as reason:
+        document = dict(read_json(path, errors="surrogateescape"))
+        contestants = [{**one, "record": RunRecord.from_dict(one["record"])} for one in document["contestants"]]
+        contestants[0]
+    except (*NO_RECORD, IndexError) as reason:
         raise InputError(f"{path} is not the result of a comparison ({type(reason).__name__}: {reason}).") from reason
-    return dict(document)
+    return document | {"contestants": contestants}

@@ -20,7 +20,7 @@ def reported(run: Run, seen: Probe, session: Session) -> Run:
         if settings.report:
             from warmstart.workflows.report import report
 
-            made = report(run.folder, model=run.model, heat_maps=settings.heat_maps)
+            made = report(run.folder, model=run.model, in_memory=run.in_memory, heat_maps=settings.heat_maps)
             watcher.say(f"report: {made.path}")
     except MachineError as reason:
         watcher.say(

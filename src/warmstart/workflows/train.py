@@ -4,9 +4,10 @@ ready → forecast → rows of the frozen backbone → probe → [tune: the netw
 """
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from warmstart.plan import ADVISED, Plan
 from warmstart.records import Listing
@@ -22,8 +23,12 @@ from warmstart.session.run_folder import new_run_folder, read_start, resumable, 
 from warmstart.session.session import Session
 from warmstart.session.settings import TrainSettings
 from warmstart.task_registry import part
-from warmstart.training.frozen import with_cut
+from warmstart.training.frozen import of_given, with_cut
 from warmstart.workflows.reported import reported
+
+if TYPE_CHECKING:
+    from warmstart.backbones.chain import Backbone
+    from warmstart.training.events import Event
 
 
 def train(
@@ -33,17 +38,24 @@ def train(
     *,
     watcher: Watcher | None = None,
     folder: Path | None = None,
+    backbone: "Backbone | None" = None,
+    head: Any = None,
+    on_event: "Callable[[Event], object] | None" = None,
     seconds_before: float = 0.0,
     stop_keeps: bool = True,
 ) -> Run:
-    """Train on a folder, manifest, list of (path, label) or DataFrame: a classifier, or what else the plan or the data ask for.
+    """Train on what `data.listing` takes, a folder say: a classifier, or what else the plan or the data ask for.
 
+    backbone: in place of the one that the plan names. head: what is fitted where the
+    plan's head is 'given'. on_event: is told what the training loop tells; training ends, and keeps its best
+    epoch, when it returns True.
     folder: the run folder, if not a new one in ``settings.runs``.
     seconds_before: time that the process had used before this call. stop_keeps: Ctrl-C ends training, the best epoch so far is tested and
     kept, and KeyboardInterrupt is raised then; otherwise, and a second time, the run is left as it is, for `resume`.
     Raises DataError, UsageError, BackboneError or StoreError, each saying what to do.
     """
-    plan, settings, watcher = with_cut(plan or Plan()), settings or TrainSettings(), watcher or NullProgress()
+    settings, watcher = settings or TrainSettings(), watcher or NullProgress()
+    plan = with_cut(of_given(plan or Plan(), backbone), backbone)
     clock = Clock(begin=time.perf_counter() - seconds_before, budget_s=settings.budget_s)
     plan.require_runnable()
     listing, task = listed(data, settings, plan, watcher)
@@ -51,7 +63,9 @@ def train(
     if plan.cut == ADVISED and part(task, "advised training") is None:
         watcher.say(f"the task {task.name} has no advice, so what is learnt is learnt on the frozen network; --cut trains more")
         plan = replace(plan, cut="pooled")
-    with Session.opened(settings, task, watcher, clock=clock, stop_keeps=stop_keeps) as session:
+    with Session.opened(
+        settings, task, watcher, clock=clock, backbone=backbone, head=head, on_event=on_event, stop_keeps=stop_keeps
+    ) as session:
         if plan.cut == ADVISED:
             found: Run = part(task, "advised training")(listing, plan, session, folder)
             return found
@@ -75,14 +89,15 @@ def resume(
     *,
     data: Listing | None = None,
     watcher: Watcher | None = None,
+    backbone: "Backbone | None" = None,
     download: bool = False,
     seconds_before: float = 0.0,
     stop_keeps: bool = True,
 ) -> Run:
     """Go on with a run whose training was interrupted, from its last checkpoint, to the weights it would have had.
 
-    data: what the run was started with, where that was more than a folder or a manifest. Raises UsageError when data, plan
-    or code are not what they were, InputError when there is nothing to resume.
+    data, backbone: what the run was started with, where that was more than a folder, a manifest or a name. Raises UsageError when data,
+    plan or code are not what they were, InputError when there is nothing to resume.
     """
     watcher = watcher or NullProgress()
     begin = time.perf_counter() - seconds_before
@@ -90,7 +105,9 @@ def resume(
     settings = replace(settings, download=download)
     clock = Clock(begin=begin, budget_s=settings.budget_s, earlier_s=earlier_seconds(folder))
     listing, task = listed(data or source, settings, plan, watcher)
-    with Session.opened(settings, task, watcher, clock=clock, resumes=True, stop_keeps=stop_keeps) as session:
+    with Session.opened(
+        settings, task, watcher, clock=clock, backbone=backbone, resumes=True, stop_keeps=stop_keeps
+    ) as session:
         if plan.cut == ADVISED:
             found: Run = part(task, "advised training")(listing, plan, session, folder)
             return found

@@ -155,7 +155,7 @@ def test_columns_of_0_and_1_with_gaps_through_every_verb(shapes: Path, tmp_path:
             writer.writerow([row["path"], *("" if random.random() < 0.2 else int(name in own) for name in NAMES)])
     plan = Plan(cut="pooled", task="multilabel", target=NAMES, image_size_px=64, options={"recall": 0.9})
     run = train(str(table), plan, TrainSettings(runs=tmp_path / "runs"))
-    assert any(one["unknown"] for one in run.record.data["labels"].values())
+    assert any(one["unknown"] for one in run.record.data.of_task["labels"].values())
     assert run.scores.test.recall_asked == 0.9
     assert len(set(run.model.fitted.thresholds.tolist())) == 1  # recall is promised for one threshold
     rows = _rows(run.folder / "predictions.csv")

@@ -127,7 +127,7 @@ def test_folders_and_single_labels_are_refused_with_what_to_give(tmp_path: Path)
 def _trained(folder: Path, labels: list[object], **plan: object) -> dict[str, str]:
     table = _table(folder, labels=labels, split=["train"] * 16 + ["val"] * 4 + ["test"] * 4)
     run = train(str(table), Plan(cut="pooled", image_size_px=64, **plan), TrainSettings(runs=folder / "runs"))  # type: ignore[arg-type]
-    return {problem["message"].split(":")[0]: problem["message"] for problem in run.record.data["problems"]}
+    return {problem.message.split(":")[0]: problem.message for problem in run.record.data.problems}
 
 
 def test_labels_that_train_does_not_tell_apart_are_left_out_or_said(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import csv
 import re
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,10 @@ from warmstart.errors import InputError, UsageError
 from warmstart.evaluation.intervals import paired_bootstrap
 from warmstart.evaluation.learning_curves import CurvePoint, LearningCurve, Shape, compare_shapes, overfitting, shape
 from warmstart.plan import Plan
-from warmstart.records import SPLITS, Listing, read_json
+from warmstart.records import SPLITS, Listing, Scores, read_json
+from warmstart.report.run_record import RunRecord, read_record
 from warmstart.session.dataset import prepare
-from warmstart.session.history import HistoryRow, read_history
+from warmstart.session.history import read_history
 from warmstart.session.progress import NullProgress, Watcher
 from warmstart.session.run_folder import checkpoint_path, is_finished, new_run_folder
 from warmstart.session.session import Session
@@ -32,7 +33,7 @@ from warmstart.session.settings import TrainSettings
 from warmstart.strategy.plan_names import default_names, plans_by_name
 from warmstart.tasks.classify.explain.saliency_examples import LIMIT_S
 from warmstart.tasks.classify.listed import classified
-from warmstart.tasks.classify.report.run_files import FINDINGS
+from warmstart.tasks.classify.report.run_files import FINDINGS, points_of
 from warmstart.tasks.classify.task import TASK
 from warmstart.training.frozen import with_cut
 from warmstart.workflows.report import report
@@ -47,7 +48,7 @@ class Contestant:
     """One plan and how it did."""
 
     name: str
-    record: Mapping[str, Any]  # its run.json
+    record: RunRecord
     curve: LearningCurve
     shape: Shape
     gain: float | None  # test accuracy minus that of the reference; None for the reference itself
@@ -56,7 +57,7 @@ class Contestant:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
-        return {**asdict(self), "record": dict(self.record)}
+        return _shallow(self) | {"record": self.record.to_dict(), "curve": asdict(self.curve), "shape": asdict(self.shape)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +76,7 @@ class Comparison:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
-        return {**asdict(self), "contestants": [contestant.to_dict() for contestant in self.contestants]}
+        return _shallow(self) | {"contestants": [contestant.to_dict() for contestant in self.contestants]}
 
 
 def compare(
@@ -156,7 +157,7 @@ def _run(folder: Path, listing: Listing, plans: Mapping[str, Plan], settings: Tr
         # The reports come last: each shows its run beside the best one from random weights.
         of_run = replace(settings, report=False, findings=settings.findings and name == examiner)
         made = train(listing, plan, of_run, watcher=watcher, folder=run, stop_keeps=False)
-        _check_held_out(listing.source, made.record.data["splits"])  # near copies and broken pictures are known by now
+        _check_held_out(listing.source, made.record.data.splits)  # near copies and broken pictures are known by now
     comparison = _result(folder, tuple(plans), settings.budget_s or 0.0)
     write_json(folder / RESULT, comparison.to_dict())
     if settings.report:
@@ -192,15 +193,14 @@ def _result(folder: Path, names: Sequence[str], budget_s: float) -> Comparison:
     """Read the run folders and put them side by side."""
     from warmstart.tasks.classify.report.curves import draw_curves
 
-    records = {name: read_json((folder / name / "run.json"), errors="surrogateescape") for name in names}
-    reference = next((name for name in names if records[name]["plan"]["cut"] == "pooled"), names[0])
+    records = {name: read_record(folder / name) for name in names}
+    reference = next((name for name in names if records[name].plan.cut == "pooled"), names[0])
     right = {name: _right(folder / name) for name in names}
     contestants = []
     for name in names:
-        history = read_history(folder / name)
         curve = LearningCurve(
             name=name,
-            points=tuple(_point(row, number) for number, row in enumerate(history)) or (_only_point(records[name]),),
+            points=points_of(read_history(folder / name)) or (_only_point(records[name]),),
         )
         apart = name != reference
         contestants.append(
@@ -214,15 +214,15 @@ def _result(folder: Path, names: Sequence[str], budget_s: float) -> Comparison:
                 overfitting=overfitting(curve.points),
             )
         )
-    majority = {split: scores["majority_accuracy"] for split, scores in records[reference]["scores"].items()}
+    majority = {split: scores.majority_accuracy for split, scores in records[reference].scores.items()}
     pictures = draw_curves(
         [contestant.curve for contestant in contestants],
         majority_accuracy=majority["val"],
         budget_s=budget_s,
-        title=f"{Path(records[reference]['data']['source']).name}: accuracy on val while each plan trains",
+        title=f"{Path(records[reference].data.source).name}: accuracy on val while each plan trains",
         folder=folder,
     )
-    best = min(contestants, key=lambda contestant: contestant.record["scores"]["val"]["log_loss"])
+    best = min(contestants, key=lambda contestant: contestant.record.scores["val"].log_loss)
     return Comparison(
         folder=str(folder),
         budget_s=budget_s,
@@ -243,46 +243,40 @@ def _right(run: Path) -> np.ndarray:
     return np.array([correct for _, correct in rows])
 
 
-def _only_point(record: Mapping[str, Any]) -> CurvePoint:
+def _only_point(record: RunRecord) -> CurvePoint:
     """A frozen plan's: its head, fitted."""
-    val = record["scores"]["val"]
+    val: Scores = record.scores["val"]
     return CurvePoint(
         epoch=0,
-        seconds=record["seconds"]["total"],
+        seconds=record.seconds["total"],
         train_loss=None,
-        val_loss=val["log_loss"],
-        val_accuracy=val["accuracy"],
+        val_loss=val.log_loss,
+        val_accuracy=val.accuracy,
     )
 
 
-def _choosing(record: Mapping[str, Any]) -> int:
+def _choosing(record: RunRecord) -> int:
     """How many pictures of val a plan's curve is drawn from: those that calibrate a trained network are kept out of it."""
-    calibration = record.get("trust", {}).get("calibration", {})
-    apart = calibration.get("pictures", 0) if record["training"] and calibration.get("apart") else 0
-    return int(record["data"]["splits"]["val"]) - apart
+    calibration = record.trust.get("calibration", {})
+    apart = calibration.get("pictures", 0) if record.training and calibration.get("apart") else 0
+    return int(record.data.splits["val"]) - apart
 
 
 def _transfer(contestants: Sequence[Contestant]) -> tuple[str, ...]:
     """The best trained plan from pretrained weights against the best one from random ones."""
     trained = [contestant for contestant in contestants if len(contestant.curve.points) > 1]
-    cold = [contestant for contestant in trained if contestant.record["plan"]["weights"] == "random"]
+    cold = [contestant for contestant in trained if contestant.record.plan.weights == "random"]
     warm = [contestant for contestant in trained if contestant not in cold] or [c for c in contestants if c not in cold]
     if not warm or not cold:
         return ()
 
     def loss(contestant: Contestant) -> float:
-        return float(contestant.record["scores"]["val"]["log_loss"])
+        return float(contestant.record.scores["val"].log_loss)
 
     n_val = min(_choosing(contestant.record) for contestant in (*warm, *cold))
     return compare_shapes(min(warm, key=loss).curve, min(cold, key=loss).curve, val_pictures=n_val).sentences
 
 
-def _point(row: HistoryRow, epoch: int) -> CurvePoint:
-    """Of a learning curve, whose epochs are counted over all cuts."""
-    return CurvePoint(
-        epoch=epoch,
-        seconds=row.elapsed_seconds,
-        train_loss=row.train_loss,
-        val_loss=row.val_loss,
-        val_accuracy=row.val["accuracy"],
-    )
+def _shallow(part: Any) -> dict[str, Any]:
+    """Its fields, as they are."""
+    return {field.name: getattr(part, field.name) for field in fields(part)}

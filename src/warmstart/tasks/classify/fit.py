@@ -8,12 +8,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from warmstart.errors import UsageError
 from warmstart.extraction.features import Rows
 from warmstart.heads.standardising import Array
 from warmstart.inspection import speed
+from warmstart.plan import GIVEN
 from warmstart.task_protocol import Fitting, Indices, Learnt, Part
 from warmstart.tasks.classify.answers import ClassOutputs
 from warmstart.tasks.classify.classifier import Classifier
+from warmstart.tasks.classify.heads.catalog import HeadSpec
 from warmstart.tasks.classify.selection import ENOUGH_VAL, FOLDS, Choice, choose_head, refit
 from warmstart.tasks.classify.targets import ClassTargets
 from warmstart.tasks.classify.temperature import softmax
@@ -44,6 +47,7 @@ def fitted(train: Part[ClassTargets], val: Part[ClassTargets], run: Fitting) -> 
         units=np.concatenate([train.units, val.units]),
         class_weight=plan.class_weight,
         seed=run.seed,
+        spec=_given(run),
     )
     return ClassLearnt(
         fitted=Classifier(
@@ -61,6 +65,16 @@ def fitted(train: Part[ClassTargets], val: Part[ClassTargets], run: Fitting) -> 
         penalty=choice.settings.get("penalty", 0.0),
         choice=choice,
     )
+
+
+def _given(run: Fitting) -> HeadSpec | None:
+    if run.plan.head != GIVEN:
+        return None
+    if run.head is None:
+        raise UsageError("the plan says that its head was handed over (head 'given'): give it again, in Python, as head=…")
+    from warmstart.tasks.classify.heads.from_sklearn import given_spec
+
+    return given_spec(run.head)
 
 
 def refitted(learnt: ClassLearnt, part: Part[ClassTargets]) -> Classifier:

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from warmstart.errors import UsageError
+from warmstart.tasks.classify.given_in_torch import MODULES
+from warmstart.tasks.classify.heads.given import GivenHead
 from warmstart.tasks.classify.heads.knn import KnnHead
 from warmstart.tasks.classify.heads.linear import LinearHead
 from warmstart.tasks.classify.heads.mlp import MlpHead
@@ -20,7 +22,7 @@ def logits(head: Head, features: Tensor) -> Tensor:
     """(B, K) from (B, D), as `Head.logits`. Raises UsageError for a head without derivatives: k nearest neighbours count votes, and a
     count does not change with a small step.
     """
-    if isinstance(head, KnnHead):
+    if isinstance(head, KnnHead) or (isinstance(head, GivenHead) and head.kind in ("neighbours", "trees")):
         raise UsageError(
             f"head {head.name!r} has no gradient, so there is no Grad-CAM of it; --method occlusion explains any head"
         )
@@ -39,8 +41,12 @@ def head_module(head: Head) -> nn.Module:
             return _RbfSvm(head)
         case KnnHead():
             return _Knn(head)
+        case GivenHead():
+            return MODULES[head.kind](head)
         case _:
-            raise UsageError(f"head {head.name!r} cannot be written in PyTorch; known: linear, svm, svm-rbf, ridge, knn, mlp")
+            raise UsageError(
+                f"head {head.name!r} cannot be written in PyTorch; known: linear, svm, svm-rbf, ridge, knn, mlp, given"
+            )
 
 
 class Probabilities(nn.Module):

@@ -26,7 +26,7 @@ from warmstart.errors import UnknownNameError
 from warmstart.heads.folds import dealt, units_by_class
 from warmstart.heads.standardising import Array, blocks
 from warmstart.plan import CLASS_WEIGHTS
-from warmstart.tasks.classify.heads.catalog import HeadSpec, head_spec, make_head
+from warmstart.tasks.classify.heads.catalog import HeadSpec, head_spec
 from warmstart.tasks.classify.heads.protocol import Head, Labels, Settings
 from warmstart.tasks.classify.metrics import log_losses
 from warmstart.tasks.classify.temperature import fit_temperature, softmax
@@ -58,6 +58,7 @@ class Choice:
     """What was chosen, from what, and the head fitted with it on train only."""
 
     head_name: str
+    spec: HeadSpec
     tap_set: str
     settings: Settings
     method: Literal["val", "folds"]
@@ -95,23 +96,25 @@ def choose_head(
     units: Indices | None = None,
     class_weight: str = "none",
     seed: int = 0,
+    spec: HeadSpec | None = None,
 ) -> Choice:
     """The best set of taps and setting of a head for ``labels`` (N,); ``train`` and ``val`` index the N examples.
 
     ``units`` (N,): examples with the same number are held out together (see `heads.folds`). Of the N rows only those in train and val
-    are read; where features come as functions, those of one set at a time.
+    are read; where features come as functions, those of one set at a time. ``spec``: of a head that is not in the catalogue.
     Raises UnknownNameError for an unknown head or class weight.
     """
-    spec = head_spec(head_name)
+    spec = spec or head_spec(head_name)
     trial = _trial(labels, n_classes, train, val, units, class_weight, seed)
     attempts = [attempt for tap_set, source in features.items() for attempt in _attempts(spec, tap_set, source, trial)]
     best = min(attempts, key=lambda attempt: attempt.candidate.log_loss)  # of equals the first, which is more regularised
     fitted_on = trial.fitted_on
-    head = make_head(head_name, **same_prior(best.candidate.settings, fitted_on, len(train))).fit(
+    head = spec.head(**same_prior(best.candidate.settings, fitted_on, len(train))).fit(
         _rows(features[best.candidate.tap_set], train), trial.y, n_classes=n_classes, sample_weight=trial.weights
     )
     return Choice(
         head_name=head_name,
+        spec=spec,
         tap_set=best.candidate.tap_set,
         settings=best.candidate.settings,
         method="val" if trial.fold_of is None else "folds",
@@ -131,7 +134,7 @@ def refit(choice: Choice, X: Array, y: Labels, *, n_classes: int) -> Head:
     """The chosen head fitted anew on X (N, D) of the chosen taps and y (N,): train and val together, once all is chosen."""
     weights = class_weights(y, n_classes, choice.class_weight)
     settings = same_prior(choice.settings, choice.fitted_on, len(y))
-    return make_head(choice.head_name, **settings).fit(X, y, n_classes=n_classes, sample_weight=weights[y])
+    return choice.spec.head(**settings).fit(X, y, n_classes=n_classes, sample_weight=weights[y])
 
 
 def same_prior(settings: Settings, chosen_with: int, fitted_on: int) -> dict[str, Any]:

@@ -5,6 +5,8 @@ from typing import Any
 
 from warmstart.evaluation.novelty import UNLIKE
 from warmstart.records import Prediction, Scores
+from warmstart.report.cards import Matrix
+from warmstart.report.run_record import RunRecord
 from warmstart.report.shown import Grid, Loud
 from warmstart.tasks.classify.parity import Parity
 from warmstart.tasks.classify.trust import Coverage
@@ -19,6 +21,8 @@ SCORES_SHOWN: Mapping[str, Callable[[Scores], str]] = {
     "log-loss": lambda s: f"{s.log_loss:.3f}",
     "calibration error (ECE)": lambda s: f"{s.ece:.3f}",
 }
+MATRIX_MOST = 12
+IN_BRIEF = ("n", "accuracy", "accuracy_ci95", "macro_f1", "majority_accuracy")
 
 
 def data(said: Mapping[str, Any]) -> str:
@@ -26,7 +30,7 @@ def data(said: Mapping[str, Any]) -> str:
     return f"{len(said['classes'])} classes"
 
 
-def choice(record: Any) -> str:
+def choice(record: RunRecord) -> str:
     """Taps, head and its settings."""
     chosen = record.choice
     settings = ", ".join(f"{name} {value}" for name, value in chosen["settings"].items())
@@ -43,11 +47,30 @@ def scores(by_split: Mapping[str, Scores]) -> tuple[Grid, ...]:
     return (grid,) if best is None else (grid, _classes(best))
 
 
-def verdict(record: Mapping[str, Any]) -> list[str]:
+def verdict(record: RunRecord) -> list[str]:
     """How many are right, and what to hold it against."""
     from warmstart.tasks.classify.report.sentences import verdict as said
 
     return [said(record)]
+
+
+def worst(record: RunRecord, rows: Sequence[Mapping[str, str]]) -> list[tuple[str, str]]:
+    """Mistakes, those that it was surest of first."""
+    wrong = [row for row in rows if row["true"] != row["predicted"]]
+    wrong.sort(key=lambda row: -float(row["probability"]))
+    return [(row["path"], f"{row['true']}, said {row['predicted']} {float(row['probability']):.2f}") for row in wrong]
+
+
+def matrix(record: RunRecord) -> Matrix | None:
+    """Counts, for up to `MATRIX_MOST` classes."""
+    names = tuple(record.data.of_task["classes"])
+    test = record.scores.get("test")
+    return Matrix(names=names, counts=test.confusion) if test and len(names) <= MATRIX_MOST else None
+
+
+def in_brief(scores: Scores) -> dict[str, Any]:
+    """How many are right, and what to hold it against."""
+    return {name: getattr(scores, name) for name in IN_BRIEF}
 
 
 def answers(

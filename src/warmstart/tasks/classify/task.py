@@ -20,7 +20,7 @@ from warmstart.task_protocol import Fitting, Inputs, Part, Tunable
 from warmstart.tasks.classify.answers import ClassAnswers, ClassOutputs
 from warmstart.tasks.classify.classifier import Classifier
 from warmstart.tasks.classify.described import read_class_names, read_temperature, read_threshold
-from warmstart.tasks.classify.heads.catalog import head_spec
+from warmstart.tasks.classify.heads.catalog import head_class
 from warmstart.tasks.classify.heads.linear import LinearHead
 from warmstart.tasks.classify.metrics import score
 from warmstart.tasks.classify.targets import ClassTargets
@@ -294,7 +294,7 @@ class ClassifyTask:
         required(document["head"], "head", Mapping)
         required(document["head"]["name"], "head.name", str)
         trust = required(document.get("trust"), "trust", Mapping | None)  # not in the folders of models from before it
-        head = head_spec(document["head"]["name"]).head
+        head = head_class(document["head"]["name"])
         class_names = read_class_names(document["class_names"])
         positive, threshold = read_threshold(document["positive"], document["threshold"], class_names)
         required(document["about"].get("majority_class"), "about.majority_class", str | None)

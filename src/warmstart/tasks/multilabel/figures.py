@@ -8,8 +8,10 @@ from markupsafe import Markup
 from warmstart.data.manifest import LABELS
 from warmstart.report.line_charts import WIDTH
 from warmstart.report.printable import percent
+from warmstart.report.run_record import RunRecord
 from warmstart.report.svg import Axes, drawing, tag, text
 from warmstart.report.task_page import Drawing, Figures
+from warmstart.tasks.multilabel.scores import LabelScores
 from warmstart.tasks.multilabel.targets import flag, names_in
 
 WORST = 24
@@ -17,18 +19,18 @@ MOST_BARS = 60
 BINS = 10
 
 
-def figures(record: Mapping[str, Any], rows: Sequence[Mapping[str, str]]) -> Figures:
+def figures(record: RunRecord, rows: Sequence[Mapping[str, str]]) -> Figures:
     """A bar for each label, a diagram of reliability, the pictures with the most surely wrong entries."""
-    names = [name for name in record["data"].get("labels", {}) if rows and f"{name} probability" in rows[0]]
+    names = [name for name in record.data.of_task.get("labels", {}) if rows and f"{name} probability" in rows[0]]
     drawings = []
-    test = (record.get("scores") or {}).get("test")
-    if test and test["map_macro"] is not None:
+    test: LabelScores | None = record.scores.get("test")
+    if test is not None and test.map_macro is not None:
         drawings.append(
             Drawing(
                 heading="Average precision of each label",
-                drawing=bars(test["labels"]),
+                drawing=bars(test.labels),
                 note="The upright stroke is what always giving a label its share comes to; whiskers are 95 % intervals."
-                + (f" The first {MOST_BARS} of {len(test['labels'])} labels." if len(test["labels"]) > MOST_BARS else ""),
+                + (f" The first {MOST_BARS} of {len(test.labels)} labels." if len(test.labels) > MOST_BARS else ""),
             )
         )
     if not names:

@@ -5,6 +5,7 @@ from typing import Any
 
 from warmstart.evaluation.novelty import UNLIKE
 from warmstart.report.printable import percent
+from warmstart.report.run_record import RunRecord
 from warmstart.report.shown import Grid, Loud
 from warmstart.tasks.multilabel.labeller import Labelled
 from warmstart.tasks.multilabel.parity import LabelParity
@@ -20,7 +21,7 @@ def data(said: Mapping[str, Any]) -> str:
     return f"{len(said['labels'])} labels, {said['labels_a_picture']:.2g} a picture"
 
 
-def choice(record: Any) -> str:
+def choice(record: RunRecord) -> str:
     """Taps and penalties."""
     chosen = record.choice
     penalties = sorted(set(chosen["settings"]["penalties"].values()))
@@ -129,32 +130,39 @@ def parity(found: LabelParity) -> Grid:
     )
 
 
-def verdict(record: Mapping[str, Any]) -> list[str]:
+def worst(record: RunRecord, rows: Sequence[Mapping[str, str]]) -> Sequence[tuple[str, str]]:
+    """Those with the most surely wrong entries."""
+    from warmstart.tasks.multilabel.figures import figures
+
+    return figures(record, rows).pictures
+
+
+def verdict(record: RunRecord) -> list[str]:
     """What the scores come down to, in sentences."""
-    test = (record.get("scores") or {}).get("test")
-    if not test:
+    test: LabelScores | None = record.scores.get("test")
+    if test is None:
         return ["No picture was held out for a test, so nothing says how good these labels are."]
-    if test["map_macro"] is None:
-        return [f"None of {test['n']:,} test pictures has a label, so nothing says how good these labels are."]
-    low, high = test["map_macro_ci95"]
+    if test.map_macro is None or test.map_macro_ci95 is None or test.map_macro_of_prior is None:
+        return [f"None of {test.n:,} test pictures has a label, so nothing says how good these labels are."]
+    low, high = test.map_macro_ci95
     out = [
-        f"On {test['n']:,} test pictures the mean average precision over labels is {test['map_macro']:.3f} (95 % interval {low:.3f} to "
-        f"{high:.3f}); by always giving each label its share in train it would be {test['map_macro_of_prior']:.3f}."
+        f"On {test.n:,} test pictures the mean average precision over labels is {test.map_macro:.3f} (95 % interval {low:.3f} to "
+        f"{high:.3f}); by always giving each label its share in train it would be {test.map_macro_of_prior:.3f}."
     ]
-    if low <= test["map_macro_of_prior"]:
+    if low <= test.map_macro_of_prior:
         out.append("The two cannot be told apart.")
     out.append(
-        f"Of all labels of all pictures {percent(test['hamming'])} are told wrongly; {percent(test['hamming_of_prior'])} would be by "
-        f"always saying what most pictures of train have. {percent(test['subset_accuracy'])} of pictures have no mistake."
+        f"Of all labels of all pictures {percent(test.hamming)} are told wrongly; {percent(test.hamming_of_prior)} would be by "
+        f"always saying what most pictures of train have. {percent(test.subset_accuracy)} of pictures have no mistake."
     )
-    if test["recall"] is not None:
-        low, high = test["recall_ci95"]
-        asked = "" if test["recall_asked"] is None else f" ({percent(test['recall_asked'], 0)} were asked for)"
+    if test.recall is not None and test.recall_ci95 is not None:
+        low, high = test.recall_ci95
+        asked = "" if test.recall_asked is None else f" ({percent(test.recall_asked, 0)} were asked for)"
         out.append(
-            f"Of the labels of a picture it finds {percent(test['recall'], 0)} on average{asked} (95 % interval {percent(low, 0)} to "
-            f"{percent(high, 0)}), and names {test['said_a_picture']:.2f} labels a picture where {test['labels_a_picture']:.2f} are there."
+            f"Of the labels of a picture it finds {percent(test.recall, 0)} on average{asked} (95 % interval {percent(low, 0)} to "
+            f"{percent(high, 0)}), and names {test.said_a_picture:.2f} labels a picture where {test.labels_a_picture:.2f} are there."
         )
-    without = [name for name, one in test["labels"].items() if not one["pictures"]]
+    without = [name for name, one in test.labels.items() if not one["pictures"]]
     if without:
         out.append(
             f"No test picture has {', '.join(without[:10])}{' …' if len(without) > 10 else ''}: nothing measures these labels."

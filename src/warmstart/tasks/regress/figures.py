@@ -1,11 +1,11 @@
 """Pictures of a run of numbers, for its report: what was said over what is true, and where it is farthest off."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from markupsafe import Markup
 
 from warmstart.report.line_charts import WIDTH
+from warmstart.report.run_record import RunRecord
 from warmstart.report.svg import Axes, drawing, tag, ticks
 from warmstart.report.task_page import Drawing, Figures
 
@@ -13,9 +13,9 @@ WORST = 24
 MOST_POINTS = 2000
 
 
-def figures(record: Mapping[str, Any], rows: Sequence[Mapping[str, str]]) -> Figures:
+def figures(record: RunRecord, rows: Sequence[Mapping[str, str]]) -> Figures:
     """A scatter for each target; the pictures with the largest errors, each in deviations of its target."""
-    targets = [name for name in record["data"].get("targets", {}) if rows and f"{name} estimated" in rows[0]]
+    targets = [name for name in record.data.of_task.get("targets", {}) if rows and f"{name} estimated" in rows[0]]
     if not targets:
         return Figures()
     drawings, errors = [], dict.fromkeys(range(len(rows)), 0.0)
@@ -30,7 +30,7 @@ def figures(record: Mapping[str, Any], rows: Sequence[Mapping[str, str]]) -> Fig
                 + (" Upright lines are the intervals." if ends else ""),
             )
         )
-        deviation = float(record["data"]["targets"][name]["deviation"]) or 1.0
+        deviation = float(record.data.of_task["targets"][name]["deviation"]) or 1.0
         errors = {i: max(errors[i], abs(said[i] - truth[i]) / deviation) for i in errors}
     worst = sorted(errors, key=lambda i: -errors[i])[:WORST]
     return Figures(

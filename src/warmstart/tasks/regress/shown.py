@@ -5,6 +5,7 @@ from typing import Any
 
 from warmstart.evaluation.novelty import UNLIKE
 from warmstart.report.printable import percent
+from warmstart.report.run_record import RunRecord
 from warmstart.report.shown import Grid, Loud
 from warmstart.tasks.regress.intervals import IntervalCoverage
 from warmstart.tasks.regress.parity import NumberParity
@@ -17,7 +18,7 @@ def data(said: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {of['min']:.4g} … {of['max']:.4g}" for name, of in said["targets"].items())
 
 
-def choice(record: Any) -> str:
+def choice(record: RunRecord) -> str:
     """Taps and penalty."""
     chosen = record.choice
     robust = ", robust" if chosen["robust"] else ""
@@ -49,6 +50,13 @@ def scores(by_split: Mapping[str, NumberScores]) -> tuple[Grid, ...]:
     if last is not None and len(last.targets) > 1:
         grids.append(_targets(last))
     return tuple(grids)
+
+
+def worst(record: RunRecord, rows: Sequence[Mapping[str, str]]) -> Sequence[tuple[str, str]]:
+    """Those with the largest errors."""
+    from warmstart.tasks.regress.figures import figures
+
+    return figures(record, rows).pictures
 
 
 def answers(
@@ -126,28 +134,26 @@ def parity(found: NumberParity) -> Grid:
     )
 
 
-def verdict(record: Mapping[str, Any]) -> list[str]:
+def verdict(record: RunRecord) -> list[str]:
     """What the scores come down to, in sentences."""
-    test = (record.get("scores") or {}).get("test")
-    if not test:
+    test: NumberScores | None = record.scores.get("test")
+    if test is None:
         return ["No picture was held out for a test, so nothing says how good these numbers are."]
     out = []
-    if test["r2"] is not None:
-        low, high = test["r2_ci95"]
+    if test.r2 is not None and test.r2_ci95 is not None:
+        low, high = test.r2_ci95
         out.append(
-            f"On {test['n']:,} test pictures it explains {100 * test['r2']:.0f} % of the spread (R² {test['r2']:.3f}, 95 % interval "
+            f"On {test.n:,} test pictures it explains {100 * test.r2:.0f} % of the spread (R² {test.r2:.3f}, 95 % interval "
             f"{low:.3f} to {high:.3f})."
         )
         if low <= 0:
             out.append("That cannot be told from always naming the mean.")
-    out.append(
-        f"It is off by {test['mae']:.4g} on average; always naming the median would be off by {test['mae_of_median']:.4g}."
-    )
-    if test["coverage"] is not None:
-        low, high = test["coverage_ci95"]
+    out.append(f"It is off by {test.mae:.4g} on average; always naming the median would be off by {test.mae_of_median:.4g}.")
+    if test.coverage is not None and test.coverage_ci95 is not None:
+        low, high = test.coverage_ci95
         out.append(
-            f"Its intervals were to hold the truth in {percent(test['coverage_asked'], 0)} of pictures, and hold it in "
-            f"{percent(test['coverage'], 0)} (95 % interval {percent(low, 0)} to {percent(high, 0)})."
+            f"Its intervals were to hold the truth in {percent(test.coverage_asked or 0, 0)} of pictures, and hold it in "
+            f"{percent(test.coverage, 0)} (95 % interval {percent(low, 0)} to {percent(high, 0)})."
         )
     return out
 

@@ -26,6 +26,7 @@ from warmstart.errors import DataError, UsageError
 from warmstart.extraction.reader import Reader
 from warmstart.plan import Plan
 from warmstart.records import Listing, Picture
+from warmstart.report.run_record import DataRecord
 from warmstart.session.dataset import Dataset, prepare, stop_if_any_is_gone
 from warmstart.session.forecasting import counted_work, measured_speed
 from warmstart.session.probe import extracted, make_ready, readable, rows_of
@@ -53,7 +54,7 @@ SPEED_KEEPS_S = 600.0  # how long a measured speed holds: what else the machine 
 class Advised:
     """The evidence, apart from the advice made of it, and what each plan would take."""
 
-    data: Mapping[str, Any]
+    data: DataRecord
     evidence: Evidence
     advice: Advice
     plan: Plan  # that is to gain most of those whose forecast fits ``budget_s``
@@ -71,7 +72,7 @@ class Advised:
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
         return {
-            "data": dict(self.data),
+            "data": self.data.to_dict(),
             "evidence": self.evidence.to_dict(),
             "advice": self.advice.to_dict(),
             "plan": self.plan.to_dict(),
@@ -257,7 +258,7 @@ def advised(ready: Ready, looked_at: LookedAt, session: Session, *, budget_s: fl
     )
     forecasts = tuple(forecast(candidate, speed, work) for candidate in advice.plans)
     return Advised(
-        data=dataset.summary(),
+        data=dataset.record(),
         evidence=evidence,
         advice=advice,
         plan=advice.plans[recommended(advice.gains, [f.longest_s for f in forecasts], budget_s)],

@@ -33,12 +33,13 @@ from warmstart.inspection.neighbours import directions, nearest, standardised
 from warmstart.inspection.outliers import K
 from warmstart.plan import Plan
 from warmstart.records import Example, Listing, Notice, Problem
+from warmstart.report.cards import WORST, card, counts_grid, picture_cells
 from warmstart.session.probe import loaded, preprocessing_of, prove, rows_of
 from warmstart.session.progress import NullProgress, Watcher
 from warmstart.session.session import Session
 from warmstart.session.settings import TrainSettings
 from warmstart.session.what_is_lost import Seen as SeenShare
-from warmstart.session.what_is_lost import notices, seen_of, told
+from warmstart.session.what_is_lost import notices, seen_of
 from warmstart.strategy.taps import tap_sets
 from warmstart.tasks.classify.doctor import findings
 from warmstart.tasks.classify.doctor.findings import Seen
@@ -73,6 +74,23 @@ class Diagnosis:
         found = Counter(finding.kind for finding in self.findings)
         return {kind: found[kind] for kind in KINDS if found[kind]}
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows: how much of each kind was found, and the worst of it."""
+        source_of = {example.path: example.source for example in self.examples}
+        worst = [(finding.paths[0], f"{finding.kind}: {finding.detail}") for finding in self.findings if finding.paths]
+        return card(
+            Path(self.source).name,
+            kind=f"diagnosis · {self.images:,} pictures, {len(self.classes)} classes",
+            sentences=[
+                *(notice.message for notice in self.notices),
+                *self.notes,
+                "" if self.findings else "Nothing was found.",
+            ],
+            grids=[counts_grid("found", self.counts()), counts_grid("class", self.classes)],
+            pictures=picture_cells([(source_of.get(path, path), words) for path, words in worst[:WORST]]),
+            pictures_heading="The first of what was found",
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
         return {
@@ -84,7 +102,7 @@ class Diagnosis:
             "labels": self.labels,
             "notes": list(self.notes),
             "seen": self.seen.to_dict(),
-            "notices": told(self.notices),
+            "notices": [notice.to_dict() for notice in self.notices],
             "seconds": dict(self.seconds),
         }
 

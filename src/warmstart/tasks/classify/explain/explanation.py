@@ -15,6 +15,7 @@ from warmstart.data.memory import one_or_many, understood
 from warmstart.data.views import over_picture, seen_window
 from warmstart.errors import DataError, PictureError, UnknownNameError
 from warmstart.extraction.rendering import render, upright
+from warmstart.model.predictor import Model
 from warmstart.records import Prediction, ValueRange
 from warmstart.session.progress import NullProgress, Watcher
 from warmstart.session.run_folder import make_folder
@@ -25,7 +26,7 @@ from warmstart.tasks.classify.explain.heat_map import HeatMap
 from warmstart.tasks.classify.explain.nearest import Neighbour
 from warmstart.tasks.classify.explain.neighbours import Neighbours, neighbours
 from warmstart.tasks.classify.model import ClassModel, require_classifier
-from warmstart.workflows.predict import open_trained
+from warmstart.workflows.predict import open_trained, place_of
 
 METHODS = (occlusion.METHOD, grad_cam.METHOD)
 SHOWN_PX = 1024  # longer side of the picture that heat-maps are laid over
@@ -91,7 +92,7 @@ class Explanation:
 
 
 def explain(
-    model: str,
+    model: str | Model,
     picture: Any,
     settings: ExplainSettings | None = None,
     *,
@@ -122,9 +123,9 @@ def explain(
     mode = predictor.preprocessing.resize
     close = Neighbours(nearest=(), notes=())
     if settings.neighbours > 0:
-        close = neighbours(predictor, model, picture, count=settings.neighbours, data=settings.data, watcher=watcher)
+        close = neighbours(predictor, place_of(model), picture, count=settings.neighbours, data=settings.data, watcher=watcher)
     return Explanation(
-        model=model,
+        model=place_of(model),
         prediction=prediction,
         class_name=class_name,
         quantity=subject.quantity,

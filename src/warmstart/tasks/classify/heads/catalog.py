@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from warmstart.errors import UnknownNameError
+from warmstart.tasks.classify.heads.given import GivenHead
 from warmstart.tasks.classify.heads.knn import KnnHead
 from warmstart.tasks.classify.heads.linear import LinearHead, LinearSvmHead
 from warmstart.tasks.classify.heads.mlp import MlpHead
@@ -32,6 +33,11 @@ HEADS: Mapping[str, HeadSpec] = {
     "knn": HeadSpec(KnnHead, tuple({"neighbours": k} for k in (50, 20, 10, 5, 3, 1))),
     "mlp": HeadSpec(MlpHead, tuple({"penalty": p} for p in (0.1, 0.03, 0.01, 0.003, 0.001))),
 }
+
+
+def head_class(name: str) -> type[Head]:
+    """Of a model folder: of the catalogue, or what was handed over as `given`. Raises UnknownNameError with the nearest names."""
+    return cast(type[Head], GivenHead) if name == GivenHead.name else head_spec(name).head
 
 
 def head_spec(name: str) -> HeadSpec:

@@ -12,10 +12,16 @@ from warmstart.tasks.classify.report.saliency_examples import Looks
 
 
 def report(
-    folder: Path, created: str, *, model: Model | None, heat_maps: bool, limit_s: float | None
+    folder: Path,
+    created: str,
+    *,
+    model: Model | None,
+    in_memory: Mapping[str, Any],
+    heat_maps: bool,
+    limit_s: float | None,
 ) -> tuple[Page, tuple[str, ...]]:
     """The page, and what it has to do without. See `workflows.report.report`."""
-    run = read_run(folder)
+    run = read_run(folder, in_memory)
     looks = Looks(notes=("heat-maps were not wanted (--no-heat-maps)",))
     if heat_maps:
         from warmstart.tasks.classify.explain.saliency_examples import LIMIT_AGAIN_S, LIMIT_S, look_again

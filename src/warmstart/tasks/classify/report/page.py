@@ -16,12 +16,14 @@ import numpy as np
 from markupsafe import Markup
 
 from warmstart.inspection.findings import KINDS, About
+from warmstart.records import Scores
 from warmstart.report.line_charts import Line, learning
 from warmstart.report.page import Page, environment
 from warmstart.report.printable import printable
+from warmstart.report.run_record import RunRecord
 from warmstart.report.thumbnails import Thumbnails
 from warmstart.tasks.classify.report import charts, confusion, sentences
-from warmstart.tasks.classify.report.run_files import LATER, Judged, RunFiles
+from warmstart.tasks.classify.report.run_files import Judged, RunFiles, points_of
 from warmstart.tasks.classify.report.saliency_examples import Looks
 from warmstart.tasks.classify.temperature import Bin, reliability_bins, softmax
 
@@ -38,18 +40,17 @@ def run_page(run: RunFiles, created: str, looks: Looks) -> Page:
     """The report of a run. ``created``: when, for its foot. ``looks``: heat-maps of some test pictures."""
     record, names = run.record, run.class_names
     mistakes = sorted((p for p in run.judged if not p.right), key=lambda p: -p.probability)
-    test = record["scores"].get("test")
-    matrix = confusion.cells(test["confusion"]) if test else []
+    test: Scores | None = record.scores.get("test")
+    matrix = confusion.cells(test.confusion) if test else []
     behind = confusion.behind(run.judged, names)
-    pictures = _Pictures(record["data"].get("source", ""))
+    pictures = _Pictures(record.data.source)
     findings = _by_kind(run.findings or ())
     shown_findings = [finding for _, _, shown in findings for finding in shown]
-    noticed = sentences.notices(record)
     on_map = _on_map(run)
 
     thumbnails = Thumbnails(locate=run.located)
     thumbnails.add(p.path for p in mistakes[:MISTAKES])
-    thumbnails.add(path for notice in noticed for path in notice["paths"])
+    thumbnails.add(path for notice in record.data.notices for path in notice.paths)
     thumbnails.add(path for finding in shown_findings for path in _paths(finding))
     thumbnails.add(p.path for key, cell in behind.items() for p in cell if _off_diagonal(key))
     thumbnails.add(path for path, _ in on_map)
@@ -67,12 +68,12 @@ def run_page(run: RunFiles, created: str, looks: Looks) -> Page:
         for about, count, shown in findings
     ]
     of_notices = [
-        (str(notice["message"]), [pictures.number(path, judged.get(path), class_of.get(path)) for path in notice["paths"]])
-        for notice in noticed
+        (notice.message, [pictures.number(path, judged.get(path), class_of.get(path)) for path in notice.paths])
+        for notice in record.data.notices
     ]
     data |= {"pictures": pictures.rows, "images": [thumbnails.images.get(path, "") for path in pictures.paths]}
     html = _environment().get_template("run.html").render(
-        title=Path(str(record["data"].get("source", run.folder.name))).name,
+        title=Path(record.data.source or run.folder.name).name,
         created=created,
         run=run,
         record=record,
@@ -82,7 +83,7 @@ def run_page(run: RunFiles, created: str, looks: Looks) -> Page:
         calibration=sentences.calibration_in_words(record),
         novelty=sentences.novelty_in_words(record),
         steps=sentences.next_steps(record, findings=run.findings, compared=run.compared, source=run.source),
-        accuracies=charts.accuracies(_bars(run)) if test else "",
+        accuracies=charts.accuracies(_bars(test, run.cold)) if test else "",
         curves=_curves(record),
         reliabilities=_reliabilities(run),
         matrix=matrix if 0 < len(matrix) <= confusion.LARGEST else [],
@@ -99,7 +100,7 @@ def run_page(run: RunFiles, created: str, looks: Looks) -> Page:
         notices=of_notices,
         look_for=sentences.looking_further(run.source),
         looks=looks,
-        problems=record["data"].get("problems", [])[:PROBLEMS_SHOWN],
+        problems=record.data.problems[:PROBLEMS_SHOWN],
         seconds=_seconds(record),
         thumbnails=thumbnails,
         data=_json(data),
@@ -113,21 +114,21 @@ def run_page(run: RunFiles, created: str, looks: Looks) -> Page:
 
 
 def comparison_page(result: Mapping[str, Any], created: str) -> Page:
-    """The report of a comparison, from its compare.json."""
-    contestants = result["contestants"]
+    """The report of a comparison, from its compare.json, in which records are typed."""
+    contestants, data = result["contestants"], result["contestants"][0]["record"].data
     budget = [Line(name=c["name"], points=_accuracy_over_time(c)) for c in contestants]
     bars = [
         charts.Bar(
             label=c["name"],
-            value=c["record"]["scores"]["test"]["accuracy"],
-            interval=tuple(c["record"]["scores"]["test"]["accuracy_ci95"]),
+            value=c["record"].scores["test"].accuracy,
+            interval=c["record"].scores["test"].accuracy_ci95,
             ours=c["name"] == result["best"],
         )
         for c in contestants
     ]
     majority = charts.Bar(label="always the most frequent class", value=result["majority_accuracy"])
     html = _environment().get_template("compare.html").render(
-        title=Path(str(contestants[0]["record"]["data"].get("source", ""))).name,
+        title=Path(data.source).name,
         created=created,
         result=result,
         accuracies=charts.accuracies([*bars, majority]),
@@ -139,8 +140,8 @@ def comparison_page(result: Mapping[str, Any], created: str) -> Page:
             level=("most frequent class", result["majority_val"]),
         ),
         names=[line.name for line in budget],
-        record=LATER | contestants[0]["record"],
-        notices=sentences.notices(contestants[0]["record"]),
+        record=contestants[0]["record"],
+        notices=data.notices,
     )  # fmt: skip
     return Page(html=html, thumbnails=0, unreadable=0, without_room=0)
 
@@ -230,23 +231,22 @@ def _on_map(run: RunFiles) -> list[tuple[str, int]]:
     return [(run.pictures.paths[i], int(run.pictures.labels[i])) for i in run.pictures.mapped]
 
 
-def _bars(run: RunFiles) -> list[charts.Bar]:
-    test = run.record["scores"]["test"]
-    bars = [charts.Bar(label="this model", value=test["accuracy"], interval=tuple(test["accuracy_ci95"]), ours=True)]
-    if run.cold:
-        cold = run.cold["scores"]["test"]
-        bars.append(charts.Bar(label="cold start", value=cold["accuracy"], interval=tuple(cold["accuracy_ci95"])))
-    return [*bars, charts.Bar(label="always the most frequent class", value=test["majority_accuracy"])]
+def _bars(test: Scores, beside: RunRecord | None) -> list[charts.Bar]:
+    bars = [charts.Bar(label="this model", value=test.accuracy, interval=test.accuracy_ci95, ours=True)]
+    if beside:
+        cold: Scores = beside.scores["test"]
+        bars.append(charts.Bar(label="cold start", value=cold.accuracy, interval=cold.accuracy_ci95))
+    return [*bars, charts.Bar(label="always the most frequent class", value=test.majority_accuracy)]
 
 
-def _curves(record: Mapping[str, Any]) -> list[tuple[str, Markup, list[str]]]:
+def _curves(record: RunRecord) -> list[tuple[str, Markup, list[str]]]:
     """(heading, drawing, names of its lines) of accuracy and of loss; nothing where no network was trained."""
-    rows = (record.get("training") or {}).get("epochs", ())
-    if len(rows) < 2:
+    points = points_of(record.training.epochs if record.training else ())
+    if len(points) < 2:
         return []
-    val = [(float(i), row["val_loss"]) for i, row in enumerate(rows)]
-    train = [(float(i), row["train_loss"]) for i, row in enumerate(rows) if row["train_loss"] is not None]
-    accuracy = Line(name="val", points=[(float(i), row["val_accuracy"]) for i, row in enumerate(rows)])
+    val = [(float(p.epoch), p.val_loss) for p in points]
+    train = [(float(p.epoch), p.train_loss) for p in points if p.train_loss is not None]
+    accuracy = Line(name="val", points=[(float(p.epoch), p.val_accuracy) for p in points])
     losses = [Line(name="val", points=val), *([Line(name="train", points=train)] if train else [])]
     return [
         ("Accuracy on val", learning([accuracy], x_label="epochs", y_label="accuracy", shares=True), ["val"]),
@@ -271,7 +271,7 @@ def _reliabilities(run: RunFiles) -> list[tuple[str, Markup]]:
 
 
 def _bins_before(run: RunFiles) -> tuple[Bin, ...] | None:
-    temperature = (run.record.get("trust") or {}).get("temperature")
+    temperature = run.record.trust.get("temperature")
     if run.pictures is None or temperature is None:
         return None
     seen = run.pictures
@@ -289,23 +289,22 @@ def _bins_before(run: RunFiles) -> tuple[Bin, ...] | None:
     return reliability_bins(before, labels, np.array(chosen))
 
 
-def _per_class(test: Mapping[str, Any], names: Sequence[str]) -> list[dict[str, Any]]:
+def _per_class(test: Scores, names: Sequence[str]) -> list[dict[str, Any]]:
     rows = []
-    for i, (name, row) in enumerate(test["per_class"].items()):
-        wrong = [(count, names[j]) for j, count in enumerate(test["confusion"][i]) if j != i and count]
+    for i, (name, row) in enumerate(test.per_class.items()):
+        wrong = [(count, names[j]) for j, count in enumerate(test.confusion[i]) if j != i and count]
         rows.append({"name": printable(name), **row, "taken_for": "{0[1]} ({0[0]})".format(max(wrong)) if wrong else ""})
     return rows
 
 
-def _depth(record: Mapping[str, Any]) -> Markup | None:
-    stages = ((record.get("advice") or {}).get("evidence") or {}).get("depth", {}).get("stages")
+def _depth(record: RunRecord) -> Markup | None:
+    stages = record.advice.get("evidence", {}).get("depth", {}).get("stages")
     return charts.depth(stages) if stages else None
 
 
-def _seconds(record: Mapping[str, Any]) -> list[tuple[str, float | None, float | None]]:
+def _seconds(record: RunRecord) -> list[tuple[str, float | None, float | None]]:
     """(phase, measured, forecast)."""
-    measured = record.get("seconds") or {}
-    forecast = (record.get("forecast") or {}).get("seconds") or {}
+    measured, forecast = record.seconds, record.forecast.get("seconds", {})
     return [(phase, measured.get(phase), forecast.get(phase)) for phase in dict.fromkeys([*measured, *forecast])]
 
 

@@ -4,7 +4,7 @@ run.json is the one file that must be there. A run from before a file or a key e
 """
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,15 +13,11 @@ import numpy as np
 
 from warmstart.csv_cells import text_of
 from warmstart.data.files import found_again
+from warmstart.evaluation.learning_curves import CurvePoint
 from warmstart.records import read_json
-from warmstart.report.run_record import record_path, unreadable
+from warmstart.report.run_record import HistoryRow, RunRecord, read_record, record_path, unreadable
 from warmstart.tasks.classify.report.pictures import RunPictures, read_pictures
 
-# Keys of run.json that came later, or that a run may be without, as empty as they are then.
-LATER: Mapping[str, Any] = {
-    name: {}
-    for name in ("seconds", "cache", "engine", "choice", "trust", "training", "parameters", "advice", "forecast", "machine")
-} | {"versions": {}, "images_per_second": None, "run_dir": "RUN"}
 FINDINGS = "doctor.json"  # what is wrong with the data, as far as the run could tell
 
 
@@ -46,34 +42,37 @@ class RunFiles:
     """What a report is made of."""
 
     folder: Path
-    record: Mapping[str, Any]  # run.json
+    record: RunRecord
     judged: tuple[Judged, ...]  # of test, in the order of predictions.csv
     pictures: RunPictures | None
     weights: Mapping[str, Any]  # tag and licence of what the network started from
     findings: tuple[Mapping[str, Any], ...] | None  # None where nothing was looked for
     unlooked: tuple[str, ...]  # what of the data was not looked at, in words
-    cold: Mapping[str, Any] | None  # run.json of the best run from random weights in the same comparison
+    cold: RunRecord | None  # of the best run from random weights in the same comparison
     compared: bool  # whether the folder lies in that of a comparison
     missing: tuple[str, ...]  # what the report has to do without, and why
+    in_memory: Mapping[str, Any]  # name → picture, of those that lie in no file
 
     @property
     def class_names(self) -> tuple[str, ...]:
         """In the order of labels."""
-        return tuple(self.record["data"]["classes"])
+        return tuple(self.record.data.of_task["classes"])
 
     @property
     def source(self) -> str | None:
         """Where the data lies; None where that is no path, or no longer there."""
-        source = str(self.record["data"].get("source", ""))
-        found = self.located(source)
+        source = self.record.data.source
+        found = found_again(source, self.record.data.working_folder)
         return found if source and Path(found).exists() else None
 
-    def located(self, path: str) -> str:
-        """Where a file is that the run has named, also when it is read from another working folder."""
-        return found_again(path, self.record["data"].get("working_folder"))
+    def located(self, path: str) -> Any:
+        """Where a file is that the run has named, also when it is read from another working folder; a picture in memory itself."""
+        if path in self.in_memory:
+            return self.in_memory[path]
+        return found_again(path, self.record.data.working_folder)
 
 
-def read_run(folder: Path) -> RunFiles:
+def read_run(folder: Path, in_memory: Mapping[str, Any] | None = None) -> RunFiles:
     """Raises InputError where there is no run, or its record cannot be read."""
     record = _record(folder)
     missing = []
@@ -85,7 +84,7 @@ def read_run(folder: Path) -> RunFiles:
         missing.append("pictures behind the confusion matrix, mistakes and calibration: there is no readable predictions.csv")
     findings, unlooked = _findings(folder / FINDINGS)
     for key, what in (("trust", "sets of classes and calibration"), ("parameters", "how much of the network was trained")):
-        if not record.get(key):
+        if not getattr(record, key):
             missing.append(f"{what}: run.json has no {key!r}, the run is from before warmstart wrote it")
     return RunFiles(
         folder=folder,
@@ -98,17 +97,29 @@ def read_run(folder: Path) -> RunFiles:
         cold=_best_cold(folder),
         compared=_in_comparison(folder),
         missing=tuple(missing),
+        in_memory=in_memory or {},
     )
 
 
-def _record(folder: Path) -> dict[str, Any]:
-    path = record_path(folder)
-    try:
-        record = read_json(path, errors="surrogateescape")
-        record["data"]["classes"], record["plan"]["backbone"], record["scores"]
-    except (OSError, ValueError, KeyError, TypeError) as reason:
-        raise unreadable(path, reason) from reason
-    return {**LATER, **record}
+def points_of(rows: Sequence[HistoryRow]) -> tuple[CurvePoint, ...]:
+    """Of a learning curve, whose epochs are counted over all cuts."""
+    return tuple(
+        CurvePoint(
+            epoch=number,
+            seconds=row.elapsed_seconds,
+            train_loss=row.train_loss,
+            val_loss=row.val_loss,
+            val_accuracy=row.val["accuracy"],
+        )
+        for number, row in enumerate(rows)
+    )
+
+
+def _record(folder: Path) -> RunRecord:
+    record = read_record(folder)
+    if "classes" not in record.data.of_task:
+        raise unreadable(record_path(folder), KeyError("classes"))
+    return record
 
 
 def _judged(path: Path, pictures: RunPictures | None) -> tuple[Judged, ...] | None:
@@ -153,14 +164,13 @@ def _in_comparison(folder: Path) -> bool:
     return any((folder.parent / name).is_file() for name in ("compare.json", "start.json"))
 
 
-def _best_cold(folder: Path) -> dict[str, Any] | None:
+def _best_cold(folder: Path) -> RunRecord | None:
     """Of the runs beside this one in a comparison, that from random weights with the lowest log-loss on val."""
     if not _in_comparison(folder):
         return None
     records = []
     for path in sorted(folder.parent.glob("*/run.json")):
         record = _record(path.parent)
-        scores = record["scores"]
-        if record["plan"].get("weights") == "random" and scores.get("test") and scores.get("val"):
+        if record.plan.weights == "random" and {"val", "test"} <= record.scores.keys():
             records.append(record)
-    return min(records, key=lambda record: float(record["scores"]["val"]["log_loss"]), default=None)
+    return min(records, key=lambda record: float(record.scores["val"].log_loss), default=None)

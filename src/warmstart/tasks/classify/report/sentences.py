@@ -1,18 +1,18 @@
-"""What a report says in words: pure functions of run.json, so that every sentence can be tested.
+"""What a report says in words: pure functions of a run's record, so that every sentence can be tested.
 
-Keys that an older run lacks are asked for with a default; a sentence that cannot be made is not made.
+A sentence that cannot be made, of what an older run does not say, is not made.
 """
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from warmstart.evaluation.learning_curves import CurvePoint, overfitting
+from warmstart.evaluation.learning_curves import overfitting
+from warmstart.records import Scores
 from warmstart.report.frozen import frozen_in_words, listed
 from warmstart.report.printable import percent
-
-Record = Mapping[str, Any]
+from warmstart.report.run_record import RunRecord
+from warmstart.tasks.classify.report.run_files import points_of
 
 FEW_TEST = 200  # pictures: an accuracy of 0.9 has then an interval of ± 4 points
 FEW_OF_CLASS = 20  # pictures of test: one moves the class's recall by five points
@@ -27,28 +27,25 @@ class Step:
     command: str | None = None
 
 
-def verdict(record: Record) -> str:
+def verdict(record: RunRecord) -> str:
     """Is it any good? The first sentence of a report."""
-    test = record["scores"].get("test")
-    if not test:
+    test: Scores | None = record.scores.get("test")
+    if test is None:
         return "No picture was held out for a test, so nothing says how good the model is on new ones."
-    low, high = test["accuracy_ci95"]
-    beside = f"Naming always the most frequent class is right for {percent(test['majority_accuracy'])}."
-    found = (
-        f"Of {test['n']:,} test pictures, which had no part in training, the model names {percent(test['accuracy'])} rightly"
-    )
-    if low <= test["majority_accuracy"]:
+    low, high = test.accuracy_ci95
+    beside = f"Naming always the most frequent class is right for {percent(test.majority_accuracy)}."
+    found = f"Of {test.n:,} test pictures, which had no part in training, the model names {percent(test.accuracy)} rightly"
+    if low <= test.majority_accuracy:
         return f"{found}, which is not clearly better than not looking at them. {beside}"
     return f"{found}; with other pictures of the same kind it would be {percent(low)} to {percent(high)}. {beside}"
 
 
-def plan_in_words(record: Record) -> list[str]:
+def plan_in_words(record: RunRecord) -> list[str]:
     """What was frozen, what was trained, what reads it."""
-    plan, parameters = record["plan"], record.get("parameters") or {}
+    plan, parameters, training = record.plan, record.parameters, record.training
     weights = {"default": "pretrained on ImageNet", "random": "with random weights"}
-    origin = weights.get(str(plan.get("weights", "default")), "with given weights")
-    size = plan.get("image_size_px")
-    out = [f"The network is {plan['backbone']}, {origin}; it sees pictures of {size} × {size} px."]
+    origin = weights.get(plan.weights, "with given weights")
+    out = [f"The network is {plan.backbone}, {origin}; it sees pictures of {plan.image_size_px} × {plan.image_size_px} px."]
     if parameters:
         frozen, trained = parameters["frozen_stages"], parameters["trained_stages"]
         trained_count = _millions(parameters["trained"]) if parameters["trained"] else "none"
@@ -60,31 +57,28 @@ def plan_in_words(record: Record) -> list[str]:
             out.append(
                 f"Stages {_span(frozen)} frozen, {_span(trained) if trained else 'pooled'} trained: {share}, and a head."
             )
-        elif (record.get("training") or {}).get("frozen"):
+        elif training and training.frozen:
             out.append(f"No stage frozen whole: {share}, and a head.")
         else:
             out.append(f"Nothing frozen: {share}, and a head.")
-    out += frozen_in_words(record.get("training") or {})
-    choice = record.get("choice") or {}
-    if choice:
+    out += frozen_in_words(training)
+    if choice := record.choice:
         settings = ", ".join(f"{name} {value}" for name, value in choice["settings"].items())
         how = "on val" if choice["method"] == "val" else f"by {choice['folds']} folds of train"
         tried = len(choice["candidates"])
         out.append(
-            f"The head, {choice['head']}{f' ({settings})' if settings else ''}, reads {listed(str(plan['taps']).split(','))}; "
+            f"The head, {choice['head']}{f' ({settings})' if settings else ''}, reads {listed(plan.taps.split(','))}; "
             f"{f'chosen {how} among {tried} settings' if tried > 1 else 'nothing was chosen'}."
         )
-    training = record.get("training") or {}
     if training:
-        done = training["epochs"][-1]["epoch"]
-        out.append(f"{done} epochs of training, of which number {training['best_epoch']} was best on val; {training['end']}.")
+        done = training.epochs[-1].epoch
+        out.append(f"{done} epochs of training, of which number {training.best_epoch} was best on val; {training.end}.")
     return out
 
 
-def calibration_in_words(record: Record) -> list[str]:
+def calibration_in_words(record: RunRecord) -> list[str]:
     """Whether probabilities mean what they say."""
-    trust = record.get("trust") or {}
-    out = []
+    trust, out = record.trust, []
     if ece := trust.get("ece"):
         fits = ece["after"] <= ece["p95_when_calibrated"]
         out.append(
@@ -103,9 +97,9 @@ def calibration_in_words(record: Record) -> list[str]:
     return out
 
 
-def novelty_in_words(record: Record) -> str | None:
+def novelty_in_words(record: RunRecord) -> str | None:
     """How predictions on strange pictures can be told."""
-    novelty = (record.get("trust") or {}).get("novelty")
+    novelty = record.trust.get("novelty")
     if not novelty:
         return None
     return (
@@ -114,23 +108,22 @@ def novelty_in_words(record: Record) -> str | None:
     )
 
 
-def next_steps(record: Record, *, findings: Sequence[object] | None, compared: bool, source: str | None) -> list[Step]:
+def next_steps(record: RunRecord, *, findings: Sequence[object] | None, compared: bool, source: str | None) -> list[Step]:
     """In the order in which they are likely to help. ``source``: where the data lies, for commands; None where that is no path.
 
     findings: things about the data to look at; None where nothing was looked for.
     """
-    data, scores = record["data"], record["scores"]
-    test, run = scores.get("test"), str(record.get("run_dir", "RUN"))
+    test: Scores | None = record.scores.get("test")
 
     def on_data(verb: str) -> str | None:
         return None if source is None else f"warmstart {verb} {_quoted(source)}"
 
     steps = []
-    for notice in notices(record):
-        if notice["kind"] == "cropped":  # before anything is blamed on labels or pictures
+    for notice in record.data.notices:
+        if notice.kind == "cropped":  # before anything is blamed on labels or pictures
             command = None if source is None else f"warmstart train {_quoted(source)} --resize pad"
-            steps.append(Step(text=f"Show the network whole pictures: {notice['message']}.", command=command))
-    problems = len(data.get("problems", ()))
+            steps.append(Step(text=f"Show the network whole pictures: {notice.message}.", command=command))
+    problems = len(record.data.problems)
     if problems:
         steps.append(
             Step(text=f"Look at the {_count(problems, 'problem')} with the data that are listed above, and mend the files.")
@@ -150,12 +143,12 @@ def next_steps(record: Record, *, findings: Sequence[object] | None, compared: b
                 command=looking_further(source) if source else None,
             )
         )
-    if test:
-        steps += _from_scores(test, list(data["classes"]))
-    points = _curve(record)
+    if test is not None:
+        steps += _from_scores(test, list(record.data.of_task["classes"]))
+    points = points_of(record.training.epochs if record.training else ())
     if points and (said := overfitting(points)):
         steps.append(Step(text=said))
-    if not record.get("advice"):
+    if not record.advice:
         steps.append(
             Step(
                 text="Ask where to cut the network and whether training it would pay.",
@@ -172,15 +165,10 @@ def next_steps(record: Record, *, findings: Sequence[object] | None, compared: b
     steps.append(
         Step(
             text="Use the model. With a coverage it also names the set of classes that a picture may be of.",
-            command=f"warmstart predict {_quoted(run)} PICTURES… --coverage 0.95",
+            command=f"warmstart predict {_quoted(record.run_dir)} PICTURES… --coverage 0.95",
         )
     )
     return steps
-
-
-def notices(record: Record) -> list[Mapping[str, Any]]:
-    """What pictures lose on their way into the network; nothing in runs from before it was looked at."""
-    return list(record["data"].get("notices", ()))
 
 
 def looking_further(source: str | None) -> str:
@@ -188,40 +176,27 @@ def looking_further(source: str | None) -> str:
     return f"warmstart doctor {'DATA' if source is None else _quoted(source)} --fix-list fixes.csv"
 
 
-def _from_scores(test: Mapping[str, Any], names: Sequence[str]) -> list[Step]:
+def _from_scores(test: Scores, names: Sequence[str]) -> list[Step]:
     steps = []
-    wrong = [(count, i, j) for i, row in enumerate(test["confusion"]) for j, count in enumerate(row) if i != j and count]
+    wrong = [(count, i, j) for i, row in enumerate(test.confusion) for j, count in enumerate(row) if i != j and count]
     if wrong:
         count, i, j = max(wrong, key=lambda found: found[0])
         steps.append(
             Step(
-                text=f"Most often {names[i]} is taken for {names[j]} ({count} of {sum(test['confusion'][i])}). Look at these "
+                text=f"Most often {names[i]} is taken for {names[j]} ({count} of {sum(test.confusion[i])}). Look at these "
                 "pictures: are the labels right, and could you tell?"
             )
         )
     weak = [
-        name for name, row in test["per_class"].items() if row["support"] >= 1 and row["recall"] < WEAK_RECALL
+        name for name, row in test.per_class.items() if row["support"] >= 1 and row["recall"] < WEAK_RECALL
     ]  # fmt: skip
     if weak:
         steps.append(Step(text=f"Add pictures of {listed(weak[:5])}: fewer than {percent(WEAK_RECALL, 0)} of them are found."))
-    few = [name for name, row in test["per_class"].items() if row["support"] < FEW_OF_CLASS]
-    if test["n"] < FEW_TEST or few:
-        which = f"{test['n']:,} test pictures" if test["n"] < FEW_TEST else f"fewer than {FEW_OF_CLASS} of {listed(few[:5])}"
+    few = [name for name, row in test.per_class.items() if row["support"] < FEW_OF_CLASS]
+    if test.n < FEW_TEST or few:
+        which = f"{test.n:,} test pictures" if test.n < FEW_TEST else f"fewer than {FEW_OF_CLASS} of {listed(few[:5])}"
         steps.append(Step(text=f"The test is small ({which}): hold more pictures out before you rely on single numbers."))
     return steps
-
-
-def _curve(record: Record) -> list[CurvePoint]:
-    return [
-        CurvePoint(
-            epoch=number,
-            seconds=row["elapsed_seconds"],
-            train_loss=row["train_loss"],
-            val_loss=row["val_loss"],
-            val_accuracy=row["val_accuracy"],
-        )
-        for number, row in enumerate((record.get("training") or {}).get("epochs", ()))
-    ]
 
 
 def _millions(count: int) -> str:
