@@ -3,13 +3,14 @@
 N examples.
 """
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from warmstart.data.listing import without_gaps
 from warmstart.errors import DataError, UsageError
 from warmstart.extraction.features import Rows
 from warmstart.model.predictor import Model
@@ -47,6 +48,10 @@ class AnyTargets:
     def kinds(self) -> Sequence[int]:
         """One."""
         return [0] * len(self)
+
+    def marks(self) -> Sequence[Collection[int]]:
+        """None."""
+        return ()
 
     def stamp(self, i: int) -> str:
         """As it is written."""
@@ -167,8 +172,8 @@ class BaseTask:
         return None
 
     def usable(self, listing: Listing) -> Listing:
-        """All of it."""
-        return listing
+        """All examples that lack none of what is to be learnt."""
+        return without_gaps(listing)
 
     def inputs(self, plan: Plan, stages: Sequence[str]) -> Inputs:
         """Taps."""

@@ -8,7 +8,7 @@ A task learns from parts of train and val; test is never handed to it before wha
 N examples, D numbers of a row, T targets, F what was fitted, O its outputs, A an answer.
 """
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, Self, TypeVar
 
@@ -57,6 +57,10 @@ class Targets(Protocol):
 
     def kinds(self) -> Sequence[int]:
         """N: what train must have an example of each of, and splits and halves are balanced by. All 0 where there are none."""
+        ...
+
+    def marks(self) -> Sequence[Collection[int]]:
+        """N, or none at all: beside its kind, what of each is to be found on every side of the split, where three or more have it."""
         ...
 
     def stamp(self, i: int) -> str:

@@ -17,12 +17,16 @@ USUAL = "classify"  # of what names no task: there was no other
 
 OURS: Mapping[str, str] = {
     "classify": "warmstart.tasks.classify.task:TASK",
+    "multilabel": "warmstart.tasks.multilabel.task:TASK",
     "regress": "warmstart.tasks.regress.task:TASK",
 }
 
 
 # Those of ours that let something be chosen: where their options are written, to be read without the task itself.
-OPTIONS: Mapping[str, str] = {"regress": "warmstart.tasks.regress.options:NumberOptions"}
+OPTIONS: Mapping[str, str] = {
+    "multilabel": "warmstart.tasks.multilabel.options:LabelOptions",
+    "regress": "warmstart.tasks.regress.options:NumberOptions",
+}
 
 
 def options_of_ours() -> dict[str, type]:

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from warmstart.data.folders import SPLIT_FOLDERS
-from warmstart.data.listing import find_pictures, read_listing
+from warmstart.data.listing import find_pictures, read_listing, without_gaps
 from warmstart.errors import DataError
 
 
@@ -402,8 +402,8 @@ def test_exclude_works_on_manifests(four, tmp_path):
         ("filename,label", "no 'path'; expected path,label. 'filename' looks like it"),
         ("path,lable", "'lable' looks like it"),
         ("path,label,splt", "unknown column 'splt'. Did you mean 'split'"),
-        ("path,labels", "multi-label"),
-        ("path,label,labels", "multi-label"),
+        ("path,labels", "a column 'labels', which holds any number of labels a picture, and classes are looked at here"),
+        ("path,label,labels", "a column 'label' and a column 'labels', expected one of them"),
         ("path,label,label", "2 columns 'label'"),
         ("a,b", "columns 'a', 'b' but no 'path'"),
     ],
@@ -433,6 +433,28 @@ def test_several_labels_for_one_picture_are_refused_by_name(rows, four, tmp_path
     message = refusal(manifest(tmp_path, "path,label\npics/1.jpg,dog\n" + rows))
     assert "multi-label" in message
     assert "line 3" in message or "line 4" in message
+
+
+def test_a_column_labels_is_read_where_several_will_do_and_an_empty_cell_is_unknown(four, tmp_path):
+    listing = read_listing(manifest(tmp_path, "path,labels\npics/0.jpg,cat;dog\npics/1.jpg,\npics/2.jpg,-\n"), several=True)
+    assert listing.columns == ("labels",)
+    assert listing.class_names == ()
+    assert [example.cells["labels"] for example in listing.examples] == ["cat;dog", "-"]
+    (problem,) = listing.problems
+    assert problem.kind == "no-target"
+    assert problem.message.endswith(
+        "has no labels; left out: fill it in, or write - for a picture that has none of the labels; an empty cell is taken for unknown"
+    )
+
+
+def test_a_row_that_says_some_of_what_is_to_be_learnt_is_kept_with_its_gap(four, tmp_path):
+    source = manifest(tmp_path, "path,rust,dent\npics/0.jpg,1,\npics/1.jpg,,\npics/2.jpg,0,1\n")
+    listing = read_listing(source, columns=("rust", "dent"))
+    assert [dict(example.cells) for example in listing.examples] == [{"rust": "1", "dent": None}, {"rust": "0", "dent": "1"}]
+    assert [problem.kind for problem in listing.problems] == ["no-target"]
+    whole = without_gaps(listing)
+    assert [example.cells["dent"] for example in whole.examples] == ["1"]
+    assert "has no dent; left out: fill it in" in whole.problems[-1].message
 
 
 def test_a_list_of_labels_is_refused_by_name(four, tmp_path):

@@ -213,3 +213,47 @@ def test_a_group_keeps_its_place_when_its_pictures_are_other_ones():
 def test_pictures_without_a_group_are_ranked_by_their_content():
     labels = [i % 2 for i in range(40)]
     assert split(labels) != split(labels, names=[f"other {i}" for i in range(40)])
+
+
+# Of each picture, which of a few labels it has.
+labelled = st.lists(st.sets(st.integers(0, 5), max_size=3), min_size=3, max_size=60)
+
+
+def rarest(own, counts):
+    return min(own, key=lambda mark: (counts[mark], mark)) if own else 99
+
+
+@settings(max_examples=200, deadline=None)
+@given(labelled, st.integers(0, 5))
+def test_what_three_pictures_have_is_on_every_side(rows, seed):
+    counts = Counter(mark for own in rows for mark in own)
+    splits = split([rarest(own, counts) for own in rows], marks=[tuple(own) for own in rows], seed=seed)
+    sides = {mark: {s for own, s in zip(rows, splits, strict=True) if mark in own} for mark in counts}
+    assert all("train" in found for found in sides.values())
+    lacking = {mark: 3 - len(found) for mark, found in sides.items() if counts[mark] >= 3 and len(found) < 3}
+    # Three pictures that share their labels with others that are as rare cannot always be told apart; six always can.
+    assert all(counts[mark] < 6 for mark in lacking), (lacking, counts)
+
+
+def test_marks_move_few_pictures_and_none_where_every_side_has_them():
+    rng = random.Random(0)
+    rows = [{mark for mark in range(8) if rng.random() < 0.25} for _ in range(400)]
+    counts = Counter(mark for own in rows for mark in own)
+    kinds = [rarest(own, counts) for own in rows]
+    assert split(kinds, marks=[tuple(own) for own in rows]) == split(kinds)
+    rows[0], rows[1], rows[2] = rows[0] | {8}, rows[1] | {8}, rows[2] | {8}
+    with_rare = split([8, 8, 8, *kinds[3:]], marks=[tuple(own) for own in rows])
+    assert set(with_rare[:3]) == {"train", "val", "test"}
+    assert sum(a != b for a, b in zip(with_rare, split([8, 8, 8, *kinds[3:]]), strict=True)) <= 2
+
+
+def test_marks_move_no_picture_that_has_a_given_split_and_no_copy_from_its_like():
+    given_splits = ["train"] * 8 + ["test"] * 2
+    marks = [(0,)] * 8 + [()] * 2
+    splits = split([0] * 10, marks=marks, given=given_splits)
+    assert splits[8:] == ("test", "test")
+    assert set(splits[:8]) == {"train", "val"}
+    names = [0, 0, 1, 1, 2, 2]
+    splits = split([0] * 6, names=names, marks=[(0,)] * 6)
+    assert find_leaks(names_to_digests(names), [None] * 6, splits) == ()
+    assert set(splits) == {"train", "val", "test"}

@@ -89,7 +89,8 @@ def predict(
     coverage: Annotated[
         float | None,
         typer.Option(
-            metavar="SHARE", help="Also name the set of classes that holds the true one this often, for example 0.95."
+            metavar="SHARE",
+            help="Also say what holds the truth this often, for example 0.95: a set of classes, an interval, labels.",
         ),
     ] = None,
     keep_damaged: Annotated[

@@ -12,6 +12,7 @@ import glob
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ def read_listing(
     exclude: Sequence[str] = (),
     min_classes: int = 2,
     columns: Sequence[str] = (),
+    several: bool = False,
 ) -> Listing:
     """The labelled pictures of ``source``, sorted by the bytes of their paths, and everything that was left out.
 
@@ -35,7 +37,8 @@ def read_listing(
     also out of a torch Dataset: a picture is a path, or what `data.memory` takes. ``exclude``: fnmatch patterns; a class, folder or file
     whose name or relative path matches is not listed and not reported. ``min_classes``: 2 to learn from; 1 where pictures of one class
     only make sense, as in evaluation. ``columns``: of a
-    table, those that hold what is to be learnt, where that is no label; then there are no classes.
+    table, those that hold what is to be learnt, where that is no label; then there are no classes. ``several``: whether a table with a
+    column ``labels``, any number a picture, will do; it is then as if that column had been named.
 
     Raises DataError when nothing can be made of it: no such path, no manifest, an empty or flat folder, too few classes,
     columns or split names that are not known, several labels for one picture.
@@ -55,10 +58,12 @@ def read_listing(
             examples, problems = list_folder(shown, exclusions)
             is_table = False
         else:
-            examples, problems = list_manifest(shown, exclusions, columns)
+            table = list_manifest(shown, exclusions, columns, several=several)
+            examples, problems, columns = table.examples, table.problems, table.columns
     elif hasattr(source, "columns"):
         shown = "data frame"
-        examples, problems = list_frame(source, exclusions, columns)
+        table = list_frame(source, exclusions, columns, several=several)
+        examples, problems, columns = table.examples, table.problems, table.columns
     else:
         if columns:
             raise DataError(
@@ -143,6 +148,19 @@ def find_pictures(arguments: Sequence[str | Path]) -> tuple[list[str], list[Prob
                 problems.append(Problem(path=match, kind="empty-folder", message=message))
             found.update(dict.fromkeys(sorted(paths, key=os.fsencode)))
     return list(found), problems
+
+
+def without_gaps(listing: Listing) -> Listing:
+    """Without examples of which a column that is to be learnt says nothing, each a problem: for a task that needs all of them."""
+    kept, problems = [], list(listing.problems)
+    for example in listing.examples:
+        empty = [name for name in listing.columns if example.cells.get(name) is None]
+        if not empty:
+            kept.append(example)
+            continue
+        message = f"{listing.source!r}: {example.path!r} has no {' and no '.join(empty)}; left out: fill it in"
+        problems.append(Problem(path=example.path, kind="no-target", message=message))
+    return listing if len(kept) == len(listing.examples) else replace(listing, examples=tuple(kept), problems=tuple(problems))
 
 
 def check_classes(listing: Listing, min_classes: int) -> None:

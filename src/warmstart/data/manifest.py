@@ -4,7 +4,8 @@ Columns: ``path`` and ``label``, or others that hold what is to be learnt; ``spl
 that belong together: one patient, one scene, one video) if you like. Paths in a file are relative to its folder, those from Python to
 the working folder.
 
-Rows are read → columns checked → each row checked → examples. One picture has one label: several are refused by name.
+Rows are read → columns checked → each row checked → examples. In the column ``label`` a picture has one: several are refused by name, and
+belong in a column ``labels``. A row that says nothing of what is to be learnt is left out; one that says some of it is kept with the gap.
 """
 
 import csv
@@ -42,7 +43,13 @@ _SCHEME = re.compile(r"(?i)(file(?=:)|[a-z][a-z0-9+.-]+(?=://))")
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 _WHOLE_NUMBER = re.compile(r"[+-]?\d+\.0")
 
-_ONE_LABEL = "warmstart learns one label per picture, so multi-label data cannot be used yet: keep one label for each"
+LABELS = "labels"  # the column that holds any number of labels, read where there is no column 'label'
+
+_ONE_LABEL = (
+    "A column 'label' holds one label a picture; for multi-label data (a;b) call the column labels, or keep one label for each"
+)
+
+_FILL_IN_LABELS = "fill it in, or write - for a picture that has none of the labels; an empty cell is taken for unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,20 +58,31 @@ class _Row:
     cells: Mapping[str, Any]  # lower-case column → value
 
 
-def list_manifest(path: str, exclusions: Exclusions, columns: Sequence[str] = ()) -> tuple[list[Example], list[Problem]]:
-    """Examples and problems of a CSV or TSV file. Raises DataError when it is no manifest.
+@dataclass(frozen=True, slots=True)
+class Table:
+    """What stands in a table."""
 
-    ``columns``: those that hold what is to be learnt, if not 'label'; lower case.
+    examples: list[Example]
+    problems: list[Problem]
+    columns: tuple[str, ...]  # that hold what is to be learnt, where that is no label; lower case
+
+
+def list_manifest(path: str, exclusions: Exclusions, columns: Sequence[str] = (), *, several: bool = False) -> Table:
+    """A CSV or TSV file. Raises DataError when it is no manifest.
+
+    ``columns``: those that hold what is to be learnt, if not 'label'; lower case. ``several``: whether a column 'labels' will do.
     """
-    header, rows = _read_table(path, columns)
+    header, rows = _read_table(path, (*columns, LABELS))
+    columns = _columns_read(repr(path), header, columns, several=several)
     problems = _check_columns(repr(path), header, path, columns)
     examples, more = _list_rows(repr(path), rows, os.path.dirname(path), exclusions, columns)  # noqa: PTH120
-    return examples, problems + more
+    return Table(examples, problems + more, columns)
 
 
-def list_frame(frame: Any, exclusions: Exclusions, columns: Sequence[str] = ()) -> tuple[list[Example], list[Problem]]:
-    """Examples and problems of anything with ``columns`` whose items are columns. Raises DataError as `list_manifest` does."""
+def list_frame(frame: Any, exclusions: Exclusions, columns: Sequence[str] = (), *, several: bool = False) -> Table:
+    """Anything with ``columns`` whose items are columns. Raises DataError as `list_manifest` does."""
     header = [str(column).strip().lower() for column in frame.columns]
+    columns = _columns_read("the data frame", header, columns, several=several)
     problems = _check_columns("the data frame", header, "data frame", columns)
     names = dict(zip(header, frame.columns, strict=True))
     read = {name: list(frame[original]) for name, original in names.items() if name in (*_KNOWN, *columns)}
@@ -73,7 +91,7 @@ def list_frame(frame: Any, exclusions: Exclusions, columns: Sequence[str] = ()) 
         for number, cells in enumerate(zip(*read.values(), strict=True))
     )
     examples, more = _list_rows("the data frame", rows, "", exclusions, columns)
-    return examples, problems + more
+    return Table(examples, problems + more, columns)
 
 
 def list_pairs(pairs: Sequence[Any], exclusions: Exclusions) -> tuple[list[Example], list[Problem]]:
@@ -125,13 +143,28 @@ def _rows(path: str, header: Sequence[str], reader: Any, lines_before: int) -> I
         raise DataError(f"{path!r} line {line} is not proper CSV ({error}): check its double quotes") from error
 
 
+def _columns_read(shown: str, header: Sequence[str], columns: Sequence[str], *, several: bool) -> tuple[str, ...]:
+    """Those that hold what is to be learnt: the ones that were named, or 'labels'; none where it is 'label'."""
+    if columns or LABELS not in header:
+        return tuple(columns)
+    if "label" in header:
+        raise DataError(
+            f"{shown} has a column 'label' and a column 'labels', expected one of them. Remove the one that is not meant, or name it: "
+            "--target labels for multi-label data"
+        )
+    if not several:
+        raise DataError(
+            f"{shown} has a column 'labels', which holds any number of labels a picture, and classes are looked at here: expected a column "
+            "'label' with one. Multi-label data is learnt by train, and scored by evaluate"
+        )
+    return (LABELS,)
+
+
 def _check_columns(shown: str, header: Sequence[str], path: str, columns: Sequence[str]) -> list[Problem]:
     """Problems for columns that nobody reads. Raises DataError for missing, doubled and misspelt ones."""
     required = ("path", *(columns or ("label",)))
     known = tuple(dict.fromkeys((*required, *_KNOWN)))
     unknown = [name for name in header if name not in known]
-    if "labels" in unknown and not columns:
-        raise DataError(f"{shown} has a column 'labels', expected 'label'. {_ONE_LABEL} and name the column label.")
     for name in known:
         if (times := list(header).count(name)) > 1:
             raise DataError(f"{shown} has {times} columns {name!r}, expected one: rename or remove the others")
@@ -187,11 +220,12 @@ def _list_rows(
             raise DataError(f"{shown} {row.where} has no path, expected the path of a picture file")
         path, hint = _located(named, folder) if content is None else (named, "")
         class_name = "" if columns else _class_name(shown, row)
-        cells = {name: row.cells[name] for name in columns}
-        empty = [name for name, value in cells.items() if _text(value) is None]
-        if class_name is None or empty:
+        cells = {name: None if _text(row.cells[name]) is None else row.cells[name] for name in columns}
+        empty = [name for name, value in cells.items() if value is None]
+        if class_name is None or (cells and len(empty) == len(cells)):
             what = "label" if class_name is None else " and no ".join(empty)
-            message = f"{shown} {row.where}: {named!r} has no {what}; left out: fill it in"
+            cure = _FILL_IN_LABELS if empty == [LABELS] else "fill it in"
+            message = f"{shown} {row.where}: {named!r} has no {what}; left out: {cure}"
             problems.append(Problem(path=path, kind="no-label" if class_name is None else "no-target", message=message))
             continue
         if exclusions.match(class_name, named.replace(os.sep, "/"), named.strip().replace("\\", "/")):

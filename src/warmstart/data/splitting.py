@@ -9,7 +9,7 @@ N examples.
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -27,6 +27,7 @@ def assign_splits(
     groups: Sequence[str | None],
     given: Sequence[Split | None],
     strata: Sequence[Hashable] | None = None,
+    marks: Sequence[Collection[int]] = (),
     seed: int = 0,
     fractions: tuple[float, float, float] = (0.70, 0.15, 0.15),
 ) -> tuple[Split, ...]:
@@ -46,8 +47,10 @@ def assign_splits(
       that the user chose may have been looked at, and an honest score needs pictures that were not.
 
     An example without a split whose unit touches given ones joins them, so nothing leaks by our hand; leaks among the given
-    are left for `find_leaks` to name. Raises DataError when splits are given but none of them, and no example without one,
-    can be train.
+    are left for `find_leaks` to name. ``marks``, of each example, are what every side is to have one of, where at least three
+    units have it: units are moved for that, as few as possible, of those that stood nearest to the side that lacks one.
+
+    Raises DataError when splits are given but none of them, and no example without one, can be train.
     """
     present = {split for split in given if split is not None}
     undecided = None in given
@@ -75,6 +78,8 @@ def assign_splits(
         for i in unit.members:
             result[i] = split
     _keep_every_label_in_train(units, labels, result)
+    if marks:
+        _bring_marks_to_every_side(units, marks, result, ("train", *missing))
     return tuple(result)
 
 
@@ -186,6 +191,41 @@ def _keep_every_label_in_train(units: Sequence[_Unit], labels: Sequence[int], re
         if candidates and not any(labels[i] == label and result[i] == "train" for unit in candidates for i in unit.members):
             for i in max(candidates, key=lambda unit: unit.rank).members:
                 result[i] = "train"
+
+
+def _bring_marks_to_every_side(
+    units: Sequence[_Unit], marks: Sequence[Collection[int]], result: list[Split], sides: Sequence[Split]
+) -> None:
+    """Rare marks first. A unit leaves a side only where that keeps all of its marks; train first, which is to lack none."""
+    marked = [(unit, frozenset(mark for i in unit.members for mark in marks[i])) for unit in units]
+
+    def side_of(unit: _Unit) -> Split:
+        return result[unit.members[0]]
+
+    counts = Counter((mark, side_of(unit)) for unit, own in marked for mark in own)
+    in_all = Counter(mark for _, own in marked for mark in own)
+
+    def may_leave(unit: _Unit, own: Collection[int]) -> bool:
+        left = side_of(unit)
+        return all(counts[mark, left] > 1 or (left != "train" and in_all[mark] < len(SPLITS)) for mark in own)
+
+    for mark in sorted(in_all, key=lambda mark: (in_all[mark], mark)):
+        for side in sides if in_all[mark] >= len(SPLITS) else sides[:1]:
+            if counts[mark, side]:
+                continue
+            having = [(unit, own) for unit, own in marked if mark in own]
+            spare = [(unit, own) for unit, own in having if may_leave(unit, own)]
+            if not spare and side == "train":
+                spare = having
+            if not spare:
+                continue
+            # From the side that has most of it; ranks rise from test to train.
+            spare.sort(key=lambda one: one[0].rank, reverse=side == "train")
+            unit, own = max(spare, key=lambda one: counts[mark, side_of(one[0])])
+            counts.subtract((one, side_of(unit)) for one in own)
+            counts.update((one, side) for one in own)
+            for i in unit.members:
+                result[i] = side
 
 
 def _positions(keys: Sequence[_Key]) -> dict[_Key, list[int]]:

@@ -30,7 +30,7 @@ FLOOR = 1e-6  # losses this small are zero: hinge losses of separable data reach
 def minimise(
     loss: Loss, start: Block, penalties: Iterable[NDArray[np.float32]], *, tolerance: float, memory: int = 8
 ) -> Iterator[Block]:
-    """For each penalty in turn, a vector (P,) ≥ 0, the parameters (F, P) where loss(θ) + ½ Σ penalty·θ² is smallest.
+    """For each penalty in turn, ≥ 0, (P,) or each problem its own (F, P), the parameters (F, P) where loss(θ) + ½ Σ penalty·θ² is smallest.
 
     Each penalty starts where the one before ended, with the curvature seen so far: ``memory`` pairs of a step and the change of
     the loss gradient along it, 2·F·P·4 bytes each.

@@ -127,6 +127,7 @@ def prepare(listing: Listing, plan: Plan, session: Session) -> Dataset:
         groups=groups,
         given=[examples[i].split for i in at],
         strata=[kind if examples[i].stratum is None else examples[i].stratum for i, kind in zip(at, kinds, strict=True)],
+        marks=targets.marks(),
         seed=plan.seed,
         fractions=plan.fractions,
     )

@@ -9,8 +9,8 @@ from warmstart.data.listing import read_listing
 from warmstart.errors import InputError, PlugInError, UsageError
 from warmstart.options import from_document
 from warmstart.plan import Plan
-from warmstart.records import Listing
-from warmstart.report.run_record import read_data
+from warmstart.records import Listing, read_json
+from warmstart.report.run_record import DataRecord
 from warmstart.session.progress import Watcher
 from warmstart.session.settings import TrainSettings
 from warmstart.task_protocol import Task
@@ -25,7 +25,7 @@ def listed(data: Any, settings: TrainSettings, plan: Plan, watcher: Watcher) -> 
     asked = None if plan.task is None else find_task(plan.task)
     listing = data
     if not isinstance(data, Listing):
-        listing = read_listing(data, exclude=settings.exclude, min_classes=0, columns=plan.target)
+        listing = read_listing(data, exclude=settings.exclude, min_classes=0, columns=plan.target, several=True)
     task = asked or _claimed(listing, watcher)
     options_of(task, plan)  # wrong ones are told before any work
     if settings.fixes is None or isinstance(data, Listing):
@@ -79,8 +79,9 @@ def listing_of_run(folder: Path) -> Listing | str:
     if record is None:
         return f"there is no run.json in or beside {folder} to say where they are"
     try:
-        data = read_data(record)
-        return read_listing(found_again(data.source, data.working_folder), min_classes=1)
+        document = read_json(record, errors="surrogateescape")
+        data, columns = DataRecord.from_dict(document["data"]), document["plan"].get("target") or ()
+        return read_listing(found_again(data.source, data.working_folder), min_classes=1, columns=columns, several=True)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as reason:
         return f"{record} does not say where they are ({type(reason).__name__})"
     except InputError as reason:

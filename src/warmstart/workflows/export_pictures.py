@@ -17,6 +17,7 @@ from warmstart.records import Example
 from warmstart.report.run_record import read_data
 from warmstart.session.listed import listing_of_run
 from warmstart.session.progress import Watcher
+from warmstart.task_registry import find_task
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +40,7 @@ def held_out_pictures(model: Model, name: str, pictures: str | None, *, most: in
 
     Raises what `read_listing` and `find_pictures` raise for ``pictures`` that cannot be read.
     """
-    rows = _of_run(Path(name)) if pictures is None else _given(pictures)
+    rows = _of_run(Path(name)) if pictures is None else _given(pictures, _columns(model))
     if isinstance(rows, str):
         return _none(name, rows)
     source = pictures or name
@@ -81,7 +82,11 @@ def calibration_pictures(model: Model, name: str, data: str | None, *, most: int
         raise DataError(
             f"{name}: int8 needs pictures that the model learnt from, and it was not trained here. Take --precision fp16"
         )
-    listing = read_listing(data, min_classes=1) if data is not None else listing_of_run(Path(name))
+    listing = (
+        read_listing(data, min_classes=1, columns=_columns(model), several=True)
+        if data is not None
+        else listing_of_run(Path(name))
+    )
     if isinstance(listing, str):
         raise DataError(
             f"{name}: int8 needs pictures that the model learnt from, but {listing}. Name where they are now with --data"
@@ -126,9 +131,14 @@ def _working_folder(record: Path) -> str | None:
         return None
 
 
-def _given(pictures: str) -> list[Example]:
+def _columns(model: Model) -> tuple[str, ...]:
+    """That hold the truth in a table; none where that is a label."""
+    return find_task(model.task).columns(model.fitted)
+
+
+def _given(pictures: str, columns: tuple[str, ...]) -> list[Example]:
     try:
-        listing = read_listing(pictures, min_classes=1)
+        listing = read_listing(pictures, min_classes=1, columns=() if Path(pictures).is_dir() else columns)
     except DataError:
         found, _ = find_pictures([pictures])  # no labels: agreement alone can be shown
         if not found:

@@ -38,7 +38,7 @@ function show(files, { predictions, problems }) {
 }
 
 function card(file, prediction) {
-  if (!prediction.probabilities) return plainCard(file, prediction);
+  if (prediction.labels || !prediction.probabilities) return plainCard(file, prediction);
   const ranked = Object.entries(prediction.probabilities).sort((a, b) => b[1] - a[1]).slice(0, 3);
   const bars = make("dl", { class: "bars" });
   for (const [name, share] of ranked) {
@@ -56,7 +56,7 @@ function card(file, prediction) {
   return item;
 }
 
-/** Of a model that names no classes: its numbers, or what it says as it says it. */
+/** Of a model that names no classes: its labels, its numbers, or what it says as it says it. */
 function plainCard(file, prediction) {
   const image = make("img", { src: URL.createObjectURL(file), alt: file.name });
   image.addEventListener("error", () => image.replaceWith(make("div", { class: "absent" }, "the browser cannot show this format")));
@@ -66,12 +66,19 @@ function plainCard(file, prediction) {
     const range = ends ? ` (${short(ends[0])} to ${short(ends[1])} in ${Math.round(100 * prediction.coverage)} of 100 pictures)` : "";
     said.append(make("dt", {}, name), make("dd", {}, make("b", {}, short(value)), range));
   }
-  if (!prediction.values) {
+  if (prediction.labels) {
+    said.className = "bars";
+    for (const [name, share] of Object.entries(prediction.probabilities).sort((a, b) => b[1] - a[1]).slice(0, Math.max(5, prediction.labels.length))) {
+      const shown = prediction.labels.includes(name) ? make("b", {}, name) : name;
+      said.append(make("dt", {}, shown), make("dd", {}, make("meter", { min: 0, max: 1, value: share, "aria-label": name })), make("dd", {}, percent(share)));
+    }
+  } else if (!prediction.values) {
     const { path, ...rest } = prediction;
     said.append(make("dd", {}, make("code", {}, JSON.stringify(rest).slice(0, 400))));
   }
   const strange = prediction.novelty != null && prediction.novelty >= STRANGE;
-  return make("li", { class: "answer" }, image, make("div", {}, said,
+  const heading = prediction.labels ? make("h3", {}, prediction.labels.join(", ") || "none of its labels") : null;
+  return make("li", { class: "answer" }, image, make("div", {}, heading, said,
     strange ? make("p", { class: "note" }, `Unlike the pictures it learnt from: ${prediction.novelty.toFixed(1)} % of those lie nearer to the others. Do not rely on this answer.`) : null,
     make("p", { class: "small" }, prediction.path)));
 }

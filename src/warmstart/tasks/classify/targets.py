@@ -50,6 +50,10 @@ class ClassTargets:
         """The label."""
         return list(self.labels.tolist())
 
+    def marks(self) -> tuple[()]:
+        """None."""
+        return ()
+
     def stamp(self, i: int) -> str:
         """The name of the class, whatever its number."""
         return repr(self.class_names[self.labels[i]])

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from warmstart.data.listing import without_gaps
 from warmstart.errors import DataError
 from warmstart.records import Example, Listing, Notice, Problem, Split, first_reasons
 from warmstart.task_protocol import Indices, Settled
@@ -47,7 +48,7 @@ def number(value: Any) -> float:
 
 def why_numbers(listing: Listing) -> str | None:
     """Why these are numbers to be estimated and no classes, in words; None where they are not."""
-    names = names_of(listing)
+    names, listing = names_of(listing), without_gaps(listing)
     if not listing.is_table or not listing.examples:
         return None
     values = np.array([numbers_of(example, names) for example in listing.examples])
@@ -71,6 +72,7 @@ def with_numbers(listing: Listing) -> Listing:
             f"{listing.source!r} is a folder, whose pictures have no numbers: give a table, a CSV file with the columns path and "
             f"{names[0] if listing.columns else 'count, say, and --target count'}"
         )
+    listing = without_gaps(listing)
     kept, problems = [], list(listing.problems)
     for example in listing.examples:
         wrong = [name for name, value in zip(names, numbers_of(example, names), strict=True) if math.isnan(value)]
@@ -123,6 +125,10 @@ class NumberTargets:
     def kinds(self) -> list[int]:
         """One: numbers have no kinds that train must know."""
         return [0] * len(self)
+
+    def marks(self) -> tuple[()]:
+        """None."""
+        return ()
 
     def stamp(self, i: int) -> str:
         """Every digit."""

@@ -1,0 +1,1 @@
+"""Labels of a picture: any number of them."""
