@@ -16,7 +16,7 @@ from sklearn.pipeline import Pipeline
 import warmstart as ws
 from drawn_shapes import CLASSES, draw_shape
 from warmstart.errors import DataError, PictureError, UsageError
-from warmstart.estimators import Classifier, Regressor
+from warmstart.estimators import Classifier, MultiLabelClassifier, Regressor
 from warmstart.extraction import stored_rows
 from warmstart.plan import Plan
 
@@ -43,9 +43,9 @@ def small(**more: Any) -> Classifier:
 
 
 def test_every_parameter_is_a_field_of_the_plan_with_its_default() -> None:
-    own = {"validation_fraction", "download", "robust"}
+    own = {"validation_fraction", "download", "robust", "recall", "loss"}
     usual = Plan()
-    for kind in (Classifier, Regressor):
+    for kind in (Classifier, MultiLabelClassifier, Regressor):
         for name, value in kind().get_params().items():
             if name not in own:
                 planned = getattr(usual, name)
@@ -162,6 +162,33 @@ def test_numbers(warm_cache: Path, paths: tuple[list[str], list[str]]) -> None:
     assert both.predict_interval(X).shape == (len(X), 2, 2)
     assert is_regressor(one)
     assert is_classifier(small())
+
+
+@pytest.mark.filterwarnings("ignore:of the pictures to learn from:UserWarning")  # that few have some label
+def test_labels(warm_cache: Path, paths: tuple[list[str], list[str]]) -> None:
+    X, names = paths
+    y = np.array([[name == "circle", name != "stripes"] for name in names], float)
+    y[0, 1] = np.nan  # unknown
+    fitted = MultiLabelClassifier(image_size_px=64).fit(X, y)
+    assert len(fitted.model_.about["trained_on"]) == len(X)  # none is kept back
+    assert fitted.classes_.tolist() == ["y0", "y1"]
+    shares, said = fitted.predict_proba(X), fitted.predict(X)
+    assert shares.shape == said.shape == (len(X), 2)
+    known = ~np.isnan(y)
+    assert (said == y)[known].mean() > 0.9
+    named = MultiLabelClassifier(image_size_px=64, recall=0.9).fit(
+        X, [{name, "drawn"} if name != "circle" else {name} for name in names]
+    )
+    assert named.classes_.tolist() == ["circle", "drawn", "square", "stripes"]
+    scores = cross_val_score(MultiLabelClassifier(image_size_px=64), X, np.nan_to_num(y).astype(int), cv=2, error_score="raise")
+    assert scores.shape == (2,)
+    for wrong, told in (
+        ([1] * 24, "N collections of labels"),
+        (np.full((24, 2), 3), "other than 0 and 1"),
+        ([["a"], "b"] * 12, "nested unevenly"),
+    ):
+        with pytest.raises(DataError, match=told):
+            MultiLabelClassifier().fit(X, wrong)
 
 
 def test_what_cannot_be_learnt_from_is_said(warm_cache: Path, paths: tuple[list[str], list[str]], tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ backbone = ws.load_backbone("timm:test_efficientnet", weights="random")
 
 calls = {
     "Classifier": lambda: ws.Classifier(tiny.backbone, weights="random", image_size_px=64),
+    "MultiLabelClassifier": lambda: ws.MultiLabelClassifier(tiny.backbone, weights="random", image_size_px=64),
     "Regressor": lambda: ws.Regressor(tiny.backbone, weights="random", image_size_px=64),
     "advise": lambda: ws.advise(data, tiny, quiet=True),
     "backbones": lambda: ws.backbones("timm:test_efficientnet", image_size_px=64),

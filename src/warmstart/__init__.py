@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from warmstart.backbones.weights import load_backbone as load_backbone
     from warmstart.errors import WarmstartError as WarmstartError
     from warmstart.estimators import Classifier as Classifier
+    from warmstart.estimators import MultiLabelClassifier as MultiLabelClassifier
     from warmstart.estimators import Regressor as Regressor
     from warmstart.model.features import FeatureExtractor as FeatureExtractor
     from warmstart.model.predictor import Model as Model
@@ -53,6 +54,7 @@ _HOME = {
     "Classifier": "estimators",
     "FeatureExtractor": "model.features",
     "Model": "model.predictor",
+    "MultiLabelClassifier": "estimators",
     "Plan": "plan",
     "Prediction": "records",
     "Regressor": "estimators",

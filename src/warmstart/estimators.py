@@ -206,6 +206,85 @@ class Regressor(RegressorMixin, _Estimator):  # type: ignore[misc]
         return found[:, 0] if self._is_flat and len(found) else found
 
 
+@dataclass(eq=False, repr=False)
+class MultiLabelClassifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
+    """Any number of labels a picture, by a pretrained network.
+
+    Parameters are those of `Plan`; see `_Estimator` for what else there is. recall: which share of a picture's labels is to be found on
+    average; None: what gives the best F1. loss: 'bce' or 'asymmetric', where a cut trains the network. After `fit`: ``classes_`` (names of
+    the labels), ``model_`` (a `Model`) and ``problems_`` (what could not be learnt from).
+    """
+
+    recall: float | None = None
+    loss: str = "bce"
+
+    def fit(self, X: Sequence[Any], y: Any, groups: Any = None) -> Self:
+        """X: N paths, PIL images or uint8 arrays (N, H, W, 3). y: (N, O) of 1, 0 and NaN (unknown), or N collections of labels.
+
+        groups: N, pictures that belong together. Pictures that cannot be read are left out, with a warning. Raises DataError, UsageError,
+        BackboneError or StoreError.
+        """
+        flags, names = _flags(y)
+        cells = [
+            {"cells": {name: None if math.isnan(flag) else int(flag) for name, flag in zip(names, row, strict=True)}}
+            for row in flags.tolist()
+        ]
+        options = {"loss": self.loss} | ({} if self.recall is None else {"recall": self.recall})
+        model = self._fit(_listing(X, cells, groups, columns=names), "multilabel", options)
+        learnt = set(model.fitted.reading.names)  # type: ignore[attr-defined]
+        self.classes_ = np.array(names)
+        # What all pictures have, or none, cannot be learnt, and is said of every picture, or of none.
+        self._usual = {
+            name: float(np.nanmean(column)) for name, column in zip(names, flags.T, strict=True) if name not in learnt
+        }
+        return self
+
+    def predict(self, X: Sequence[Any]) -> np.ndarray:
+        """int64 (N, O): 1 for a label that is said."""
+        always = {name for name, share in self._usual.items() if share > 0.5}
+        said = [always | set(answer.labels) for answer in self._answers(X)]  # type: ignore[attr-defined]
+        return np.array([[int(name in labels) for name in self.classes_] for labels in said], np.int64).reshape(len(said), -1)
+
+    def predict_proba(self, X: Sequence[Any]) -> np.ndarray:
+        """float64 (N, O), calibrated, each label by itself."""
+        answers = self._answers(X)
+        told = [{**self._usual, **answer.probabilities} for answer in answers]  # type: ignore[attr-defined]
+        return np.array([[one[name] for name in self.classes_] for one in told], np.float64).reshape(len(answers), -1)
+
+    def __sklearn_tags__(self) -> Any:
+        """Several labels a picture, and no single one."""
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        tags.target_tags.multi_output = True
+        return tags
+
+
+def _flags(y: Any) -> tuple[np.ndarray, tuple[str, ...]]:
+    """float64 (N, O) of 1, 0 and NaN, and the names of the labels."""
+    if _are_collections(y):
+        names = tuple(sorted({str(label) for labels in y for label in labels}))
+        return np.array([[float(name in set(map(str, labels))) for name in names] for labels in y]), names
+    given = array_of(y)
+    try:
+        values = given.astype(np.float64)
+    except (TypeError, ValueError) as reason:
+        raise DataError(f"y holds what is neither 0 nor 1 ({reason}); expected (N, labels) of 1, 0 and NaN") from reason
+    if values.ndim != 2:
+        raise DataError(f"y has the shape {values.shape}; expected (N, labels) of 1, 0 and NaN, or N collections of labels")
+    if not np.isin(values[~np.isnan(values)], (0, 1)).all():
+        raise DataError("y holds numbers other than 0 and 1: warmstart.Regressor estimates numbers")
+    return values, target_names(y, given)
+
+
+def _are_collections(y: Any) -> bool:
+    """Whether each picture has a collection of labels, and not a row of numbers."""
+    kinds = (list, tuple, set, frozenset)
+    if not isinstance(y, Sequence) or isinstance(y, str) or not all(isinstance(one, kinds) for one in y):
+        return False
+    as_long = len({len(row) for row in y}) == 1
+    return not (as_long and all(flag is None or isinstance(flag, int | float | np.number) for row in y for flag in row))
+
+
 def _listing(
     X: Sequence[Any],
     targets: Sequence[Mapping[str, Any]],

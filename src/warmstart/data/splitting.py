@@ -79,7 +79,8 @@ def assign_splits(
             result[i] = split
     _keep_every_label_in_train(units, labels, result)
     if marks:
-        _bring_marks_to_every_side(units, marks, result, ("train", *missing))
+        wanted = [split for split in missing if shares[split] > 0]
+        _bring_marks_to_every_side(units, marks, result, ("train", *wanted))
     return tuple(result)
 
 
