@@ -50,6 +50,7 @@ calls = {
     "load_backbone": lambda: backbone,
     "replace_classifier": lambda: ws.replace_classifier(backbone, 3),
     "report": lambda: ws.report(run.folder, heat_maps=False),
+    "show": lambda: ws.show(data, image_size_px=64),
     "split": lambda: ws.split(backbone, "stage2"),
     "train": lambda: ws.train(data, replace(tiny, seed=1), runs=home / "again", **quick),
     "unfreeze": lambda: ws.unfreeze(backbone, "stem"),

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from warmstart.api import predict as predict
     from warmstart.api import report as report
     from warmstart.api import resume as resume
+    from warmstart.api import show as show
     from warmstart.api import train as train
     from warmstart.backbones.chain import Backbone as Backbone
     from warmstart.backbones.chain import split as split
@@ -79,6 +80,7 @@ _HOME = {
     "replace_classifier": "backbones.freezing",
     "report": "api",
     "resume": "api",
+    "show": "api",
     "split": "backbones.chain",
     "train": "api",
     "unfreeze": "backbones.freezing",

@@ -34,6 +34,7 @@ from warmstart.workflows import inspect as _inspect
 from warmstart.workflows import lr_find as _lr_find
 from warmstart.workflows import predict as _predict
 from warmstart.workflows import report as _report
+from warmstart.workflows import show as _show
 from warmstart.workflows import train as _train
 
 OnEvent = Callable[[Event], object]
@@ -270,6 +271,19 @@ def inspect(data: Any, *, exclude: tuple[str, ...] = (), quiet: bool = False) ->
     """Look at every picture of a data set: sizes, formats, copies, what cannot be read."""
     with _watched(quiet) as watcher:
         return _inspect.inspect(data, exclude=exclude, watcher=watcher)
+
+
+@documented(Plan, TrainSettings)
+def show(data: Any, y: Any = None, plan: Plan | None = None, *, n: int = 6, **options: Any) -> _show.Batch:
+    """Some pictures as the network sees them: the window that is cut drawn onto each, and its views. For a notebook.
+
+    data, y: as `train` takes them. n: how many. ``.pixels`` holds them, uint8 (n, views, 3, S, S).
+    """
+    if y is not None:
+        data, names = labelled(data, y)
+        options = {"target": names, **options} if names else options
+    plan, settings = asked(options, plan, usual=Plan())
+    return _show.show(data, plan, settings, n=n)
 
 
 def features(

@@ -36,9 +36,12 @@ def card(
     matrix: Matrix | None = None,
     pictures: Sequence[tuple[str | None, str]] = (),
     pictures_heading: str = "",
+    in_a_row: int | None = None,
     places: Mapping[str, str] | None = None,
 ) -> str:
-    """HTML. pictures: (JPEG as base64, or None where it cannot be read; what is to be said of it). places: what → where it lies."""
+    """HTML. pictures: (JPEG as base64, or None where it cannot be read; what is to be said of it). in_a_row: so many of them; None: as
+    many as there is room for. places: what → where it lies.
+    """
     shown = [Grid(columns=grid.columns, rows=grid.rows[:GRID_ROWS], numbers=grid.numbers) for grid in grids]
     return (
         environment()
@@ -51,6 +54,7 @@ def card(
             matrix=matrix,
             pictures=pictures,
             pictures_heading=pictures_heading,
+            in_a_row=in_a_row,
             places=places or {},
         )
     )
