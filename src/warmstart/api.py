@@ -14,10 +14,12 @@ import numpy as np
 from warmstart.backbones.own import backbone_of, frozen_by_hand, given_backbone
 from warmstart.cli.terminal import Terminal
 from warmstart.data.given import labelled
+from warmstart.extraction.own_views import OwnViews
 from warmstart.keywords import asked, documented
 from warmstart.model.features import FeatureExtractor, activations_of
 from warmstart.plan import ADVISED, GIVEN, Plan
 from warmstart.session import outcome as _outcome
+from warmstart.session.own_parts import OwnParts
 from warmstart.session.progress import NullProgress
 from warmstart.session.settings import TrainSettings
 from warmstart.tasks.classify import compare as _compare
@@ -48,6 +50,7 @@ def train(
     *,
     backbone: Any = None,
     head: Any = None,
+    augment: Any = None,
     on_event: OnEvent | None = None,
     quiet: bool = False,
     **options: Any,
@@ -60,6 +63,8 @@ def train(
     Without a plan and without fields that say how: a head on the frozen network, then what the advice has that fits ``budget_s`` (120).
     backbone: a name, an `nn.Module` of your own, or a `Backbone`; what was frozen of it with `freeze` stays frozen.
     head: a name, or a scikit-learn classifier, which is saved as arrays.
+    augment: a name, or a callable that makes views to train on of uint8 (3, S, S) tensors, such as a torchvision v2 transform; with an
+    attribute ``id`` its views are kept for later runs.
     on_event: called with everything that the training loop tells (`warmstart.training.events`); training ends, and its best epoch is
     kept, when it returns True. quiet: no progress bar.
     Raises DataError, UsageError, BackboneError or StoreError, each saying what to do.
@@ -77,21 +82,32 @@ def train(
         options |= {"freeze": fixed} if (fixed := frozen_by_hand(backbone)) and "freeze" not in options else {}
     if head is not None:
         options["head"] = head if isinstance(head, str) else GIVEN
+    views = None if augment is None or isinstance(augment, str) else OwnViews.of(augment)
+    if augment is not None:
+        options["augment"] = augment if isinstance(augment, str) else GIVEN
     plan, settings = asked(options, plan, usual=Plan(cut=ADVISED))
+    own = OwnParts(backbone=given, head=head, augment=views, on_event=on_event)
     with _watched(quiet) as watcher:
-        return _train.train(data, plan, settings, watcher=watcher, backbone=given, head=head, on_event=on_event)
+        return _train.train(data, plan, settings, watcher=watcher, own=own)
 
 
 def resume(
-    folder: str | Path, *, data: Any = None, backbone: Any = None, download: bool = False, quiet: bool = False
+    folder: str | Path,
+    *,
+    data: Any = None,
+    backbone: Any = None,
+    augment: Any = None,
+    download: bool = False,
+    quiet: bool = False,
 ) -> _outcome.Run:
     """Go on with a run whose training was interrupted, to the weights that it would have had.
 
-    folder: of the run. data, backbone: what it was started with, where that was more than a path or a name.
+    folder: of the run. data, backbone, augment: what it was started with, where that was more than a path or a name.
     """
     given = None if backbone is None else given_backbone(backbone)
+    own = OwnParts(backbone=given, augment=None if augment is None else OwnViews.of(augment))
     with _watched(quiet) as watcher:
-        return _train.resume(Path(folder), data=data, watcher=watcher, backbone=given, download=download)
+        return _train.resume(Path(folder), data=data, watcher=watcher, own=own, download=download)
 
 
 @documented(Plan, TrainSettings)

@@ -24,6 +24,7 @@ from warmstart.backbones.own import frozen_by_hand, given_backbone
 from warmstart.data.given import array_of, pictures_of, require_length, target_names
 from warmstart.data.memory import named
 from warmstart.errors import DataError, PictureError, UsageError
+from warmstart.extraction.own_views import OwnViews
 from warmstart.extraction.reader import Reader
 from warmstart.extraction.rendering import geometry_of
 from warmstart.extraction.workspace import Workspace
@@ -31,6 +32,7 @@ from warmstart.model.features import pictures_given
 from warmstart.model.predictor import Model
 from warmstart.plan import GIVEN, Plan
 from warmstart.records import Example, Listing, Problem
+from warmstart.session.own_parts import OwnParts
 from warmstart.task_protocol import Answer, Original
 from warmstart.workflows.fit import fit
 
@@ -42,6 +44,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
     """What all have: parameters are fields of `Plan` (`Plan.explain("cut")` says what one means) unless it is said here.
 
     backbone: a name, an `nn.Module` of your own, or a `Backbone` (`Backbone.from_module` says what such a network eats).
+    augment: a name, or a callable of uint8 (3, S, S) tensors such as a torchvision v2 transform; with an ``id`` its views are kept.
     validation_fraction: of the pictures, to choose the best epoch by where ``cut`` trains the network; otherwise all are learnt from.
     training: settings of training as docs/training.md lists them, such as {"epochs": 10}. download: whether weights may be fetched.
     """
@@ -56,7 +59,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
     views: str = "none"
     freeze: Sequence[str] = ()
     unfreeze: Sequence[str] = ()
-    augment: str = "none"
+    augment: Any = "none"
     augment_views: int = 4
     batch_size: int = 32
     training: Mapping[str, Any] | None = None
@@ -81,11 +84,15 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
         given, head = None, wanted.get("head")
         if head is not None and not isinstance(head, str):
             wanted["head"] = GIVEN
+        views = None if isinstance(self.augment, str) else OwnViews.of(self.augment)
+        if views is not None:
+            wanted["augment"] = GIVEN
         if not isinstance(self.backbone, str):
             given = given_backbone(self.backbone)
             wanted |= {"backbone": given.spec.name, "freeze": self.freeze or frozen_by_hand(self.backbone)}
         plan = Plan(**wanted | {"training": self.training or {}, "task": task, "options": options, "target": listing.columns})
-        made = fit(listing, plan, backbone=given, head=head, val_share=self.validation_fraction, download=self.download)
+        own = OwnParts(backbone=given, head=head, augment=views)
+        made = fit(listing, plan, own=own, val_share=self.validation_fraction, download=self.download)
         self.model_: Model = made.model
         self.problems_: tuple[Problem, ...] = made.problems
         if made.problems:

@@ -35,7 +35,7 @@ NOTHING_TRAINED = (
     "--augment makes views to train the network on, and with this cut and head nothing of it is trained. "
     "Choose an earlier --cut, or average features over --views."
 )
-GIVEN = "given"  # weights, head: what was handed over, in Python
+GIVEN = "given"  # weights, head, views: what was handed over, in Python
 ADVISED = "auto"  # the cut of a plan that leaves the recipe to advice
 
 HEADS = ("linear", "svm", "svm-rbf", "ridge", "knn", "mlp")  # `tasks.classify.heads.catalog` has them
@@ -204,6 +204,7 @@ class Plan:
             "Views to train the network on: {choices}.",
             word="augmentation policy",
             choices=TRAINING_POLICIES,
+            also=(GIVEN,),
             verbs=_TRAINS,
             tags=(BY_ADVICE,),
         ),

@@ -12,7 +12,6 @@ import numpy as np
 from warmstart import machine
 from warmstart.backbones.chain import Backbone
 from warmstart.backbones.describe import parameters_right
-from warmstart.data.augmentation import view_names
 from warmstart.engines.build import Proven
 from warmstart.errors import PictureError
 from warmstart.extraction.prefixes import cut_prefix
@@ -134,7 +133,7 @@ def _missing_activations(ready: Ready, cut: str, session: Session) -> int:
     from warmstart.training.tuned import split_taps
 
     plan, dataset, size_px = ready.plan, ready.dataset, ready.recipe.preprocessing.size_px
-    names = view_names(plan.augment, plan.augment_views)
+    names = session.view_names(plan, plan.augment_views)
     wanted: list[tuple[list[Picture], tuple[str, ...]]] = [
         ([dataset.pictures[i] for i in dataset.positions("train")], names),
         ([dataset.pictures[i] for i in dataset.positions("val")], names[:1]),

@@ -133,8 +133,8 @@ def run_loop(
     )
     with opened(session.settings.logger, folder) as loggers:
         listeners: list[Callable[[Event], object]] = [*loggers]
-        if session.on_event is not None:
-            listeners.append(session.on_event)
+        if session.own.on_event is not None:
+            listeners.append(session.own.on_event)
         end, pictures, stopped = _follow(events, session, history, listeners, cut=cut, settings=settings, n=inputs.batches.n)
     return LoopRun(
         settings=settings,

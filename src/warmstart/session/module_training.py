@@ -13,6 +13,7 @@ from warmstart.data.augmentation import DRAWN_POLICIES, view_names
 from warmstart.errors import DataError, UsageError
 from warmstart.extraction.features import Rows
 from warmstart.extraction.rendering import geometry_of
+from warmstart.plan import GIVEN
 from warmstart.session.dataset import stop_if_any_is_gone
 from warmstart.session.history import History, read_history
 from warmstart.session.run_folder import checkpoint_path
@@ -54,7 +55,7 @@ class ModuleTraining:
             raise DataError(
                 f"{self.seen.dataset.source} has no val pictures, by which training chooses its best epoch. Use --split 70/15/15."
             )
-        if self.seen.plan.augment in DRAWN_POLICIES:
+        if self.seen.plan.augment in (*DRAWN_POLICIES, GIVEN):
             raise UsageError(
                 f"--augment {self.seen.plan.augment} draws views anew, and what is trained here reads stored ones: choose flip or dihedral"
             )

@@ -118,7 +118,7 @@ def probed(seen: Extracted, session: Session, folder: Path | None = None, *, may
         tap_sets=seen.tap_sets,
         seed=plan.seed,
         options=options_of(dataset.task, plan),
-        head=session.head,
+        head=session.own.head,
         train=training,
     )
     choosing, calibrating = halves_of_val(dataset, trains_network=may_be_trained or plan.trains_network)
@@ -141,8 +141,8 @@ def probed(seen: Extracted, session: Session, folder: Path | None = None, *, may
 
 def loaded(plan: Plan, session: Session) -> Backbone:
     """The backbone of the plan, which may have been given. Raises BackboneError, UnknownNameError."""
-    if session.backbone is not None and session.backbone.spec.name == plan.backbone:
-        return session.backbone
+    if session.own.backbone is not None and session.own.backbone.spec.name == plan.backbone:
+        return session.own.backbone
     return load_backbone(
         plan.backbone, weights=plan.weights, download=session.settings.download, seed=plan.seed, announce=session.watcher.say
     )

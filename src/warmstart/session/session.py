@@ -1,21 +1,22 @@
 """One run under way: what it may use, who watches it, and its time."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Self
+from typing import Self
 
+from warmstart.data.augmentation import view_names
+from warmstart.errors import UsageError
 from warmstart.extraction.reader import Reader
 from warmstart.extraction.recipe import Recipe
+from warmstart.extraction.rendering import PICTURES, Renderer
 from warmstart.extraction.workspace import Workspace
+from warmstart.plan import GIVEN, Plan
 from warmstart.session.clock import Clock
+from warmstart.session.own_parts import NONE, OwnParts
 from warmstart.session.progress import NullProgress, Watcher
 from warmstart.session.settings import TrainSettings
 from warmstart.task_protocol import Task
-
-if TYPE_CHECKING:
-    from warmstart.backbones.chain import Backbone
-    from warmstart.training.events import Event
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,9 +28,7 @@ class Session:
     workspace: Workspace
     watcher: Watcher = field(default_factory=NullProgress)
     clock: Clock = field(default_factory=Clock)
-    backbone: "Backbone | None" = None  # that was given, in place of the one that the plan names
-    head: Any = None  # that was given, where the plan's head is 'given'
-    on_event: "Callable[[Event], object] | None" = None  # is told what the training loop tells; True ends training
+    own: OwnParts = NONE
     resumes: bool = False  # goes on with a run that was interrupted
     stop_keeps: bool = True  # Ctrl-C ends training with the best epoch so far; otherwise it is raised
 
@@ -42,9 +41,7 @@ class Session:
         watcher: Watcher,
         *,
         clock: Clock | None = None,
-        backbone: "Backbone | None" = None,
-        head: Any = None,
-        on_event: "Callable[[Event], object] | None" = None,
+        own: OwnParts = NONE,
         resumes: bool = False,
         stop_keeps: bool = True,
     ) -> Iterator[Self]:
@@ -56,12 +53,25 @@ class Session:
                 workspace=workspace,
                 watcher=watcher,
                 clock=clock or Clock(budget_s=settings.budget_s),
-                backbone=backbone,
-                head=head,
-                on_event=on_event,
+                own=own,
                 resumes=resumes,
                 stop_keeps=stop_keeps,
             )
+
+    @property
+    def renderer(self) -> Renderer:
+        """What makes the network's input of a picture while it learns."""
+        return PICTURES if self.own.augment is None else self.own.augment
+
+    def view_names(self, plan: Plan, count: int) -> tuple[str, ...]:
+        """The views that are learnt from, at most ``count``, the plain one first. Raises UsageError for one that was not handed over."""
+        if plan.augment != GIVEN:
+            return view_names(plan.augment, count)
+        if self.own.augment is None:
+            raise UsageError(
+                "the plan says that its views were handed over (augment 'given'): give it again, in Python, as augment=…"
+            )
+        return self.own.augment.names(count)
 
     def reader(self, recipe: Recipe) -> Reader:
         """Rows of this recipe, with their progress told."""

@@ -18,13 +18,14 @@ import torch
 from warmstart import machine
 from warmstart.backbones.freezing import FrozenParts, frozen_parts, held
 from warmstart.backbones.taps import Normalise
-from warmstart.data.augmentation import DRAWN_POLICIES, view_names
+from warmstart.data.augmentation import DRAWN_POLICIES
 from warmstart.errors import DataError, UsageError
 from warmstart.extraction.prefixes import choose_engine, cut_prefix
 from warmstart.extraction.recipe import Recipe
-from warmstart.extraction.rendering import render_views
+from warmstart.extraction.rendering import Renderer
 from warmstart.heads.linear_map import LinearMap
 from warmstart.heads.standardising import Array, floored, mean_and_scale
+from warmstart.plan import GIVEN
 from warmstart.session.dataset import stop_if_any_is_gone
 from warmstart.session.probe import is_cold
 from warmstart.session.run_state import Probe
@@ -155,19 +156,25 @@ def _reader(probe: Probe, cut: str, session: Session) -> Iterator[tuple[Read, in
     """(what reads inputs of pictures by position and view, number of views, hits, misses)."""
     plan, pictures = probe.plan, probe.dataset.pictures
     if cut == "pixels":
-        names = () if plan.augment in DRAWN_POLICIES else view_names(plan.augment, FRESH_VIEWS)
+        fresh = plan.augment == GIVEN or plan.augment in DRAWN_POLICIES
+        names = session.view_names(plan, 2 if fresh else FRESH_VIEWS)
         with ThreadPoolExecutor(machine.cores()) as threads:
-            yield _pixel_reader(probe, names, threads), len(names) or FRESH_VIEWS, 0, 0
+            yield _pixel_reader(probe, names, session.renderer, threads), FRESH_VIEWS if fresh else len(names), 0, 0
         return
     stored, _ = split_taps(probe.backbone, cut, probe.taps)
     preprocessing = probe.recipe.preprocessing
     prefix = cut_prefix(probe.backbone, cut, stored, preprocessing.size_px)
     graphs = session.workspace.graphs
     proven = choose_engine(pictures, prefix, preprocessing, engine=plan.engine, precision=plan.precision, graphs=graphs)
-    names = view_names(plan.augment, plan.augment_views)
+    names = session.view_names(plan, plan.augment_views)
+    if session.own.augment is not None and not session.own.augment.lasting:
+        session.watcher.say(
+            "augment has no id, so its views are of use to this run alone; with an attribute id later runs find them"
+        )
     shape = probe.backbone.shapes(preprocessing.size_px)[cut]
     width = sum(width for tap, width in prefix.layout if tap != "activations")
-    with session.reader(Recipe.of(prefix, preprocessing, proven)).opened() as rows:
+    recipe = replace(Recipe.of(prefix, preprocessing, proven), renderer=session.renderer)
+    with session.reader(recipe).opened() as rows:
         learnt = [pictures[i] for i in probe.dataset.positions("train")]
         checked = [pictures[i] for i in probe.choosing]
         filled = [rows.fill(learnt, names), rows.fill(checked, names[:1])]
@@ -181,14 +188,14 @@ def _reader(probe: Probe, cut: str, session: Session) -> Iterator[tuple[Read, in
         yield read, len(names), sum(f.hits for f in filled), sum(f.misses for f in filled)
 
 
-def _pixel_reader(probe: Probe, names: tuple[str, ...], threads: ThreadPoolExecutor) -> Read:
-    """Decodes, augments and normalises on the spot, in threads. Without ``names`` view v > 0 is rendition v of the policy."""
-    preprocessing, pictures, policy = probe.recipe.preprocessing, probe.dataset.pictures, probe.plan.augment
+def _pixel_reader(probe: Probe, names: tuple[str, ...], renderer: Renderer, threads: ThreadPoolExecutor) -> Read:
+    """Decodes, augments and normalises on the spot, in threads. Beyond ``names`` view v is the last of them, numbered v."""
+    preprocessing, pictures = probe.recipe.preprocessing, probe.dataset.pictures
     normalise = Normalise(probe.backbone.spec.mean, probe.backbone.spec.std)
 
     def one(position: int, view: int) -> np.ndarray:
-        name = names[view] if names else ("plain" if view == 0 else f"{policy}-{view}")
-        return render_views(pictures[position], [name], preprocessing)[0]
+        name = names[view] if view < len(names) else f"{names[-1].rpartition('-')[0]}-{view}"
+        return renderer.render(pictures[position], [name], preprocessing)[0][0]
 
     def read(positions: np.ndarray, views: np.ndarray) -> Inputs:
         pixels = np.stack(list(threads.map(one, positions.tolist(), views.tolist())))

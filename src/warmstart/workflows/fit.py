@@ -6,7 +6,6 @@ listing → rows of the frozen backbone → probe → [tune: the network right o
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
 
 from warmstart.model.predictor import Model
 from warmstart.plan import Plan
@@ -14,14 +13,12 @@ from warmstart.records import Listing, Problem
 from warmstart.session.dataset import prepare
 from warmstart.session.listed import listed
 from warmstart.session.outcome import about, frozen, tuned
+from warmstart.session.own_parts import NONE, OwnParts
 from warmstart.session.probe import extracted, make_ready, probed
 from warmstart.session.progress import NullProgress, Watcher
 from warmstart.session.session import Session
 from warmstart.session.settings import TrainSettings
 from warmstart.training.frozen import of_given, with_cut
-
-if TYPE_CHECKING:
-    from warmstart.backbones.chain import Backbone
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,19 +33,17 @@ def fit(
     listing: Listing,
     plan: Plan,
     *,
-    backbone: "Backbone | None" = None,
-    head: Any = None,
+    own: OwnParts = NONE,
     val_share: float = 0.2,
     download: bool = False,
     watcher: Watcher | None = None,
 ) -> Fit:
     """Fit what the plan says on all pictures of a listing that can be used.
 
-    backbone: in place of the one that the plan names. head: what is fitted where the
-    plan's head is 'given'. val_share: of the pictures, to choose the best epoch by where the plan trains the
-    network, or a task its own module; the head on the frozen network needs none. Raises what `train` raises.
+    own: objects of the user's. val_share: of the pictures, to choose the best epoch by where the plan trains the network, or a task its
+    own module; the head on the frozen network needs none. Raises what `train` raises.
     """
-    plan, watcher = with_cut(of_given(plan, backbone), backbone), watcher or NullProgress()
+    plan, watcher = with_cut(of_given(plan, own.backbone), own.backbone), watcher or NullProgress()
     plan.require_runnable()
     # Near copies are of one split, whatever they are: there is no test that they could flatter.
     settings = TrainSettings(download=download, group_duplicates=False)
@@ -56,7 +51,7 @@ def fit(
     trains = plan.trains_network or task.trains_in_fit
     plan = replace(plan, fractions=(1 - val_share, val_share, 0.0) if trains else (1.0, 0.0, 0.0))
     with (
-        Session.opened(settings, task, watcher, backbone=backbone, head=head, stop_keeps=False) as session,
+        Session.opened(settings, task, watcher, own=own, stop_keeps=False) as session,
         TemporaryDirectory() as place,
     ):
         ready = make_ready(listing, prepare(listing, plan, session), plan, session)

@@ -4,10 +4,9 @@ ready → forecast → rows of the frozen backbone → probe → [tune: the netw
 """
 
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from warmstart.plan import ADVISED, Plan
 from warmstart.records import Listing
@@ -17,6 +16,7 @@ from warmstart.session.forecasting import foresee, in_words
 from warmstart.session.history import earlier_seconds
 from warmstart.session.listed import listed, of_task
 from warmstart.session.outcome import Run, Trained, finish, frozen, require_room_for, tuned
+from warmstart.session.own_parts import NONE, OwnParts
 from warmstart.session.probe import extracted, make_ready, probe, probed
 from warmstart.session.progress import NullProgress, Watcher
 from warmstart.session.run_folder import new_run_folder, read_start, resumable, under_way, write_plan, write_start
@@ -26,10 +26,6 @@ from warmstart.task_registry import part
 from warmstart.training.frozen import of_given, with_cut
 from warmstart.workflows.reported import reported
 
-if TYPE_CHECKING:
-    from warmstart.backbones.chain import Backbone
-    from warmstart.training.events import Event
-
 
 def train(
     data: Any,
@@ -38,24 +34,20 @@ def train(
     *,
     watcher: Watcher | None = None,
     folder: Path | None = None,
-    backbone: "Backbone | None" = None,
-    head: Any = None,
-    on_event: "Callable[[Event], object] | None" = None,
+    own: OwnParts = NONE,
     seconds_before: float = 0.0,
     stop_keeps: bool = True,
 ) -> Run:
     """Train on what `data.listing` takes, a folder say: a classifier, or what else the plan or the data ask for.
 
-    backbone: in place of the one that the plan names. head: what is fitted where the
-    plan's head is 'given'. on_event: is told what the training loop tells; training ends, and keeps its best
-    epoch, when it returns True.
+    own: objects of the user's.
     folder: the run folder, if not a new one in ``settings.runs``.
     seconds_before: time that the process had used before this call. stop_keeps: Ctrl-C ends training, the best epoch so far is tested and
     kept, and KeyboardInterrupt is raised then; otherwise, and a second time, the run is left as it is, for `resume`.
     Raises DataError, UsageError, BackboneError or StoreError, each saying what to do.
     """
     settings, watcher = settings or TrainSettings(), watcher or NullProgress()
-    plan = with_cut(of_given(plan or Plan(), backbone), backbone)
+    plan = with_cut(of_given(plan or Plan(), own.backbone), own.backbone)
     clock = Clock(begin=time.perf_counter() - seconds_before, budget_s=settings.budget_s)
     plan.require_runnable()
     listing, task = listed(data, settings, plan, watcher)
@@ -64,7 +56,12 @@ def train(
         watcher.say(f"the task {task.name} has no advice, so what is learnt is learnt on the frozen network; --cut trains more")
         plan = replace(plan, cut="pooled")
     with Session.opened(
-        settings, task, watcher, clock=clock, backbone=backbone, head=head, on_event=on_event, stop_keeps=stop_keeps
+        settings,
+        task,
+        watcher,
+        clock=clock,
+        own=own,
+        stop_keeps=stop_keeps,
     ) as session:
         if plan.cut == ADVISED:
             found: Run = part(task, "advised training")(listing, plan, session, folder)
@@ -89,14 +86,14 @@ def resume(
     *,
     data: Listing | None = None,
     watcher: Watcher | None = None,
-    backbone: "Backbone | None" = None,
+    own: OwnParts = NONE,
     download: bool = False,
     seconds_before: float = 0.0,
     stop_keeps: bool = True,
 ) -> Run:
     """Go on with a run whose training was interrupted, from its last checkpoint, to the weights it would have had.
 
-    data, backbone: what the run was started with, where that was more than a folder, a manifest or a name. Raises UsageError when data,
+    data, own: what the run was started with, where that was more than a folder or a manifest, and names. Raises UsageError when data,
     plan or code are not what they were, InputError when there is nothing to resume.
     """
     watcher = watcher or NullProgress()
@@ -105,9 +102,7 @@ def resume(
     settings = replace(settings, download=download)
     clock = Clock(begin=begin, budget_s=settings.budget_s, earlier_s=earlier_seconds(folder))
     listing, task = listed(data or source, settings, plan, watcher)
-    with Session.opened(
-        settings, task, watcher, clock=clock, backbone=backbone, resumes=True, stop_keeps=stop_keeps
-    ) as session:
+    with Session.opened(settings, task, watcher, clock=clock, own=own, resumes=True, stop_keeps=stop_keeps) as session:
         if plan.cut == ADVISED:
             found: Run = part(task, "advised training")(listing, plan, session, folder)
             return found
