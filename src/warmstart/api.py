@@ -62,7 +62,7 @@ def train(
     y: N labels or numbers, or (N, O) numbers. plan: a `Plan` instead of, or beside, its fields as keyword arguments.
     Without a plan and without fields that say how: a head on the frozen network, then what the advice has that fits ``budget_s`` (120).
     backbone: a name, an `nn.Module` of your own, or a `Backbone`; what was frozen of it with `freeze` stays frozen.
-    head: a name, or a scikit-learn classifier, which is saved as arrays.
+    head: a name, or a scikit-learn classifier (of numbers, a linear regressor), which is saved as arrays.
     augment: a name, or a callable that makes views to train on of uint8 (3, S, S) tensors, such as a torchvision v2 transform; with an
     attribute ``id`` its views are kept for later runs.
     on_event: called with everything that the training loop tells (`warmstart.training.events`); training ends, and its best epoch is

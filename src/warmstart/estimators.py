@@ -183,10 +183,12 @@ class Classifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
 class Regressor(RegressorMixin, _Estimator):  # type: ignore[misc]
     """One or several numbers of a picture, by a pretrained network.
 
-    Parameters are those of `Plan`; see `_Estimator` for what else there is. robust: pictures whose numbers are far off weigh less, by
-    Huber's loss. After `fit`: ``model_`` (a `Model`) and ``problems_`` (what could not be learnt from).
+    Parameters are those of `Plan`; see `_Estimator` for what else there is. head: 'linear' (ridge), or a scikit-learn regressor that is
+    linear in the features. robust: pictures whose numbers are far off weigh less, by Huber's loss. After `fit`: ``model_`` (a `Model`)
+    and ``problems_`` (what could not be learnt from).
     """
 
+    head: Any = "linear"
     robust: bool = False
 
     def fit(self, X: Sequence[Any], y: Any, groups: Any = None) -> Self:

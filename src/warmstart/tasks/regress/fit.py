@@ -14,10 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from warmstart.errors import UsageError
 from warmstart.heads.folds import dealt
 from warmstart.heads.least_squares import RidgeFit, huber_weights, ridge_path
 from warmstart.heads.linear_map import LinearMap
+from warmstart.plan import GIVEN
 from warmstart.task_protocol import Fitting, Learnt, Part
+from warmstart.tasks.regress.given import fitted_map, held_out, require_regressor
 from warmstart.tasks.regress.regressor import NumberOutputs, Regressor
 from warmstart.tasks.regress.targets import NumberTargets
 
@@ -35,6 +38,7 @@ class NumberLearnt(Learnt[Regressor]):
     robust: bool
     mean: NDArray[np.float64]  # (O,), of train; with it and
     deviation: NDArray[np.float64]  # (O,) targets are made alike while they are learnt
+    given: Any = None  # the regressor that was handed over
 
 
 def fitted(train: Part[NumberTargets], run: Fitting) -> NumberLearnt:
@@ -43,15 +47,17 @@ def fitted(train: Part[NumberTargets], run: Fitting) -> NumberLearnt:
     mean, deviation = targets.values.mean(axis=0), targets.values.std(axis=0)
     Y = (targets.values - mean) / deviation
     rows = train.rows()
+    if run.plan.head == GIVEN:
+        return _given(train, run, mean, deviation)
     tried: list[tuple[str, RidgeFit, NDArray[np.float64]]] = []
     for name, taps in run.tap_sets.items():
         for one in ridge_path(rows.features(taps), Y, PENALTIES, units=train.units):
             tried.append((name, one, losses(one.held_out - Y, robust=robust)))
     best, (tap_set, chosen, _) = min(enumerate(tried), key=lambda item: float(item[1][2].mean()))
-    held_out = _chosen_by_others(tried, train.units, run.seed)
+    apart = _chosen_by_others(tried, train.units, run.seed)
     if robust:
         chosen = _reweighted(rows.features(run.tap_sets[tap_set]), Y, chosen.penalty, train.units)
-        held_out = chosen.held_out
+        apart = chosen.held_out
     return NumberLearnt(
         fitted=Regressor(
             names=targets.names,
@@ -61,7 +67,7 @@ def fitted(train: Part[NumberTargets], run: Fitting) -> NumberLearnt:
         ),
         tap_set=tap_set,
         by_folds=True,
-        held_out=NumberOutputs(values=held_out * deviation + mean),
+        held_out=NumberOutputs(values=apart * deviation + mean),
         record={
             "head": "ridge",
             "robust": robust,
@@ -82,11 +88,56 @@ def fitted(train: Part[NumberTargets], run: Fitting) -> NumberLearnt:
     )
 
 
+def _given(train: Part[NumberTargets], run: Fitting, mean: NDArray[np.float64], deviation: NDArray[np.float64]) -> NumberLearnt:
+    """By the regressor that was handed over, on the set of taps with the lowest loss on held-out pictures."""
+    if run.head is None:
+        raise UsageError("the plan says that its head was handed over (head 'given'): give it again, in Python, as head=…")
+    require_regressor(run.head)
+    targets, rows, name = train.targets, train.rows(), type(run.head).__name__
+    said = {
+        tap_set: held_out(run.head, rows.features(taps), targets.values, train.units, run.seed)
+        for tap_set, taps in run.tap_sets.items()
+    }
+    lost = {tap_set: losses((found - targets.values) / deviation, robust=run.options.robust) for tap_set, found in said.items()}
+    tap_set = min(lost, key=lambda one: float(lost[one].mean()))
+    taps = run.tap_sets[tap_set]
+    return NumberLearnt(
+        fitted=Regressor(
+            names=targets.names,
+            taps=taps,
+            map=fitted_map(run.head, rows.features(taps), targets.values),
+            usual=run.options.coverage,
+        ),
+        tap_set=tap_set,
+        by_folds=True,
+        held_out=NumberOutputs(values=said[tap_set]),
+        record={
+            "head": name,
+            "robust": run.options.robust,
+            "tap_set": tap_set,
+            "settings": {},
+            "method": "folds",
+            "folds": FOLDS,
+            "candidates": [
+                {"tap_set": one, "settings": {}, "loss": float(loss.mean()), "chosen": one == tap_set}
+                for one, loss in lost.items()
+            ],
+        },
+        chosen_with=len(train),
+        robust=run.options.robust,
+        mean=mean,
+        deviation=deviation,
+        given=run.head,
+    )
+
+
 def refitted(learnt: NumberLearnt, part: Part[NumberTargets]) -> Regressor:
     """The chosen taps and penalty on all of a part. The penalty falls as 1 / N: it is a prior, which does not know how many follow."""
     mean, deviation = part.targets.values.mean(axis=0), part.targets.values.std(axis=0)
     Y = (part.targets.values - mean) / deviation
     X, penalty = part.rows().features(learnt.fitted.taps), learnt.penalty * learnt.chosen_with / len(part)
+    if learnt.given is not None:
+        return replace(learnt.fitted, map=fitted_map(learnt.given, X, part.targets.values))
     found = (
         _reweighted(X, Y, penalty, part.units) if learnt.robust else next(iter(ridge_path(X, Y, [penalty], units=part.units)))
     )

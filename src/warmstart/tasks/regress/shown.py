@@ -22,7 +22,8 @@ def choice(record: RunRecord) -> str:
     """Taps and penalty."""
     chosen = record.choice
     robust = ", robust" if chosen["robust"] else ""
-    return f"taps '{chosen['tap_set']}', ridge (penalty {chosen['settings']['penalty']:g}){robust}, chosen by leaving train pictures out"
+    settings = "".join(f" ({name} {value:g})" for name, value in chosen["settings"].items())
+    return f"taps '{chosen['tap_set']}', {chosen['head']}{settings}{robust}, chosen by leaving train pictures out"
 
 
 def scores(by_split: Mapping[str, NumberScores]) -> tuple[Grid, ...]:

@@ -14,7 +14,7 @@ from warmstart.extraction.features import Rows
 from warmstart.heads.least_squares import FLOOR
 from warmstart.heads.linear_map import LinearMap
 from warmstart.model.checking import check_taps
-from warmstart.plan import Plan
+from warmstart.plan import GIVEN, Plan
 from warmstart.records import Example, Listing, Problem
 from warmstart.task_base import BaseTask
 from warmstart.task_protocol import Fitting, Part, Tunable
@@ -93,7 +93,7 @@ class RegressTask(BaseTask):
     def check(self, plan: Plan, targets: NumberTargets, source: str) -> None:
         """What is for classes alone."""
         of_classes = {
-            "--head": plan.head != "linear",
+            "--head": plan.head not in ("linear", GIVEN),
             "--class-weight": plan.class_weight != "none",
             "--positive": plan.positive is not None,
         }
