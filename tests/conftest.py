@@ -65,6 +65,14 @@ def new_cache(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Path]:
     return made
 
 
+@pytest.fixture
+def fresh_processes() -> None:
+    """joblib keeps its processes, with the folder and the environment that they were started in."""
+    from joblib.externals.loky import get_reusable_executor
+
+    get_reusable_executor().shutdown(wait=True)
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The development data beside the checkout; tests that need it are skipped, visibly, where it is not."""

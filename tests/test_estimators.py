@@ -76,7 +76,11 @@ def test_paths_pictures_and_arrays_are_learnt_from_and_labels_come_back_as_they_
 
 
 def test_a_search_over_folds_in_two_processes_computes_each_row_once(
-    warm_cache: Path, drawn: tuple[list[Image.Image], list[str]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    fresh_processes: None,
+    warm_cache: Path,
+    drawn: tuple[list[Image.Image], list[str]],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
     told = tmp_path / "computed"
     monkeypatch.setenv("WARMSTART_TEST_COMPUTED", str(told))
