@@ -28,7 +28,15 @@ hypothesis_settings.load_profile("patient")
 
 
 # Files that take minutes go first: with several processes, one that came last would run while the others have nothing left to do.
-LONGEST = ("test_page_in_browser.py", "test_runs_over_http.py", "test_compare.py", "test_extraction.py")
+LONGEST = (
+    "test_page_in_browser.py",
+    "test_runs_over_http.py",
+    "test_nothing_leaves.py",
+    "test_compare.py",
+    "test_extraction.py",
+    "test_python_page.py",
+    "test_public_names.py",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -52,6 +52,11 @@ def test_every_parameter_is_a_field_of_the_plan_with_its_default() -> None:
                 assert (dict(planned) or None if name == "training" else planned) == value, name
 
 
+def test_a_docstring_says_every_parameter() -> None:
+    for kind in (Classifier, MultiLabelClassifier, Regressor):
+        assert all(f"{name}:" in (kind.__doc__ or "") for name in kind().get_params()), kind.__name__
+
+
 def test_paths_pictures_and_arrays_are_learnt_from_and_labels_come_back_as_they_were(
     warm_cache: Path, paths: tuple[list[str], list[str]]
 ) -> None:
@@ -230,6 +235,8 @@ def test_sparse_targets_one_picture_and_a_wrong_share(warm_cache: Path, paths: t
         small().fit(X, csr_matrix(np.ones((24, 1))))
     with pytest.raises(DataError, match="X is one picture"):
         small().fit(X[0], y[:1])
+    with pytest.raises(UsageError, match="here name a cut"):
+        small(cut="auto").fit(X, y)
     with pytest.raises(UsageError, match="validation_fraction is 1"):
         small(validation_fraction=1).fit(X, y)
     with pytest.raises(DataError, match="no finite number at 1 "):

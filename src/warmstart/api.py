@@ -11,15 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from warmstart.backbones.own import backbone_of, frozen_by_hand, given_backbone
+from warmstart.backbones.own import backbone_of
 from warmstart.cli.terminal import Terminal
 from warmstart.data.given import labelled
-from warmstart.extraction.own_views import OwnViews
 from warmstart.keywords import asked, documented
 from warmstart.model.features import FeatureExtractor, activations_of
-from warmstart.plan import ADVISED, GIVEN, Plan
+from warmstart.plan import ADVISED, Plan
 from warmstart.session import outcome as _outcome
-from warmstart.session.own_parts import OwnParts
+from warmstart.session.own_parts import handed_over
 from warmstart.session.progress import NullProgress
 from warmstart.session.settings import TrainSettings
 from warmstart.tasks.classify import compare as _compare
@@ -74,19 +73,9 @@ def train(
     if y is not None:
         data, names = labelled(data, y)
         options = {"target": names, **options} if names else options
-    given = None
-    if isinstance(backbone, str):
-        options["backbone"] = backbone
-    elif backbone is not None:
-        given = given_backbone(backbone)
-        options |= {"freeze": fixed} if (fixed := frozen_by_hand(backbone)) and "freeze" not in options else {}
-    if head is not None:
-        options["head"] = head if isinstance(head, str) else GIVEN
-    views = None if augment is None or isinstance(augment, str) else OwnViews.of(augment)
-    if augment is not None:
-        options["augment"] = augment if isinstance(augment, str) else GIVEN
+    said, own = handed_over(backbone=backbone, head=head, augment=augment, on_event=on_event)
+    options = {**said, **options}
     plan, settings = asked(options, plan, usual=Plan(cut=ADVISED))
-    own = OwnParts(backbone=given, head=head, augment=views, on_event=on_event)
     with _watched(quiet) as watcher:
         return _train.train(data, plan, settings, watcher=watcher, own=own)
 
@@ -104,8 +93,7 @@ def resume(
 
     folder: of the run. data, backbone, augment: what it was started with, where that was more than a path or a name.
     """
-    given = None if backbone is None else given_backbone(backbone)
-    own = OwnParts(backbone=given, augment=None if augment is None else OwnViews.of(augment))
+    _, own = handed_over(backbone=backbone, augment=augment)
     with _watched(quiet) as watcher:
         return _train.resume(Path(folder), data=data, watcher=watcher, own=own, download=download)
 

@@ -8,46 +8,61 @@ processes too. Nothing is kept back for a test: `cross_val_score` and friends me
 N pictures, K classes, O targets.
 """
 
+import inspect
 import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, fields
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import check_is_fitted
 
-from warmstart.backbones.own import frozen_by_hand, given_backbone
 from warmstart.data.given import array_of, pictures_of, require_length, target_names
 from warmstart.data.memory import named
 from warmstart.errors import DataError, PictureError, UsageError
-from warmstart.extraction.own_views import OwnViews
 from warmstart.extraction.reader import Reader
 from warmstart.extraction.rendering import geometry_of
 from warmstart.extraction.workspace import Workspace
 from warmstart.model.features import pictures_given
 from warmstart.model.predictor import Model
-from warmstart.plan import GIVEN, Plan
+from warmstart.options import fields_of, told
+from warmstart.plan import Plan
 from warmstart.records import Example, Listing, Problem
-from warmstart.session.own_parts import OwnParts
+from warmstart.session.own_parts import handed_over
 from warmstart.task_protocol import Answer, Original
 from warmstart.workflows.fit import fit
 
 NAMED = 3  # problems that a warning quotes
 
 
-@dataclass(eq=False, repr=False)
-class _Estimator(BaseEstimator):  # type: ignore[misc]
-    """What all have: parameters are fields of `Plan` (`Plan.explain("cut")` says what one means) unless it is said here.
+E = TypeVar("E", bound=type)
 
+
+def _documented(estimator: E) -> E:
+    """Decorator: the docstring says every parameter, those of the plan in its words."""
+    known = fields_of(Plan)
+    of_plan = [told(known[name]) for name in inspect.signature(estimator).parameters if name in known and name not in _SAID]
+    lines = [inspect.cleandoc(estimator.__doc__ or ""), "", inspect.cleandoc(_COMMON), "", "Fields of a plan:", "", *of_plan]
+    estimator.__doc__ = "\n".join(lines)
+    return estimator
+
+
+_SAID = ("backbone", "augment", "head", "training")
+_COMMON = """
     backbone: a name, an `nn.Module` of your own, or a `Backbone` (`Backbone.from_module` says what such a network eats).
     augment: a name, or a callable of uint8 (3, S, S) tensors such as a torchvision v2 transform; with an ``id`` its views are kept.
     validation_fraction: of the pictures, to choose the best epoch by where ``cut`` trains the network; otherwise all are learnt from.
     training: settings of training as docs/training.md lists them, such as {"epochs": 10}. download: whether weights may be fetched.
-    """
+"""
+
+
+@dataclass(eq=False, repr=False)
+class _Estimator(BaseEstimator):  # type: ignore[misc]
+    """What all have."""
 
     backbone: Any = "efficientnet_lite0"
     _: KW_ONLY
@@ -81,17 +96,9 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
                 f"validation_fraction is {self.validation_fraction}; expected a share between 0 and 1, such as 0.2"
             )
         wanted = {name: value for name, value in self.get_params(deep=False).items() if name in _PLANNED}
-        given, head = None, wanted.get("head")
-        if head is not None and not isinstance(head, str):
-            wanted["head"] = GIVEN
-        views = None if isinstance(self.augment, str) else OwnViews.of(self.augment)
-        if views is not None:
-            wanted["augment"] = GIVEN
-        if not isinstance(self.backbone, str):
-            given = given_backbone(self.backbone)
-            wanted |= {"backbone": given.spec.name, "freeze": self.freeze or frozen_by_hand(self.backbone)}
+        said, own = handed_over(backbone=self.backbone, head=wanted.get("head"), augment=self.augment)
+        wanted |= said | ({"freeze": self.freeze} if self.freeze else {})
         plan = Plan(**wanted | {"training": self.training or {}, "task": task, "options": options, "target": listing.columns})
-        own = OwnParts(backbone=given, head=head, augment=views)
         made = fit(listing, plan, own=own, val_share=self.validation_fraction, download=self.download)
         self.model_: Model = made.model
         self.problems_: tuple[Problem, ...] = made.problems
@@ -128,11 +135,12 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
 _PLANNED = {field.name for field in fields(Plan)} - {"training"}
 
 
+@_documented
 @dataclass(eq=False, repr=False)
 class Classifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
     """One class a picture, by a pretrained network.
 
-    Parameters are those of `Plan`; see `_Estimator` for what else there is. head: a name, or a scikit-learn classifier
+    head: a name, or a scikit-learn classifier
     (`tasks.classify.heads.from_sklearn` says which can be saved). After `fit`: ``classes_``, ``model_`` (a `Model`), and
     ``problems_`` (what could not be learnt from).
     """
@@ -179,11 +187,12 @@ class Classifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
         return names
 
 
+@_documented
 @dataclass(eq=False, repr=False)
 class Regressor(RegressorMixin, _Estimator):  # type: ignore[misc]
     """One or several numbers of a picture, by a pretrained network.
 
-    Parameters are those of `Plan`; see `_Estimator` for what else there is. head: 'linear' (ridge), or a scikit-learn regressor that is
+    head: 'linear' (ridge), or a scikit-learn regressor that is
     linear in the features. robust: pictures whose numbers are far off weigh less, by Huber's loss. After `fit`: ``model_`` (a `Model`)
     and ``problems_`` (what could not be learnt from).
     """
@@ -215,11 +224,12 @@ class Regressor(RegressorMixin, _Estimator):  # type: ignore[misc]
         return found[:, 0] if self._is_flat and len(found) else found
 
 
+@_documented
 @dataclass(eq=False, repr=False)
 class MultiLabelClassifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
     """Any number of labels a picture, by a pretrained network.
 
-    Parameters are those of `Plan`; see `_Estimator` for what else there is. recall: which share of a picture's labels is to be found on
+    recall: which share of a picture's labels is to be found on
     average; None: what gives the best F1. loss: 'bce' or 'asymmetric', where a cut trains the network. After `fit`: ``classes_`` (names of
     the labels), ``model_`` (a `Model`) and ``problems_`` (what could not be learnt from).
     """

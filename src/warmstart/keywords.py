@@ -12,7 +12,7 @@ from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
 from warmstart.errors import UnknownNameError
-from warmstart.options import NAMES, Field, fields_of, read_names, shown, taken
+from warmstart.options import NAMES, Field, fields_of, read_names, told
 from warmstart.plan import Plan
 from warmstart.session.settings import TrainSettings
 from warmstart.task_registry import options_of_ours
@@ -79,20 +79,12 @@ def documented(*groups: type) -> Callable[[Callable[P, R]], Callable[P, R]]:
             for field in fields_of(group).values():
                 if field.name not in taken_names:
                     more.append(inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default))
-                    lines.append(_line(field))
+                    lines.append(told(field))
         call.__signature__ = inspect.Signature([*own, *more])  # type: ignore[attr-defined]
         call.__doc__ = "\n".join(lines)
         return call
 
     return decorate
-
-
-def _line(field: Field) -> str:
-    return f"    {field.name}: {_filled(field)} Takes {taken(field)}; default {shown(field.default)}."
-
-
-def _filled(field: Field) -> str:
-    return field.option.text.replace("{choices}", ", ".join(field.choices or ()))
 
 
 def _of_tasks() -> dict[str, Field]:

@@ -237,6 +237,11 @@ def explained(options: type, name: str, noun: str) -> str:
     return "\n".join(lines)
 
 
+def told(field: Field) -> str:
+    """A line of a docstring: what a field means, which values it takes, its default."""
+    return f"    {field.name}: {field.option.text} Takes {taken(field)}; default {shown(field.default)}."
+
+
 def taken(field: Field) -> str:
     """Which values a field takes, in words."""
     if field.choices:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from warmstart.extraction.own_views import OwnViews
+from warmstart.plan import GIVEN
 
 if TYPE_CHECKING:
     from warmstart.backbones.chain import Backbone
@@ -24,3 +25,29 @@ class OwnParts:
 
 
 NONE = OwnParts()
+
+
+def handed_over(
+    *, backbone: Any = None, head: Any = None, augment: Any = None, on_event: "Callable[[Event], object] | None" = None
+) -> tuple[dict[str, Any], OwnParts]:
+    """Each a name, an object or None: what a plan says of them, by field, and the objects. What of a backbone was frozen stays frozen.
+
+    Raises UsageError and BackboneError for objects that cannot be what they are to be.
+    """
+    plan: dict[str, Any] = {}
+    own: dict[str, Any] = {"on_event": on_event}
+    if isinstance(backbone, str):
+        plan["backbone"] = backbone
+    elif backbone is not None:
+        from warmstart.backbones.own import frozen_by_hand, given_backbone
+
+        own["backbone"] = given_backbone(backbone)
+        plan["backbone"] = own["backbone"].spec.name
+        plan |= {"freeze": fixed} if (fixed := frozen_by_hand(backbone)) else {}
+    if head is not None:
+        plan["head"] = head if isinstance(head, str) else GIVEN
+        own["head"] = None if isinstance(head, str) else head
+    if augment is not None:
+        plan["augment"] = augment if isinstance(augment, str) else GIVEN
+        own["augment"] = None if isinstance(augment, str) else OwnViews.of(augment)
+    return plan, OwnParts(**own)

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from warmstart.errors import UsageError
 from warmstart.model.predictor import Model
-from warmstart.plan import Plan
+from warmstart.plan import ADVISED, Plan
 from warmstart.records import Listing, Problem
 from warmstart.session.dataset import prepare
 from warmstart.session.listed import listed
@@ -45,6 +46,10 @@ def fit(
     """
     plan, watcher = with_cut(of_given(plan, own.backbone), own.backbone), watcher or NullProgress()
     plan.require_runnable()
+    if plan.cut == ADVISED:
+        raise UsageError(
+            "cut 'auto' leaves the recipe to advice, which takes a val and a time: here name a cut, such as pooled"
+        )
     # Near copies are of one split, whatever they are: there is no test that they could flatter.
     settings = TrainSettings(download=download, group_duplicates=False)
     listing, task = listed(listing, settings, plan, watcher)
