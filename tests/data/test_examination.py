@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image, features
 
@@ -254,6 +254,7 @@ def test_a_progressive_jpeg_with_its_first_scans_only_is_damaged(photo):
 
 
 @settings(max_examples=100, deadline=None)
+@example(2, 1, (2, 3), True, 0.5)
 @given(
     st.integers(1, 20), st.integers(1, 20), st.sampled_from([(2, 3), (0, 1), (3, 1), (6, 4)]), st.booleans(), st.floats(0, 1)
 )

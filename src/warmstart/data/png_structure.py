@@ -101,6 +101,8 @@ def rows_may_be_missing(picture: Image.Image) -> bool:
     The cheap way to know for nearly every picture without ``deep``. Interlaced, every second row comes last.
     """
     width, height = picture.size
+    if height == 1:  # interlaced, its columns come one after the other, and no row comes last
+        return True
     rows = {height - 1, height - 1 - height % 2} - {-1}
     return any(not picture.crop((0, row, width, row + 1)).tobytes().strip(b"\0") for row in rows)
 
