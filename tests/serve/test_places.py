@@ -15,9 +15,9 @@ from warmstart.serve.settings import ServeSettings
 
 @pytest.fixture
 def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Places:
-    for name in ("srv/home", "srv/photos & more", "work", "models"):
+    for name in ("srv/home", "srv/photos & more", "desk", "models"):
         (tmp_path / name).mkdir(parents=True)
-    monkeypatch.chdir(tmp_path / "work")
+    monkeypatch.chdir(tmp_path / "desk")
     return Places(
         ServeSettings(home=tmp_path / "srv/home", roots=(tmp_path / "srv/photos & more",), models=(f"m={tmp_path}/models/one",))
     )
@@ -31,9 +31,9 @@ def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Places:
         ("'{}/srv/home/'", "'home'"),
         ("{}/srv/photos & more/cat/1.jpg, {}/srv/photos & more", "cat/1.jpg, photos & more"),
         ("{}/models/one/model.json", "one/model.json"),
-        ("{}/work/x.csv", "x.csv"),
-        ("file://{}/work/x.csv", "file://x.csv"),
-        ("x{}/work/x.csv", "x{}/work/x.csv"),  # in the middle of another path
+        ("{}/desk/x.csv", "x.csv"),
+        ("file://{}/desk/x.csv", "file://x.csv"),
+        ("x{}/desk/x.csv", "x{}/desk/x.csv"),  # in the middle of another path
         ("80 images/s, 3/4 and /api/models", "80 images/s, 3/4 and /api/models"),
     ],
 )
@@ -42,19 +42,19 @@ def test_a_text_is_told_without_places(places: Places, tmp_path: Path, text: str
 
 
 def test_a_folder_whose_name_only_begins_alike_is_another(places: Places, tmp_path: Path) -> None:
-    for other in ("workshop", "work-2", "work.old"):
+    for other in ("deskshop", "desk-2", "desk.old"):
         assert places.hide(f"{tmp_path}/{other}/x").endswith(f"{tmp_path.name}/{other}/x")
 
 
 def test_a_document_is_told_whole_with_names_of_its_own(places: Places, tmp_path: Path) -> None:
-    document = {f"{tmp_path}/work/a": [1, None, 2.5, True, (f"{tmp_path}/data/x", {"deep": f"in {tmp_path}/data"})]}
+    document = {f"{tmp_path}/desk/a": [1, None, 2.5, True, (f"{tmp_path}/data/x", {"deep": f"in {tmp_path}/data"})]}
     first = [(tmp_path / "data", "shoes")]
     assert places.hide(document, first=first) == {"a": [1, None, 2.5, True, ["x", {"deep": "in shoes"}]]}
 
 
 def test_a_page_is_told_without_places_however_they_are_written(places: Places, tmp_path: Path) -> None:
-    page = f'<title>{tmp_path}/work</title>{tmp_path}/srv/photos &amp; more/1.jpg<script>{{"a": "{tmp_path}/srv/home/x"}}</script></p>'
-    assert places.hide_in_page(page) == '<title>work</title>1.jpg<script>{"a": "x"}</script></p>'
+    page = f'<title>{tmp_path}/desk</title>{tmp_path}/srv/photos &amp; more/1.jpg<script>{{"a": "{tmp_path}/srv/home/x"}}</script></p>'
+    assert places.hide_in_page(page) == '<title>desk</title>1.jpg<script>{"a": "x"}</script></p>'
 
 
 def test_a_server_that_runs_in_the_root_folder_leaves_texts_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

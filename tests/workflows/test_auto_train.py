@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import warmstart as ws
 from drawn_shapes import draw_folder
 from warmstart.errors import UsageError
 from warmstart.model.predictor import load
@@ -212,3 +213,18 @@ def test_a_recipe_beside_the_cut_auto_is_refused(data: Path, runs: Path) -> None
     with pytest.raises(UsageError, match="taps, augment was given"):
         train(str(data), replace(OPEN, taps="all", augment="flip"), TrainSettings(runs=runs))
     assert not runs.exists()
+
+
+def test_a_network_of_ones_own_is_advised_on_too(shapes: Path, warm_cache: Path, tmp_path: Path) -> None:
+    import torch
+
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 8, 3, 2, 1), torch.nn.ReLU(), torch.nn.Conv2d(8, 16, 3, 2, 1), torch.nn.ReLU()
+    )
+    backbone = ws.Backbone.from_module(network, size_px=32)
+    run = ws.train(shapes, backbone=backbone, budget_s=20, runs=tmp_path, report=False, quiet=True)
+    assert run.record.plan.backbone == backbone.spec.name
+    assert run.record.advice
+    with pytest.raises(UsageError, match="give it again"):
+        ws.train(shapes, run.record.plan, runs=tmp_path, quiet=True)

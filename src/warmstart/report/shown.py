@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
+from warmstart.evaluation.novelty import UNLIKE
 from warmstart.report.run_record import RunRecord
 from warmstart.task_protocol import Answer, Task
 from warmstart.task_registry import part
@@ -108,6 +109,13 @@ def parity(found: Any) -> Grid:
     """An export beside float32 PyTorch."""
     rows = [(name.replace("_", " "), _text(value)) for name, value in found.to_dict().items() if _is_number(value)]
     return Grid(columns=("", "exported"), rows=tuple(rows), numbers=(1,))
+
+
+def novelty(percentile: float | None) -> str:
+    """A cell: how unlike training a picture is; loud where what is said of it means little."""
+    if percentile is None:
+        return ""
+    return Loud(f"{percentile:.1f}") if percentile >= UNLIKE else f"{percentile:.1f}"
 
 
 def _flat(document: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from warmstart import machine
+from warmstart.backbones.catalog import find
 from warmstart.backbones.chain import Backbone
 from warmstart.backbones.weights import load_backbone
 from warmstart.data.views import VIEW_POLICIES
@@ -21,7 +22,7 @@ from warmstart.errors import DataError, UsageError
 from warmstart.extraction.features import Extraction
 from warmstart.extraction.prefixes import choose_engine, maps_prefix, tapped_prefix
 from warmstart.extraction.recipe import Recipe
-from warmstart.plan import NOTHING_TRAINED, Plan
+from warmstart.plan import GIVEN, NOTHING_TRAINED, Plan
 from warmstart.records import Listing, Picture, Preprocessing, Problem, ValueRange
 from warmstart.session.dataset import Dataset, halves_of_val, prepare, without
 from warmstart.session.listed import options_of
@@ -139,10 +140,20 @@ def probed(seen: Extracted, session: Session, folder: Path | None = None, *, may
     )
 
 
+def own_size_px(plan: Plan, session: Session) -> int:
+    """The side of the input that the plan's backbone was made for. No network is built."""
+    own = session.own.backbone
+    return (own.spec if own is not None and own.spec.name == plan.backbone else find(plan.backbone)).input_size_px
+
+
 def loaded(plan: Plan, session: Session) -> Backbone:
     """The backbone of the plan, which may have been given. Raises BackboneError, UnknownNameError."""
     if session.own.backbone is not None and session.own.backbone.spec.name == plan.backbone:
         return session.own.backbone
+    if plan.weights == GIVEN:
+        raise UsageError(
+            "the plan says that its network was handed over (weights 'given'): give it again, in Python, as backbone=…"
+        )
     return load_backbone(
         plan.backbone, weights=plan.weights, download=session.settings.download, seed=plan.seed, announce=session.watcher.say
     )

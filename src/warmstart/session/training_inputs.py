@@ -123,6 +123,11 @@ def training_inputs(
 def _require_learning(module: TunedSuffix, cut: str, probe: Probe) -> None:
     if module.trained_stages:
         return
+    if module.suffix.stage_names and not probe.plan.freeze:
+        raise UsageError(
+            f"--cut {cut} leaves nothing to train: what is right of it has no weights. Cut earlier, or train only a "
+            "head there with --epochs 0."
+        )
     if module.suffix.stage_names:
         raise UsageError(
             f"--freeze {','.join(probe.plan.freeze)} leaves nothing to train right of {cut}: of the stages there the head reads as far "

@@ -7,7 +7,7 @@ from warmstart.evaluation.novelty import UNLIKE
 from warmstart.records import Prediction, Scores
 from warmstart.report.cards import Matrix
 from warmstart.report.run_record import RunRecord
-from warmstart.report.shown import Grid, Loud
+from warmstart.report.shown import Grid, Loud, novelty
 from warmstart.tasks.classify.parity import Parity
 from warmstart.tasks.classify.trust import Coverage
 
@@ -91,7 +91,7 @@ def answers(
                 prediction.class_name,
                 f"{prediction.probability:.3f}",
                 *([", ".join(prediction.classes or ())] if coverage else []),
-                *([_novelty(prediction.novelty)] if told else []),
+                *([novelty(prediction.novelty)] if told else []),
                 ", ".join(others),
             )
         )
@@ -166,12 +166,6 @@ def _classes(found: Scores) -> Grid:
 def _confused(label: int, counts: Iterable[int], names: Sequence[str]) -> str:
     wrong = [(count, names[i]) for i, count in enumerate(counts) if i != label and count]
     return f"{max(wrong)[1]} ({max(wrong)[0]})" if wrong else ""
-
-
-def _novelty(percentile: float | None) -> str:
-    if percentile is None:
-        return ""
-    return Loud(f"{percentile:.1f}") if percentile >= UNLIKE else f"{percentile:.1f}"
 
 
 def _coverage(coverage: Coverage) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 from warmstart.evaluation.novelty import UNLIKE
 from warmstart.report.printable import percent
 from warmstart.report.run_record import RunRecord
-from warmstart.report.shown import Grid, Loud
+from warmstart.report.shown import Grid, Loud, novelty
 from warmstart.tasks.multilabel.labeller import Labelled
 from warmstart.tasks.multilabel.parity import LabelParity
 from warmstart.tasks.multilabel.recall import RecallFound
@@ -79,7 +79,7 @@ def answers(
                 name,
                 ", ".join(f"{label} {p[label]:.2f}" for label in one.labels) or NOTHING,
                 *([", ".join(one.with_recall or ()) or NOTHING] if coverage else []),
-                *([_novelty(one.novelty)] if told else []),
+                *([novelty(one.novelty)] if told else []),
                 ", ".join(others[:top]),
             )
         )
@@ -211,9 +211,3 @@ def _plain(value: float | None) -> str:
 
 def _ends(ends: tuple[float, float] | None) -> str:
     return "-" if ends is None else f"{ends[0]:.3f}-{ends[1]:.3f}"
-
-
-def _novelty(percentile: float | None) -> str:
-    if percentile is None:
-        return ""
-    return Loud(f"{percentile:.1f}") if percentile >= UNLIKE else f"{percentile:.1f}"

@@ -6,7 +6,7 @@ from typing import Any
 from warmstart.evaluation.novelty import UNLIKE
 from warmstart.report.printable import percent
 from warmstart.report.run_record import RunRecord
-from warmstart.report.shown import Grid, Loud
+from warmstart.report.shown import Grid, Loud, novelty
 from warmstart.tasks.regress.intervals import IntervalCoverage
 from warmstart.tasks.regress.parity import NumberParity
 from warmstart.tasks.regress.regressor import Estimate
@@ -77,7 +77,7 @@ def answers(
         cells = [name]
         for target in targets:
             cells += [f"{one.values[target]:.4g}", *([_ends(one.intervals[target]) if one.intervals else ""] if ranged else [])]
-        cells += [_novelty(one.novelty)] if told else []
+        cells += [novelty(one.novelty)] if told else []
         rows.append(tuple(cells))
     notes = []
     if coverage is not None and coverage.measured is not None and coverage.ci95 is not None:
@@ -189,9 +189,3 @@ def _plain(value: float | None) -> str:
 
 def _ends(ends: tuple[float, float] | None) -> str:
     return "-" if ends is None else f"{ends[0]:.4g} … {ends[1]:.4g}"
-
-
-def _novelty(percentile: float | None) -> str:
-    if percentile is None:
-        return ""
-    return Loud(f"{percentile:.1f}") if percentile >= UNLIKE else f"{percentile:.1f}"

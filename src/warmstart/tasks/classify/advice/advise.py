@@ -29,7 +29,7 @@ from warmstart.records import Listing, Picture
 from warmstart.report.run_record import DataRecord
 from warmstart.session.dataset import Dataset, prepare, stop_if_any_is_gone
 from warmstart.session.forecasting import counted_work, measured_speed
-from warmstart.session.probe import extracted, make_ready, readable, rows_of
+from warmstart.session.probe import extracted, make_ready, own_size_px, readable, rows_of
 from warmstart.session.progress import NullProgress, Watcher
 from warmstart.session.run_folder import write_plan
 from warmstart.session.run_state import Extracted, Ready
@@ -119,7 +119,7 @@ def advise(
             contest = competition(backbones, split, plan, session, size_of=partial(_input_size, split, plan))
             plan = replace(plan, backbone=contest.recommended)
         start = time.perf_counter()
-        ready = make_ready(listing, dataset, plan_for_advice(dataset, plan), session)
+        ready = make_ready(listing, dataset, plan_for_advice(dataset, plan, session), session)
         start_s = seconds_before + time.perf_counter() - start
         looked_at = _looked_at(ready, session)
         result = advised(ready, looked_at, session, budget_s=settings.budget_s or DEFAULT_BUDGET_S, start_s=start_s)
@@ -131,9 +131,9 @@ def advise(
     return replace(result, competition=contest, seconds={"extract": looked_at.seconds, **result.seconds, "total": total})
 
 
-def plan_for_advice(dataset: Dataset, plan: Plan) -> Plan:
+def plan_for_advice(dataset: Dataset, plan: Plan, session: Session) -> Plan:
     """The whole backbone, plain views, and an input that suits the pictures."""
-    size_px = plan.image_size_px or _input_size(dataset, plan, find(plan.backbone).input_size_px)
+    size_px = plan.image_size_px or _input_size(dataset, plan, own_size_px(plan, session))
     return replace(plan, cut="pooled", unfreeze=(), freeze=(), image_size_px=size_px, views="none")
 
 
@@ -183,7 +183,7 @@ def _as_train_splits(listing: Listing, dataset: Dataset, plan: Plan, session: Se
     """Near copies together, as far as they are looked for: backbones should not compete on what will be test."""
     if not _is_looked_at_whole(dataset, session.settings) or session.settings.group_duplicates is False:
         return dataset
-    return extracted(make_ready(listing, dataset, plan_for_advice(dataset, plan), session), session).dataset
+    return extracted(make_ready(listing, dataset, plan_for_advice(dataset, plan, session), session), session).dataset
 
 
 def _drawn(dataset: Dataset, seed: int) -> np.ndarray:

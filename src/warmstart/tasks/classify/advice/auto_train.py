@@ -42,7 +42,7 @@ def train_advised(
     session = replace(session, clock=replace(session.clock, budget_s=budget_s))
     settings, watcher = session.settings, session.watcher
     dataset = prepare(listing, plan, session)
-    ready = make_ready(listing, dataset, plan_for_advice(dataset, plan), session)
+    ready = make_ready(listing, dataset, plan_for_advice(dataset, plan, session), session)
     require_room_for(ready.backbone, folder or settings.runs, models=2)  # the first one stays until a better one stands
     seen = extracted(ready, session)
     probe = probed(seen, session, may_be_trained=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from warmstart.backbones.freezing import parameters_of
 from warmstart.extraction.features import Rows
 from warmstart.plan import Plan
 from warmstart.session.outcome import Trained, tuned
@@ -133,6 +134,10 @@ def _obstacle(plan: Plan, needed: Forecast, first: OnVal, left_s: float) -> str 
         return _right_on_all(first)
     if not split_taps(first.probe.backbone, plan.cut, first.probe.taps)[1]:
         return f"the head reads {', '.join(first.probe.taps)}, all left of this cut"
+    backbone = first.probe.backbone
+    right_of = backbone.stages[backbone.cuts.index(backbone.resolve_cut(plan.cut)) :]
+    if not any(parameters_of(backbone, stage) for stage in right_of):
+        return "nothing right of this cut has weights"
     if not fits(needed, left_s):
         return f"does not fit in the {max(0.0, left_s):.0f} s that are left"
     return None
