@@ -61,7 +61,8 @@ def train(
     y: N labels or numbers, or (N, O) numbers. plan: a `Plan` instead of, or beside, its fields as keyword arguments.
     Without a plan and without fields that say how: a head on the frozen network, then what the advice has that fits ``budget_s`` (120).
     backbone: a name, an `nn.Module` of your own, or a `Backbone`; what was frozen of it with `freeze` stays frozen.
-    head: a name, or a scikit-learn classifier (of numbers, a linear regressor), which is saved as arrays.
+    head: a name, a scikit-learn classifier (of numbers, a regressor), which is saved as arrays, or an `nn.Module` of features (B, D) →
+    scores (B, K), saved as its operations and tensors: fitted on the frozen network, and trained with it right of an earlier cut.
     augment: a name, or a callable that makes views to train on of uint8 (3, S, S) tensors, such as a torchvision v2 transform; with an
     attribute ``id`` its views are kept for later runs.
     on_event: called with everything that the training loop tells (`warmstart.training.events`); training ends, and its best epoch is
@@ -85,15 +86,16 @@ def resume(
     *,
     data: Any = None,
     backbone: Any = None,
+    head: Any = None,
     augment: Any = None,
     download: bool = False,
     quiet: bool = False,
 ) -> _outcome.Run:
     """Go on with a run whose training was interrupted, to the weights that it would have had.
 
-    folder: of the run. data, backbone, augment: what it was started with, where that was more than a path or a name.
+    folder: of the run. data, backbone, head, augment: what it was started with, where that was more than a path or a name.
     """
-    _, own = handed_over(backbone=backbone, augment=augment)
+    _, own = handed_over(backbone=backbone, head=head, augment=augment)
     with _watched(quiet) as watcher:
         return _train.resume(Path(folder), data=data, watcher=watcher, own=own, download=download)
 

@@ -31,13 +31,16 @@ from warmstart.training_settings import TrainingSettings, planned_settings
 NOUN = "plan key"
 SEEDS = 2**32  # NumPy and scikit-learn take 0 … 2³² - 1
 
+HEAD_WAS_GIVEN = "the plan says that its head was handed over: give it again, in Python, as head=…"
 NOTHING_TRAINED = (
     "--augment makes views to train the network on, and with this cut and head nothing of it is trained. "
     "Choose an earlier --cut, or average features over --views."
 )
 GIVEN = "given"  # weights, head, views: what was handed over, in Python
+MODULE = "module"  # a head that was handed over and can be trained with the network: an nn.Module
 ADVISED = "auto"  # the cut of a plan that leaves the recipe to advice
 
+TRAINED_HEADS = ("linear", MODULE)  # right of a cut; with others an earlier cut is that head on the features of its stage
 HEADS = ("linear", "svm", "svm-rbf", "ridge", "knn", "mlp")  # `tasks.classify.heads.catalog` has them
 CLASS_WEIGHTS = ("none", "balanced")
 TAP_SETS = ("pooled", "last", "middle", "all")  # what `strategy.taps` names; which taps they hold hangs on the network
@@ -122,7 +125,7 @@ class Plan:
         ),
     ] = "auto"
     head: Annotated[
-        str, Option("What is fitted on the features: {choices}.", choices=HEADS, also=(GIVEN,), tags=(BY_ADVICE,))
+        str, Option("What is fitted on the features: {choices}.", choices=HEADS, also=(GIVEN, MODULE), tags=(BY_ADVICE,))
     ] = "linear"
     image_size_px: Annotated[
         int | None,
@@ -242,11 +245,11 @@ class Plan:
 
     @property
     def trains_network(self) -> bool:
-        """Whether the network right of the cut is trained. An earlier cut with another head is that head on the stage's features.
+        """Whether the network right of the cut is trained; see `TRAINED_HEADS`.
 
         Where `freeze` is to say where the cut stands: see `training.frozen.with_cut`.
         """
-        return self.head == "linear" and self.cut not in ("pooled", ADVISED) and self.training.get("epochs") != 0
+        return self.head in TRAINED_HEADS and self.cut not in ("pooled", ADVISED) and self.training.get("epochs") != 0
 
     def require_runnable(self) -> None:
         """Raises UsageError where parts of it contradict each other, UnknownNameError for a network that its library does not know.
@@ -264,7 +267,9 @@ class Plan:
                 "at --cut pixels there are no features for a head: the network itself is trained there, with --head linear"
             )
         # Where the cut follows from `freeze`, the network tells whether it is trained: `training.frozen.with_cut` asks it.
-        by_freezing = bool(self.freeze) and self.cut == "pooled" and self.head == "linear" and self.training.get("epochs") != 0
+        by_freezing = (
+            bool(self.freeze) and self.cut == "pooled" and self.head in TRAINED_HEADS and self.training.get("epochs") != 0
+        )
         trains = self.trains_network or by_freezing
         if (
             self.augment != "none" and not trains and self.task is None

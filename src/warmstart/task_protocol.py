@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from warmstart.training.objective import Objective
+    from warmstart.training.own_head import OwnHead
     from warmstart.training_settings import TrainingSettings
 
 Indices = NDArray[np.int64]
@@ -311,21 +312,23 @@ class Fitting:
     tap_sets: Mapping[str, tuple[str, ...]]  # among which it may choose what is read
     seed: int
     options: Any = None  # the task's own
-    head: Any = None  # what was handed over to be fitted, where the plan's head is `plan.GIVEN`
+    head: Any = None  # what was handed over to be fitted, where the plan's head is `plan.GIVEN` or `plan.MODULE`
     train: "Train | None" = None  # the one training loop: see `Train`
 
 
 class Tunable(Protocol):
-    """The part of a task that lets the network be trained right of a cut, with a linear head that starts as what was fitted."""
+    """The part of a task that lets the network be trained right of a cut, with a head that starts as what was fitted: a linear one, or a
+    module of the user's where the plan's head is `plan.MODULE`.
+    """
 
     least_deviation: ClassVar[float]  # of a feature, as a share of the median one: see `heads.standardising.floored`; 0: any
 
-    def start(self, learnt: Any) -> LinearMap:
-        """What was fitted, as a linear map of the features."""
+    def start(self, learnt: Any) -> "LinearMap | OwnHead":
+        """What was fitted, as a map of the features."""
         ...
 
-    def tuned(self, learnt: Any, head: LinearMap) -> Any:
-        """The same, with this head in its place."""
+    def tuned(self, learnt: Any, head: Any) -> Any:
+        """The same, with this head in its place: a `LinearMap`, or an `OwnHead` if that is what it started from."""
         ...
 
     def n_outputs(self, targets: Any) -> int:

@@ -214,7 +214,7 @@ def test_a_module_whose_norm_has_moved_is_a_head_with_the_same_logits(problem) -
     assert not torch.allclose(torch.cat(module.norm.statistics()), start, rtol=0.02)
     with torch.inference_mode():
         expected = module(*p.inputs("stage1", p.val_pixels)).numpy()
-    found = module.to_map()(p.features(p.val_pixels))  # from pixels, through backbone.network
+    found = module.learnt_head()(p.features(p.val_pixels))  # from pixels, through backbone.network
     np.testing.assert_allclose(found, expected, atol=3e-5 * np.abs(expected).max())
 
 

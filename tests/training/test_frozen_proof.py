@@ -181,7 +181,7 @@ def fine_tuned_head(backbone: Backbone, settings: TrainingSettings) -> LinearHea
     module = TunedSuffix(backbone, cut, taps, head.map, np.zeros(D, np.float32), np.ones(D, np.float32))
     batches = train_batches(labels, read=read, batch_size=6, seed=0)
     list(fine_tune(module, batches, val_batches(labels, read=read, batch_size=6), settings))
-    return LinearHead.of_map(module.to_map())
+    return LinearHead.of_map(module.learnt_head())
 
 
 def train_whole(backbone: Backbone, *, steps: int) -> None:

@@ -55,7 +55,7 @@ def test_the_saved_form_backbone_and_head_scores_what_the_best_epoch_scored(prob
     module, events = _train(p)
     best = [epoch for epoch in _epochs(events) if epoch.best][-1]
     assert best.epoch > 0
-    logits = module.to_map()(p.features(p.val_pixels)).astype(np.float64)
+    logits = module.learnt_head()(p.features(p.val_pixels)).astype(np.float64)
     log_p = logits - np.log(np.exp(logits).sum(1, keepdims=True))
     assert -log_p[np.arange(60), p.val_labels].mean() == pytest.approx(best.val.loss, rel=1e-4)
     assert np.mean(logits.argmax(1) == p.val_labels) == best.val.named["accuracy"]
@@ -190,7 +190,7 @@ def test_the_plan_of_gradual_unfreezing_is_the_same_call_at_cuts_further_left(pr
         module, events = _train(p, cut, replace(QUICK, epochs=1))
         start = _epochs(events)[0]
         assert start.val.loss == pytest.approx(ends_at.loss, rel=1e-5)
-        p.head = LinearHead.of_map(module.to_map())
+        p.head = LinearHead.of_map(module.learnt_head())
         here = validate(module, p.val(cut), Execution())
         further_left = validate(p.module("pixels"), p.val("pixels"), Execution())
         assert further_left.loss == pytest.approx(here.loss, rel=1e-4)

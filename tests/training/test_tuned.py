@@ -41,7 +41,7 @@ def test_a_changed_module_is_a_changed_network_and_a_head_with_the_same_logits(p
         for parameter in module.parameters():
             parameter.add_(0.02 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(parameter.numel())))
     tuned = _logits(module, inputs)
-    assembled = module.to_map()(p.features(p.val_pixels))  # from pixels, through backbone.network
+    assembled = module.learnt_head()(p.features(p.val_pixels))  # from pixels, through backbone.network
     np.testing.assert_allclose(assembled, tuned, atol=3e-5 * np.abs(tuned).max())
     assert np.abs(tuned - p.head.logits(p.features(p.val_pixels))).max() > 0.05
 
@@ -51,7 +51,7 @@ def test_a_feature_that_never_varied_takes_no_part(problem):
     p.scale[3] = 0
     p.head.coef_[3] = 0
     before = p.head.logits(p.features(p.val_pixels))
-    np.testing.assert_allclose(p.module("stage2").to_map()(p.features(p.val_pixels)), before, atol=1e-4)
+    np.testing.assert_allclose(p.module("stage2").learnt_head()(p.features(p.val_pixels)), before, atol=1e-4)
     p.head.coef_[3] = 1
     with pytest.raises(UsageError, match="mean and scale are not the head's"):
         p.module("stage2")

@@ -6,8 +6,6 @@ B batch, C channels, H, W, D features.
 """
 
 import hashlib
-import logging
-import warnings
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
@@ -21,6 +19,7 @@ from warmstart.backbones.catalog import IMAGENET_MEAN, IMAGENET_STD, OWN, Backbo
 from warmstart.backbones.chain import Backbone
 from warmstart.backbones.freezing import frozen_parts, unfreeze
 from warmstart.backbones.functional_layers import SpatialMean
+from warmstart.backbones.operations import exported
 from warmstart.backbones.weights import load_backbone
 from warmstart.errors import BackboneError, UsageError
 
@@ -158,21 +157,10 @@ def _structure(network: nn.Module, name: str, size_px: int) -> str:
 
     Two modules of the same tensors and another `forward` compute other features, and rows are kept under this name.
     """
-    told = logging.getLogger("torch")
-    level = told.level
     try:
-        told.setLevel(logging.ERROR)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            program = torch.export.export(network, (torch.zeros(2, 3, size_px, size_px),))
-    except Exception as reason:  # it has an error of its own for everything it cannot follow
-        why = (str(reason).strip().splitlines() or [""])[0][:200]
-        raise BackboneError(
-            f"what {name} computes cannot be followed by torch.export ({type(reason).__name__}: {why}). It must do the same for every "
-            "picture: replace branches that hang on values"
-        ) from reason
-    finally:
-        told.setLevel(level)
+        program = exported(network, (torch.zeros(2, 3, size_px, size_px),), name)
+    except UsageError as reason:
+        raise BackboneError(str(reason)) from reason.__cause__
     digest = hashlib.sha256(str(program.graph).encode())
     for key, constant in sorted(program.constants.items()):
         digest.update(key.encode())

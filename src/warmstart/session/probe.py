@@ -22,7 +22,7 @@ from warmstart.errors import DataError, UsageError
 from warmstart.extraction.features import Extraction
 from warmstart.extraction.prefixes import choose_engine, maps_prefix, tapped_prefix
 from warmstart.extraction.recipe import Recipe
-from warmstart.plan import GIVEN, NOTHING_TRAINED, Plan
+from warmstart.plan import GIVEN, HEAD_WAS_GIVEN, MODULE, NOTHING_TRAINED, Plan
 from warmstart.records import Listing, Picture, Preprocessing, Problem, ValueRange
 from warmstart.session.dataset import Dataset, halves_of_val, prepare, without
 from warmstart.session.listed import options_of
@@ -60,10 +60,12 @@ def make_ready(listing: Listing, dataset: Dataset, plan: Plan, session: Session)
             f"--cut {plan.cut} trains the network, and the task {session.task.name} reads maps of the frozen one. Leave --cut out, or give "
             "--cut pooled"
         )
+    tap_sets = {"maps": inputs.maps} if inputs.maps else _tap_sets(plan, backbone)
+    if plan.head == MODULE:
+        tap_sets = _fitting(tap_sets, backbone, plan, dataset, session)
     recipe, proven = prove(dataset.pictures, backbone, preprocessing_of(plan, dataset.values), plan, session, inputs)
     if plan.trains_network:  # it learns from one view at a time, even if it predicts over several
         recipe = recipe.in_views(VIEW_POLICIES["none"])
-    tap_sets = {"maps": inputs.maps} if inputs.maps else _tap_sets(plan, backbone)
     return Ready(
         plan=plan,
         listing=listing,
@@ -203,6 +205,23 @@ def preprocessing_of(plan: Plan, values: ValueRange) -> Preprocessing:
 def is_cold(plan: Plan) -> bool:
     """Whether the whole network starts from random weights."""
     return plan.weights == "random" and plan.cut == "pixels"
+
+
+def _fitting(
+    tap_sets: Mapping[str, tuple[str, ...]], backbone: Backbone, plan: Plan, dataset: Dataset, session: Session
+) -> dict[str, tuple[str, ...]]:
+    """The set that a module of the user's reads. Raises UsageError, before anything is computed, where it reads none or cannot be kept."""
+    from warmstart.training.own_head import fitting_taps
+
+    tunable = session.task.tunable
+    if session.own.head is None:
+        raise UsageError(HEAD_WAS_GIVEN)
+    if tunable is None:
+        raise UsageError(f"the task {session.task.name} takes no nn.Module as head: leave head out")
+    width_of = dict(backbone.tap_layout())
+    widths = {name: sum(width_of[tap] for tap in taps) for name, taps in tap_sets.items()}
+    name = fitting_taps(session.own.head, widths, tunable.n_outputs(dataset.targets))
+    return {name: tap_sets[name]}
 
 
 def _tap_sets(plan: Plan, backbone: Backbone) -> dict[str, tuple[str, ...]]:

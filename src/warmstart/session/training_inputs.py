@@ -25,7 +25,7 @@ from warmstart.extraction.recipe import Recipe
 from warmstart.extraction.rendering import Renderer
 from warmstart.heads.linear_map import LinearMap
 from warmstart.heads.standardising import Array, floored, mean_and_scale
-from warmstart.plan import GIVEN
+from warmstart.plan import GIVEN, MODULE
 from warmstart.session.dataset import stop_if_any_is_gone
 from warmstart.session.probe import is_cold
 from warmstart.session.run_state import Probe
@@ -33,6 +33,7 @@ from warmstart.session.session import Session
 from warmstart.task_protocol import Tunable
 from warmstart.training.batches import Inputs, Read, TrainBatches, ValBatches
 from warmstart.training.objective import Objective
+from warmstart.training.own_head import OwnHead
 from warmstart.training.tuned import TunedSuffix, cold_start, split_taps
 from warmstart.training_settings import TrainingSettings, planned_settings
 
@@ -58,7 +59,7 @@ class TrainingInputs:
 class HeadStart:
     """A head for raw features, and the mean and scale (D,) under which they have deviation 1."""
 
-    head: LinearMap
+    head: LinearMap | OwnHead
     mean: Array
     scale: Array
 
@@ -83,7 +84,8 @@ def training_inputs(
             f"{dataset.source} has no val pictures, by which training chooses its best epoch. Use --split 70/15/15."
         )
     if cold:
-        module = cold_start(probe.backbone, probe.taps, tunable.n_outputs(dataset.targets))
+        own = probe.fitting.head if plan.head == MODULE else None
+        module = cold_start(probe.backbone, probe.taps, tunable.n_outputs(dataset.targets), own)
     else:
         start = start or _probed(probe, tunable)
         module = TunedSuffix(probe.backbone, cut, probe.taps, start.head, start.mean, start.scale)
@@ -150,10 +152,13 @@ def _tunable(probe: Probe) -> Tunable:
 
 def _probed(probe: Probe, tunable: Tunable) -> HeadStart:
     """The frozen head, and the frozen features of train that it was fitted under."""
+    head = tunable.start(probe.learnt)
+    if isinstance(head, OwnHead):
+        return HeadStart(head=head, mean=head.mean, scale=head.scale)
     X = probe.rows_at(probe.dataset.positions("train")).features(probe.taps)
     mean, scale = mean_and_scale(X, np.ones((1, len(X)), np.float32))
     least = tunable.least_deviation
-    return HeadStart(head=tunable.start(probe.learnt), mean=mean[0], scale=floored(scale[0], least) if least else scale[0])
+    return HeadStart(head=head, mean=mean[0], scale=floored(scale[0], least) if least else scale[0])
 
 
 @contextmanager

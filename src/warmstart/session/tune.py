@@ -22,6 +22,7 @@ from warmstart.session.run_state import Probe
 from warmstart.session.session import Session
 from warmstart.session.training_inputs import HeadStart, TrainingInputs, training_inputs
 from warmstart.training.frozen import parts_digest, prefix_digest
+from warmstart.training.own_head import OwnHead
 from warmstart.training_settings import TrainingSettings
 
 
@@ -61,7 +62,7 @@ class Tuned:
         return self.phases[-1].stopped
 
     @property
-    def head(self) -> LinearMap:
+    def head(self) -> LinearMap | OwnHead:
         """The last phase's, for raw features."""
         return self.phases[-1].learnt.head
 
@@ -174,7 +175,7 @@ def _phase(
         settings=done.settings,
         end=done.end,
         stopped=done.stopped,
-        learnt=HeadStart(head=inputs.module.to_map(), mean=mean, scale=scale),
+        learnt=HeadStart(head=inputs.module.learnt_head(), mean=mean, scale=scale),
         execution=done.execution,
         hits=inputs.hits,
         misses=inputs.misses,

@@ -1,17 +1,18 @@
-"""The part that learns: the stages right of the cut and a linear head on taps, which starts as the frozen head.
+"""The part that learns: the stages right of the cut and a head on taps, linear or a module of the user's, which starts as the frozen one.
 
     activations at the cut → stage → stage → … → live taps ─┐
-    taps of the prefix, stored, constant ────────────────────┴→ in the head's order → (x - mean) · scale → linear → outputs
+    taps of the prefix, stored, constant ────────────────────┴→ in the head's order → (x - mean) · scale → head → outputs
 
 Starting from the head that was fitted on frozen features (LP-FT: A. Kumar et al., "Fine-tuning can distort pretrained
 features", ICLR 2022) the first steps improve the features instead of adapting them to a random head. The stages are the
-backbone's own modules, so training changes `backbone.network`; with `to_map` the result is what it was before: a backbone
-and a linear map.
+backbone's own modules, so training changes `backbone.network`; with `learnt_head` the result is what it was before: a backbone
+and a head.
 
 B batch, C channels, H, W, D features (P of them from the prefix), O outputs.
 """
 
 from collections.abc import Sequence
+from copy import deepcopy
 from typing import cast
 
 import numpy as np
@@ -26,6 +27,7 @@ from warmstart.heads.linear_map import LinearMap
 from warmstart.heads.standardising import Array
 from warmstart.training.feature_norm import FeatureNorm
 from warmstart.training.learner import Learner
+from warmstart.training.own_head import OwnHead, made
 from warmstart.training_settings import StatisticsPolicy
 
 
@@ -37,20 +39,22 @@ class TunedSuffix(Learner):
     come from the prefix.
     """
 
-    def __init__(self, backbone: Backbone, cut: str, taps: Sequence[str], head: LinearMap, mean: Array, scale: Array) -> None:
+    def __init__(
+        self, backbone: Backbone, cut: str, taps: Sequence[str], head: LinearMap | OwnHead, mean: Array, scale: Array
+    ) -> None:
         super().__init__()
         self.cut, self.taps = backbone.resolve_cut(cut), tuple(taps)
         self.prefix_taps, self.live_taps = split_taps(backbone, self.cut, taps)
         self.widths = {tap: width for tap, width in backbone.tap_layout() if tap in self.taps}
-        weight, bias = _for_standardised(head, mean, scale, width=sum(self.widths.values()))
         at = backbone.cuts.index(self.cut)
         stages = backbone.stages[at : 1 + max((_stage_of(backbone, tap) for tap in self.live_taps), default=-1)]
         modules = [(stage.name, sequence(backbone.links[stage.start : stage.stop])) for stage in stages]
         self.suffix = TappedPrefix(nn.Identity(), modules, self.live_taps)
-        self.head = nn.Linear(weight.shape[1], weight.shape[0])
-        with torch.no_grad():
-            self.head.weight.copy_(torch.from_numpy(weight))
-            self.head.bias.copy_(torch.from_numpy(bias))
+        self.head: nn.Module = (
+            deepcopy(head.module)
+            if isinstance(head, OwnHead)
+            else _linear(*_for_standardised(head, mean, scale, width=sum(self.widths.values())))
+        )
         live = np.concatenate([np.full(self.widths[tap], tap in self.live_taps) for tap in self.taps])
         self.norm = FeatureNorm(mean, scale, live)
 
@@ -75,31 +79,39 @@ class TunedSuffix(Learner):
         stages = zip(self.suffix.stage_names, self.suffix.stages, strict=True)
         return tuple(name for name, stage in stages if any(parameter.requires_grad for parameter in stage.parameters()))
 
-    def penalised(self) -> Tensor:
-        """The head's weights."""
-        return self.head.weight
+    def penalised(self) -> Tensor | None:
+        """The weights of a linear head."""
+        return self.head.weight if isinstance(self.head, nn.Linear) else None
 
     def feature_norm(self) -> FeatureNorm:
         """The one before the head."""
         return self.norm
 
-    def to_map(self) -> LinearMap:
-        """The head as it is now, for raw features: coef (D, O), intercept (O,), computed in float64."""
+    def learnt_head(self) -> LinearMap | OwnHead:
+        """The head as it is now, for raw features; a linear one as coef (D, O), intercept (O,), computed in float64."""
+        if not isinstance(self.head, nn.Linear):
+            mean, scale = (statistic.detach().cpu().numpy() for statistic in self.norm.statistics())
+            return OwnHead(module=deepcopy(self.head).cpu().eval(), mean=mean, scale=scale)
         tensors = (self.head.weight, self.head.bias, *self.norm.statistics())
         weight, bias, mean, scale = (tensor.detach().cpu().double().numpy() for tensor in tensors)
         coef = weight * scale
         return LinearMap(coef=np.ascontiguousarray(coef.T, np.float32), intercept=(bias - coef @ mean).astype(np.float32))
 
 
-def cold_start(backbone: Backbone, taps: Sequence[str], n_outputs: int) -> TunedSuffix:
-    """Training from scratch: the whole network, and a head that begins at zero on features as they are.
+def cold_start(backbone: Backbone, taps: Sequence[str], n_outputs: int, own: nn.Module | None = None) -> TunedSuffix:
+    """Training from scratch: the whole network, and a head that begins at zero on features as they are; ``own`` as it came.
 
     Not standardised at the start: statistics of random features stop being true with the first steps, and the norm before the
     head finds its own.
     """
     width = sum(width for tap, width in backbone.tap_layout() if tap in taps)
-    head = LinearMap(coef=np.zeros((width, n_outputs), np.float32), intercept=np.zeros(n_outputs, np.float32))
-    return TunedSuffix(backbone, "pixels", taps, head, np.zeros(width, np.float32), np.ones(width, np.float32))
+    mean, scale = np.zeros(width, np.float32), np.ones(width, np.float32)
+    head: LinearMap | OwnHead = LinearMap(
+        coef=np.zeros((width, n_outputs), np.float32), intercept=np.zeros(n_outputs, np.float32)
+    )
+    if own is not None:
+        head = OwnHead(module=made(own, width), mean=mean, scale=scale)
+    return TunedSuffix(backbone, "pixels", taps, head, mean, scale)
 
 
 def split_taps(backbone: Backbone, cut: str, taps: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -137,6 +149,14 @@ def _columns(features: Tensor, taps: Sequence[str], widths: dict[str, int]) -> t
     if features.shape[1] != expected:
         raise UsageError(f"found {features.shape[1]} features for the taps {', '.join(taps) or '(none)'}; expected {expected}.")
     return torch.split(features, [widths[tap] for tap in taps], dim=1) if taps else ()
+
+
+def _linear(weight: Array, bias: Array) -> nn.Linear:
+    made = nn.Linear(weight.shape[1], weight.shape[0])
+    with torch.no_grad():
+        made.weight.copy_(torch.from_numpy(weight))
+        made.bias.copy_(torch.from_numpy(bias))
+    return made
 
 
 def _for_standardised(head: LinearMap, mean: Array, scale: Array, *, width: int) -> tuple[Array, Array]:

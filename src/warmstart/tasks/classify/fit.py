@@ -12,7 +12,7 @@ from warmstart.errors import UsageError
 from warmstart.extraction.features import Rows
 from warmstart.heads.standardising import Array
 from warmstart.inspection import speed
-from warmstart.plan import GIVEN
+from warmstart.plan import GIVEN, HEAD_WAS_GIVEN, MODULE
 from warmstart.task_protocol import Fitting, Indices, Learnt, Part
 from warmstart.tasks.classify.answers import ClassOutputs
 from warmstart.tasks.classify.classifier import Classifier
@@ -68,10 +68,14 @@ def fitted(train: Part[ClassTargets], val: Part[ClassTargets], run: Fitting) -> 
 
 
 def _given(run: Fitting) -> HeadSpec | None:
-    if run.plan.head != GIVEN:
+    if run.plan.head not in (GIVEN, MODULE):
         return None
     if run.head is None:
-        raise UsageError("the plan says that its head was handed over (head 'given'): give it again, in Python, as head=…")
+        raise UsageError(HEAD_WAS_GIVEN)
+    if run.plan.head == MODULE:
+        from warmstart.tasks.classify.heads.from_torch import module_spec
+
+        return module_spec(run.head, run.seed)
     from warmstart.tasks.classify.heads.from_sklearn import given_spec
 
     return given_spec(run.head)

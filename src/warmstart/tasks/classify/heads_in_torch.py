@@ -13,6 +13,7 @@ from warmstart.tasks.classify.heads.given import GivenHead
 from warmstart.tasks.classify.heads.knn import KnnHead
 from warmstart.tasks.classify.heads.linear import LinearHead
 from warmstart.tasks.classify.heads.mlp import MlpHead
+from warmstart.tasks.classify.heads.module import ModuleHead
 from warmstart.tasks.classify.heads.protocol import Head
 from warmstart.tasks.classify.heads.ridge import RidgeHead
 from warmstart.tasks.classify.heads.svm_rbf import RbfSvmHead
@@ -43,9 +44,11 @@ def head_module(head: Head) -> nn.Module:
             return _Knn(head)
         case GivenHead():
             return MODULES[head.kind](head)
+        case ModuleHead():
+            return _Own(head)
         case _:
             raise UsageError(
-                f"head {head.name!r} cannot be written in PyTorch; known: linear, svm, svm-rbf, ridge, knn, mlp, given"
+                f"head {head.name!r} cannot be written in PyTorch; known: linear, svm, svm-rbf, ridge, knn, mlp, given, module"
             )
 
 
@@ -87,6 +90,21 @@ class _Mlp(_Learnt):
 
     def forward(self, features: Tensor) -> Tensor:
         return torch.tanh(features @ self.coef1 + self.intercept1) @ self.coef2 + self.intercept2
+
+
+class _Own(nn.Module):
+    shift: Tensor
+    scale: Tensor
+
+    def __init__(self, head: ModuleHead) -> None:
+        super().__init__()
+        for name, array in zip(("shift", "scale"), head.front, strict=True):
+            self.register_buffer(name, torch.from_numpy(np.array(array, np.float32)))
+        self.module = head.module
+
+    def forward(self, features: Tensor) -> Tensor:
+        found: Tensor = self.module((features - self.shift) * self.scale)
+        return found
 
 
 class _RbfSvm(_Learnt):

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,8 @@ from warmstart.tasks.classify.classifier import Classifier
 from warmstart.tasks.classify.described import read_class_names, read_temperature, read_threshold
 from warmstart.tasks.classify.heads.catalog import head_class
 from warmstart.tasks.classify.heads.linear import LinearHead
+from warmstart.tasks.classify.heads.module import ModuleHead
+from warmstart.tasks.classify.heads.protocol import Head
 from warmstart.tasks.classify.metrics import score
 from warmstart.tasks.classify.targets import ClassTargets
 from warmstart.tasks.classify.trust import Trust
@@ -33,23 +35,28 @@ if TYPE_CHECKING:
     from warmstart.tasks.classify.loss import ClassObjective
     from warmstart.tasks.classify.model import ClassExported, ClassModel
     from warmstart.tasks.classify.parity import Parity
+    from warmstart.training.own_head import OwnHead
     from warmstart.training_settings import TrainingSettings
 
 
 class ClassTunable:
-    """A linear head right of the cut. See `task_protocol.Tunable`."""
+    """A linear head, or a module of the user's, right of the cut. See `task_protocol.Tunable`."""
 
     least_deviation: ClassVar[float] = 0.0
 
-    def start(self, learnt: "ClassLearnt") -> LinearMap:
+    def start(self, learnt: "ClassLearnt") -> "LinearMap | OwnHead":
         """The frozen head."""
         head = learnt.fitted.head
+        if isinstance(head, ModuleHead):
+            assert head.own is not None
+            return head.own
         assert isinstance(head, LinearHead)
         return head.map
 
-    def tuned(self, learnt: "ClassLearnt", head: LinearMap) -> Classifier:
+    def tuned(self, learnt: "ClassLearnt", head: "LinearMap | OwnHead") -> Classifier:
         """As the frozen one, with another head."""
-        return replace(learnt.fitted, head=LinearHead.of_map(head))
+        made = LinearHead.of_map(head) if isinstance(head, LinearMap) else cast(Head, ModuleHead(own=head))
+        return replace(learnt.fitted, head=made)
 
     def n_outputs(self, targets: ClassTargets) -> int:
         """K."""

@@ -18,7 +18,7 @@ from warmstart.errors import UsageError
 from warmstart.heads.folds import dealt
 from warmstart.heads.least_squares import RidgeFit, huber_weights, ridge_path
 from warmstart.heads.linear_map import LinearMap
-from warmstart.plan import GIVEN
+from warmstart.plan import GIVEN, HEAD_WAS_GIVEN
 from warmstart.task_protocol import Fitting, Learnt, Part
 from warmstart.tasks.regress.given import fitted_map, held_out, require_regressor
 from warmstart.tasks.regress.regressor import NumberOutputs, Regressor
@@ -91,7 +91,7 @@ def fitted(train: Part[NumberTargets], run: Fitting) -> NumberLearnt:
 def _given(train: Part[NumberTargets], run: Fitting, mean: NDArray[np.float64], deviation: NDArray[np.float64]) -> NumberLearnt:
     """By the regressor that was handed over, on the set of taps with the lowest loss on held-out pictures."""
     if run.head is None:
-        raise UsageError("the plan says that its head was handed over (head 'given'): give it again, in Python, as head=…")
+        raise UsageError(HEAD_WAS_GIVEN)
     require_regressor(run.head)
     targets, rows, name = train.targets, train.rows(), type(run.head).__name__
     said = {

@@ -14,7 +14,7 @@ from warmstart.extraction.features import Rows
 from warmstart.heads.least_squares import FLOOR
 from warmstart.heads.linear_map import LinearMap
 from warmstart.model.checking import check_taps
-from warmstart.plan import GIVEN, Plan
+from warmstart.plan import GIVEN, MODULE, Plan
 from warmstart.records import Example, Listing, Problem
 from warmstart.task_base import BaseTask
 from warmstart.task_protocol import Fitting, Part, Tunable
@@ -92,6 +92,8 @@ class RegressTask(BaseTask):
 
     def check(self, plan: Plan, targets: NumberTargets, source: str) -> None:
         """What is for classes alone."""
+        if plan.head == MODULE:
+            raise UsageError("an nn.Module as head is for classes so far; numbers take 'linear' or a scikit-learn regressor")
         of_classes = {
             "--head": plan.head not in ("linear", GIVEN),
             "--class-weight": plan.class_weight != "none",

@@ -9,6 +9,7 @@ from warmstart.tasks.classify.heads.given import GivenHead
 from warmstart.tasks.classify.heads.knn import KnnHead
 from warmstart.tasks.classify.heads.linear import LinearHead, LinearSvmHead
 from warmstart.tasks.classify.heads.mlp import MlpHead
+from warmstart.tasks.classify.heads.module import ModuleHead
 from warmstart.tasks.classify.heads.protocol import Head, Settings
 from warmstart.tasks.classify.heads.ridge import RidgeHead
 from warmstart.tasks.classify.heads.svm_rbf import RbfSvmHead
@@ -36,8 +37,9 @@ HEADS: Mapping[str, HeadSpec] = {
 
 
 def head_class(name: str) -> type[Head]:
-    """Of a model folder: of the catalogue, or what was handed over as `given`. Raises UnknownNameError with the nearest names."""
-    return cast(type[Head], GivenHead) if name == GivenHead.name else head_spec(name).head
+    """Of a model folder: of the catalogue, or what was handed over. Raises UnknownNameError with the nearest names."""
+    own = {GivenHead.name: GivenHead, ModuleHead.name: ModuleHead}
+    return cast(type[Head], own[name]) if name in own else head_spec(name).head
 
 
 def head_spec(name: str) -> HeadSpec:
