@@ -140,8 +140,8 @@ _PLANNED = {field.name for field in fields(Plan)} - {"training"}
 class Classifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
     """One class a picture, by a pretrained network.
 
-    head: a name, or a scikit-learn classifier
-    (`tasks.classify.heads.from_sklearn` says which can be saved). After `fit`: ``classes_``, ``model_`` (a `Model`), and
+    head: a name, a scikit-learn classifier (`tasks.classify.heads.from_sklearn` says which can be saved), or an `nn.Module` of
+    features (B, D) → scores (B, K). After `fit`: ``classes_``, ``model_`` (a `Model`), and
     ``problems_`` (what could not be learnt from).
     """
 

@@ -27,7 +27,6 @@ EXPECTED = "expected a module that takes float32 features (B, D) and gives float
 BATCH = 64
 LEARNING_RATE = 1e-3
 WEIGHT_DECAY = 0.01
-MOST_STEPS = 2000
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -87,17 +86,16 @@ def fitted(
     *,
     mean: Array,
     scale: Array,
-    epochs: int,
+    steps: int,
     seed: int,
 ) -> OwnHead:
-    """A copy of the module after so many epochs, or `MOST_STEPS`. ``loss``: of outputs (B, O) of these examples, their mean."""
+    """A copy of the module after ``steps`` batches. ``loss``: of outputs (B, O) of these examples, their mean."""
     own = deepcopy(module)
     chance = torch.Generator().manual_seed(seed)
     # Fused: of a small head, a step of the ordinary one is mostly Python.
     optimizer = torch.optim.AdamW(own.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY, fused=True)
     n = len(features)
     batch = min(BATCH, n)
-    steps = min(epochs * -(-n // batch), MOST_STEPS)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=steps)
     own.train()
     order = np.empty(0, np.int64)
