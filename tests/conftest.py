@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from warmstart.session.outcome import Run
 
 # Threads of torch that wait for each other turn in circles by default. Where more of them run than there are cores, as with several
-# processes of tests, most of the time goes there: a step of training took 330 ms instead of 30 on two busy cores. Nothing is computed otherwise.
+# processes of tests, most of the time goes there: a step of training took 330 ms instead of 30 on two busy cores. No number changes.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 SMALL = Plan(image_size_px=64)

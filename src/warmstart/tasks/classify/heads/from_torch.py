@@ -14,7 +14,7 @@ from warmstart.tasks.classify.heads.protocol import Head, Labels, Settings, fit_
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-# How long it learns is what regularises it, from most to least. Steps, not epochs: of 24 pictures an epoch is one step, which changes little.
+# How long it learns is what regularises it, from most to least. Steps, not epochs: of 24 pictures an epoch is one step.
 STEPS = (100, 300, 1000)
 
 
