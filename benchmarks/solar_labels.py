@@ -2,10 +2,10 @@
 
     python benchmarks/solar_labels.py [--reshuffles 20] [--size 300] [--taps auto] [--runs FOLDER]
 
-2,624 cells of the package elpv-dataset (see `warmstart demo`), split 1,968 to learn from and 656 to test, by another seed each time; nothing
-is chosen on test. Average precision stands beside the label prior; under each recall that was asked for, what was found on the test of each
-reshuffle. What conformal risk control promises is the mean over splits: single ones scatter around it. Rows are stored: only the first
-reshuffle extracts.
+2,624 cells of the package elpv-dataset (see `warmstart demo`), split 1,968 to learn from and 656 to test, by another seed each time;
+nothing is chosen on test. Average precision stands beside the label prior; under each recall that was asked for, what was found on the
+test of each reshuffle. What conformal risk control promises is the mean over splits: single ones scatter around it. Rows are stored: only
+the first reshuffle extracts.
 """
 
 import argparse
@@ -84,9 +84,11 @@ def summed_up(runs) -> None:
         found = np.array([each["measured"] for each in told])
         inside = sum(each["ci95"][0] <= one["asked"] <= each["ci95"][1] for each in told)
         error = found.std(ddof=1) / np.sqrt(len(found)) if len(found) > 1 else float("nan")
+        precision = np.mean([each["precision"] for each in told])
         print(
-            f"recall {one['asked']:g} asked: {found.mean():.3f} found (standard error {error:.3f}), {found.min():.3f} to {found.max():.3f}; "
-            f"inside the 95 % interval of its test in {inside} of {len(found)}; precision {np.mean([each['precision'] for each in told]):.3f}"
+            f"recall {one['asked']:g} asked: {found.mean():.3f} found (standard error {error:.3f}), {found.min():.3f} to "
+            f"{found.max():.3f}; asked for what lies inside the 95 % interval of its test in {inside} of {len(found)}; precision "
+            f"{precision:.3f}"
         )
 
 
