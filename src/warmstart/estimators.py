@@ -192,9 +192,9 @@ class Classifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
 class Regressor(RegressorMixin, _Estimator):  # type: ignore[misc]
     """One or several numbers of a picture, by a pretrained network.
 
-    head: 'linear' (ridge), or a scikit-learn regressor that is
-    linear in the features. robust: pictures whose numbers are far off weigh less, by Huber's loss. After `fit`: ``model_`` (a `Model`)
-    and ``problems_`` (what could not be learnt from).
+    head: 'linear' (ridge), or a scikit-learn regressor
+    (`tasks.regress.given` says which can be saved). robust: pictures whose numbers are far off weigh less, by Huber's loss. After `fit`:
+    ``model_`` (a `Model`) and ``problems_`` (what could not be learnt from).
     """
 
     head: Any = "linear"

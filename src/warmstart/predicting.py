@@ -17,6 +17,7 @@ from warmstart.errors import PictureError
 from warmstart.extraction.prefetch import chunks, map_ahead
 from warmstart.extraction.rendering import or_why_not
 from warmstart.records import Problem
+from warmstart.task_registry import find_task
 
 Output = TypeVar("Output")  # of one picture
 Answer = TypeVar("Answer")
@@ -33,6 +34,15 @@ class ModelFacts:
     backbone: str | None
     says: Mapping[str, Any]  # what its task shows of it
     about: Mapping[str, Any]  # plan, scores, licence …, as far as they are known
+
+
+def card_of(facts: ModelFacts, place: str) -> str | None:
+    """HTML for a notebook, made by the task's `card`; None where it has none, or cannot make one of what a stranger's file says."""
+    card = getattr(find_task(facts.task), "card", None)
+    try:
+        return None if card is None else str(card(facts, place))
+    except (TypeError, ValueError, KeyError, AttributeError):  # a notebook then shows the name
+        return None
 
 
 @dataclass(frozen=True, kw_only=True)

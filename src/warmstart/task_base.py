@@ -15,6 +15,7 @@ from warmstart.errors import DataError, UsageError
 from warmstart.extraction.features import Rows
 from warmstart.model.predictor import Model
 from warmstart.plan import Plan
+from warmstart.predicting import ModelFacts
 from warmstart.records import Example, Listing, Notice, Problem, Split, first_reasons
 from warmstart.runtime.predictor import Exported
 from warmstart.task_protocol import Fitting, Indices, Inputs, Learnt, Outputs, Parity, Part, Reading, Settled, Tunable
@@ -221,6 +222,12 @@ class BaseTask:
     def exported_model(self, *opened: Any) -> Exported:
         """As it is."""
         return Exported(*opened)
+
+    def card(self, facts: ModelFacts, place: str) -> str:
+        """What a notebook shows of a model (`predicting.card_of`)."""
+        from warmstart.report.cards import model_card
+
+        return model_card(facts, place, self)
 
     def columns(self, fitted: Any) -> tuple[str, ...]:
         """None: the truth is a label or a folder."""

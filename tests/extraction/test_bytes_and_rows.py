@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from drawn_shapes import draw_folder, draw_shape
+from warmstart.data import identity
 from warmstart.data.hashing import digest_file
 from warmstart.errors import DataError
 from warmstart.extraction import scanning
@@ -163,7 +164,7 @@ def test_memory_that_does_not_suffice_is_not_remembered_either(
 
     with Store(tmp_path / "store") as store:
         with monkeypatch.context() as patch:
-            patch.setattr(scanning, "facts_of", fails)
+            patch.setattr(identity, "facts_of", fails)
             assert [problem.kind for problem in scan([path], store).problems] == ["memory"]
         assert scan([path], store).problems == ()
 

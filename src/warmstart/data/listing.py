@@ -18,6 +18,7 @@ from typing import Any
 
 from warmstart.data.folders import Exclusions, has_class_folder, list_folder, walk
 from warmstart.data.manifest import list_frame, list_manifest, list_pairs
+from warmstart.data.torch_datasets import pairs_of
 from warmstart.errors import DataError
 from warmstart.records import Listing, Problem
 from warmstart.refusals import require_file
@@ -92,31 +93,9 @@ def _pairs(source: Any) -> list[Any]:
     if isinstance(source, Mapping):
         raise DataError(f"{type(source).__name__} is no data set: {expected}, such as its items()")
     try:
-        return _of_dataset(source) if hasattr(source, "__getitem__") and not isinstance(source, Sequence) else list(source)
+        return pairs_of(source) if hasattr(source, "__getitem__") and not isinstance(source, Sequence) else list(source)
     except TypeError as reason:
         raise DataError(f"{type(source).__name__} is no data set: {expected}") from reason
-
-
-def _of_dataset(source: Any) -> list[Any]:
-    """Of something like torch's Dataset: items by number, with names of classes if it has them; files, where it says which they are."""
-    if hasattr(source, "indices") and hasattr(source, "dataset"):  # torch.utils.data.Subset
-        of_all = _of_dataset(source.dataset) if _has_files(source.dataset) else source.dataset
-        return [_named(of_all[i], getattr(source.dataset, "classes", None)) for i in source.indices]
-    names = getattr(source, "classes", None)
-    items = source.samples if _has_files(source) else (source[i] for i in range(len(source)))
-    return [_named(item, names) for item in items]
-
-
-def _has_files(source: Any) -> bool:
-    samples = getattr(source, "samples", None)
-    return isinstance(samples, list) and all(isinstance(item, tuple) and isinstance(item[0], str) for item in samples)
-
-
-def _named(item: Any, names: Any) -> Any:
-    """(picture, label), where the label is the place of its name among the names of classes."""
-    if names is None or not isinstance(item, tuple | list) or len(item) != 2 or isinstance(item[1], str):
-        return item
-    return item[0], names[item[1]]
 
 
 def find_pictures(arguments: Sequence[str | Path]) -> tuple[list[str], list[Problem]]:

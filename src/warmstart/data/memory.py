@@ -10,8 +10,9 @@ H, W, N are sides in pixels and a number of pictures.
 """
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,17 @@ from warmstart.data.depth import OWN
 from warmstart.data.flattening import flatten
 from warmstart.data.orientation import TURN, orientation_of
 from warmstart.errors import DataError, PictureError
-from warmstart.records import ValueRange
+from warmstart.records import Facts, ValueRange
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Later:
+    """A picture that is read where it is needed, and let go after that."""
+
+    read: Callable[[], Any]  # what `understood` takes; raises PictureError where it is another picture by now
+    digest: bytes
+    facts: Facts | None
+
 
 EXPECTED = "expected a path, encoded bytes, an open file, a PIL image or an array (H, W) or (H, W, 3)"
 
@@ -159,6 +170,8 @@ def _said(reason: Exception) -> str:
 
 
 def _understood(picture: Any, values: ValueRange) -> bytes | Path | Image.Image:
+    if isinstance(picture, Later):
+        return _understood(picture.read(), values)
     if isinstance(picture, str | os.PathLike):
         return Path(picture)
     if isinstance(picture, bytes | bytearray | memoryview):

@@ -3,18 +3,12 @@
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from warmstart import machine
-from warmstart.data.depth import grey_values, is_deep, white_is_zero
-from warmstart.data.facts import facts_of
 from warmstart.data.files import read_bytes, unreachable
-from warmstart.data.hashing import digest, digest_pixels
-from warmstart.data.memory import in_memory, understood
-from warmstart.data.orientation import orientation_of
+from warmstart.data.identity import identified, look_at
+from warmstart.data.memory import Later
 from warmstart.errors import PictureError
 from warmstart.records import Facts, Picture, Problem
 from warmstart.store.cache import Store
@@ -110,29 +104,10 @@ def scan_given(given: Sequence[tuple[str, Any]], store: Store, *, on_progress: P
 
 def picture_of(source: Any, *, name: str) -> Picture:
     """A picture that did not come as a path: encoded bytes, an open file, a PIL image or an array. Raises PictureError."""
-    given = understood(source)
-    if isinstance(given, Path):
-        given = read_bytes(given)
-    if isinstance(given, bytes):
-        content_digest, facts = look_at(given)
-        return Picture(path=name, digest=content_digest, content=given, facts=facts)
-    if not is_deep(given):
-        return Picture(path=name, digest=digest_pixels(np.asarray(in_memory(given))), content=given)
-    # Its levels hang on the range of a data set, so it is the values themselves that are digested, and what turns them.
-    turned = (orientation_of(given), white_is_zero(given), given.info.get("transparency"))
-    identity = digest(digest_pixels(np.asarray(given)) + repr(turned).encode("utf-8"))
-    facts = Facts(format="memory", width=given.width, height=given.height, mode=given.mode, depth=grey_values(given)[1])
-    return Picture(path=name, digest=identity, content=given, facts=facts)
-
-
-def look_at(content: bytes) -> tuple[bytes, Facts | None]:
-    """Digest and facts of encoded bytes; no facts where they are no picture. Raises PictureError where memory does not suffice."""
-    try:
-        return digest(content), facts_of(content)
-    except PictureError as reason:
-        if reason.transient:
-            raise
-        return digest(content), None
+    if isinstance(source, Later):  # it was looked at before, and is not read for that again
+        return Picture(path=name, digest=source.digest, content=source, facts=source.facts)
+    found, facts, given = identified(source)
+    return Picture(path=name, digest=found, content=given, facts=facts)
 
 
 def _problem(path: str, reason: PictureError) -> Problem:

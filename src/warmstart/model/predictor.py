@@ -38,7 +38,7 @@ from warmstart.extraction.recipe import Recipe
 from warmstart.extraction.rendering import place_of, render, render_sized
 from warmstart.model import files
 from warmstart.model.checking import check_description, check_taps, check_tensors, read_shapes, task_of
-from warmstart.predicting import Batches, ModelFacts, Predictor
+from warmstart.predicting import Batches, ModelFacts, Predictor, card_of
 from warmstart.records import Preprocessing, Problem
 from warmstart.task_protocol import Fitted, Original
 from warmstart.task_registry import OURS, USUAL, owner_of, provider, told_of
@@ -119,6 +119,10 @@ class Model:
             says=self.fitted.facts(),
             about=self.about,
         )
+
+    def _repr_html_(self) -> str | None:
+        """What a notebook shows."""
+        return card_of(self.facts, self.place)
 
     @property
     def taps(self) -> tuple[str, ...]:

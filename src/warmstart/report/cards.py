@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from warmstart.predicting import ModelFacts
 from warmstart.report.page import environment
 from warmstart.report.run_record import RunRecord
 from warmstart.report.shown import Grid, shown_by
@@ -88,3 +89,38 @@ def run_card(record: RunRecord, folder: Path, rows: Sequence[Mapping[str, str]],
         pictures_heading="Test pictures that it is farthest off on",
         places={"report": str(folder / "report.html"), "model": str(folder / "model"), "folder": str(folder)},
     )
+
+
+def model_card(facts: ModelFacts, place: str, task: Any) -> str:
+    """Of a model, trained or exported: what it takes, what it says of itself, how good it was when it was made."""
+    about = facts.about
+    weights, plan, trained = (about.get(name) or {} for name in ("weights", "plan", "scores"))
+    told = [(name, _in_short(value)) for name, value in facts.says.items()]
+    learnt = len(about.get("trained_on") or ())
+    of_network = [f"{facts.backbone}, cut {plan['cut']}" if facts.backbone and plan.get("cut") else facts.backbone or ""]
+    kind = [
+        "model",
+        facts.task,
+        *of_network,
+        f"{facts.size_px} × {facts.size_px} px",
+        f"learnt from {learnt:,} pictures" if learnt else "",
+    ]
+    test = trained.get("test")
+    return card(
+        Path(place).name,
+        kind=" · ".join(filter(None, kind)),
+        sentences=[f"Licence of the weights it began with: {weights['licence']}."] if weights.get("licence") else (),
+        grids=[
+            Grid(columns=("it says of itself", ""), rows=tuple(told)),
+            *(shown_by(task).scores({"test, when it was made": task.read_scores(test)})[:1] if test else ()),
+        ],
+        places={"made": str(about["created"])} | {"folder": place} if about.get("created") else {"place": place},
+    )
+
+
+def _in_short(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value[:GRID_ROWS])) + (f" … {len(value):,} in all" if len(value) > GRID_ROWS else "")
+    if isinstance(value, bool) or value is None:
+        return {True: "yes", False: "no", None: "-"}[value]
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -84,6 +84,22 @@ def matrix(record: RunRecord) -> Any:
     return None
 
 
+def plot(record: RunRecord, rows: Sequence[Mapping[str, str]], axes: Any) -> None:
+    """Draw what test pictures came to onto ``axes`` of matplotlib's: here a bar for each score between 0 and 1."""
+    test = record.scores.get("test")
+    found = {
+        name.replace("_", " "): float(value)
+        for name, value in (test.to_dict() if test else {}).items()
+        if _is_number(value) and isinstance(value, float) and 0 <= value <= 1
+    }
+    axes.barh(list(found), list(found.values()), color="#0072B2", height=0.6)
+    axes.invert_yaxis()
+    axes.set_xlim(0, 1)
+    axes.set_xlabel("on test pictures")
+    axes.grid(visible=True, axis="x")
+    axes.grid(visible=False, axis="y")
+
+
 def in_brief(scores: Any) -> dict[str, Any]:
     """JSON-ready: of the scores of a split what stands in a list of runs."""
     return dict(scores.to_dict())

@@ -16,7 +16,7 @@ from warmstart.data.geometry import Geometry
 from warmstart.engines.outliving import opened_here
 from warmstart.errors import ModelFileError
 from warmstart.extraction.rendering import place_of, render, render_sized, whole, whole_sized
-from warmstart.predicting import Batches, ModelFacts, Predictor
+from warmstart.predicting import Batches, ModelFacts, Predictor, card_of
 from warmstart.records import Preprocessing, Problem
 from warmstart.runtime.document import Document, exported_file
 from warmstart.runtime.engines import Runner, open_file
@@ -49,6 +49,10 @@ class Exported:
             says=self.document.reading.facts(),
             about={},
         )
+
+    def _repr_html_(self) -> str | None:
+        """What a notebook shows."""
+        return card_of(self.facts, self.place)
 
     def predict(self, sources: Any, *, coverage: float | None = None) -> Any:
         """The answer for one picture, or a list for several; see `Model.predict`. Raises PictureError and UsageError as there."""

@@ -19,9 +19,9 @@ from typing import Any
 from warmstart.atomic import move_in
 from warmstart.data.class_names import alike_names
 from warmstart.data.files import read_bytes
+from warmstart.data.identity import look_at
 from warmstart.data.listing import read_listing
 from warmstart.errors import DataError, PictureError
-from warmstart.extraction.scanning import look_at
 from warmstart.plan import Plan
 from warmstart.records import Example, Listing, Picture
 from warmstart.serve import fixes

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -25,7 +25,7 @@ from warmstart.model.predictor import Model
 from warmstart.plan import Plan
 from warmstart.records import Cache, Split
 from warmstart.refusals import require_room
-from warmstart.report.cards import run_card
+from warmstart.report.cards import card, run_card
 from warmstart.report.frames import frame
 from warmstart.report.run_record import RunRecord, TrainingRecord
 from warmstart.report.shown import shown_by
@@ -41,7 +41,10 @@ from warmstart.session.run_state import Probe
 from warmstart.session.session import Session
 from warmstart.strategy.forecast import Forecast
 from warmstart.task_protocol import Fitted
-from warmstart.task_registry import find_task, part
+from warmstart.task_registry import USUAL, find_task, part
+
+if TYPE_CHECKING:
+    from warmstart.report.plots import Plot
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +53,13 @@ class SplitScores:
 
     val: Any
     test: Any
+    task: str = field(default=USUAL, repr=False)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        by_split = {name: one for name, one in (("val", self.val), ("test", self.test)) if one is not None}
+        grids = shown_by(find_task(self.task)).scores(by_split) if by_split else ()
+        return card("Scores", kind=self.task, sentences=() if by_split else ["No picture was held out."], grids=grids)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +88,12 @@ class Run:
         rows = read_table(self.folder / PREDICTIONS) or []
         return list(shown_by(find_task(self.record.task)).worst(self.record, rows)[:n])
 
+    def plot(self) -> "Plot":
+        """How it went, as a figure of matplotlib's: val epoch by epoch where a network was trained, otherwise the test pictures."""
+        from warmstart.report.plots import plot
+
+        return plot(self.record, read_table(self.folder / PREDICTIONS) or [])
+
     def _repr_html_(self) -> str:
         """What a notebook shows."""
         rows = read_table(self.folder / PREDICTIONS) or []
@@ -86,7 +102,7 @@ class Run:
     @property
     def scores(self) -> SplitScores:
         """`run.scores.test.accuracy` and so on."""
-        return SplitScores(val=self.record.scores.get("val"), test=self.record.scores.get("test"))
+        return SplitScores(val=self.record.scores.get("val"), test=self.record.scores.get("test"), task=self.record.task)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from warmstart.errors import UsageError
-from warmstart.tasks.classify.given_in_torch import MODULES
-from warmstart.tasks.classify.heads.given import GivenHead
+from warmstart.export.written_in_torch import written_module
+from warmstart.tasks.classify.heads.given import SMOOTHING, GivenHead
 from warmstart.tasks.classify.heads.knn import KnnHead
 from warmstart.tasks.classify.heads.linear import LinearHead
 from warmstart.tasks.classify.heads.mlp import MlpHead
@@ -43,7 +43,7 @@ def head_module(head: Head) -> nn.Module:
         case KnnHead():
             return _Knn(head)
         case GivenHead():
-            return MODULES[head.kind](head)
+            return _Given(head)
         case ModuleHead():
             return _Own(head)
         case _:
@@ -141,3 +141,34 @@ class _Knn(_Learnt):
         nearest = (directions @ self.examples.T).topk(self.neighbours, dim=1).indices  # (B, neighbours)
         votes = self.votes[nearest].sum(dim=1) + 1 / self.votes.shape[1]
         return torch.log(votes / votes.sum(dim=1, keepdim=True))
+
+
+class _Given(nn.Module):
+    def __init__(self, head: GivenHead) -> None:
+        super().__init__()
+        self.written, self.kind, self.n_classes = written_module(head.written), head.kind, head.n_classes
+
+    def forward(self, features: Tensor) -> Tensor:
+        said: Tensor = self.written(features)
+        match self.kind:
+            case "kernel":
+                return _by_pairs(said, self.n_classes)
+            case "neighbours" | "trees":
+                shares = said / said.sum(dim=1, keepdim=True).clamp(min=1e-30)
+                return torch.log((shares + SMOOTHING) / (1 + SMOOTHING * said.shape[1]))
+        return said
+
+
+def _by_pairs(decisions: Tensor, k: int) -> Tensor:
+    """See `heads.given.by_pairs`."""
+    if k == 2:
+        return torch.cat([-decisions, decisions], dim=1) / 2
+    pairs = [(i, j) for i in range(k) for j in range(i + 1, k)]
+    sign = torch.zeros(len(pairs), k)
+    for number, (i, j) in enumerate(pairs):
+        sign[number, i], sign[number, j] = 1, -1
+    first, second = sign.clamp(min=0), (-sign).clamp(min=0)
+    won = (decisions >= 0).to(decisions.dtype)
+    votes = won @ first + (1 - won) @ second
+    confidences = decisions @ sign
+    return votes + confidences / (3 * (confidences.abs() + 1))

@@ -6,6 +6,7 @@ from typing import Any
 from warmstart.evaluation.novelty import UNLIKE
 from warmstart.records import Prediction, Scores
 from warmstart.report.cards import Matrix
+from warmstart.report.printable import printable
 from warmstart.report.run_record import RunRecord
 from warmstart.report.shown import Grid, Loud, novelty
 from warmstart.tasks.classify.parity import Parity
@@ -66,6 +67,41 @@ def matrix(record: RunRecord) -> Matrix | None:
     names = tuple(record.data.of_task["classes"])
     test = record.scores.get("test")
     return Matrix(names=names, counts=test.confusion) if test and len(names) <= MATRIX_MOST else None
+
+
+def plot(record: RunRecord, rows: Sequence[Mapping[str, str]], axes: Any) -> None:
+    """What was taken for what, each row by its share; of many classes how many of each are right."""
+    test = record.scores.get("test")
+    names, found = [printable(name) for name in record.data.of_task["classes"]], matrix(record)
+    if test is None:
+        axes.set_title("no picture was held out for a test")
+        return
+    axes.grid(visible=False)
+    if found is None:
+        ranked = sorted(zip(names, test.per_class.values(), strict=True), key=lambda one: one[1]["recall"])
+        said, scores_of = [name for name, _ in ranked], [one["recall"] for _, one in ranked]
+        axes.barh(said, scores_of, color="#0072B2")
+        axes.set_xlim(0, 1)
+        axes.set_xlabel(f"share of its test pictures that are right, of {test.n:,} in all")
+        axes.tick_params(axis="y", labelsize=max(3, min(12, 400 // len(names))))
+        return
+    k = len(names)
+    axes.imshow([[found.shade(i, j) for j in range(k)] for i in range(k)], cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    for i in range(k):
+        for j in range(k):
+            if found.counts[i][j]:
+                axes.text(
+                    j,
+                    i,
+                    f"{found.counts[i][j]:,}",
+                    ha="center",
+                    va="center",
+                    color="#fff" if found.shade(i, j) > 0.5 else "#222",
+                )
+    axes.set_xticks(range(k), names, rotation=0 if k < 6 else 45, ha="center" if k < 6 else "right")
+    axes.set_yticks(range(k), names)
+    axes.set_xlabel("said")
+    axes.set_ylabel("true")
 
 
 def in_brief(scores: Scores) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from warmstart.extraction.features import Rows
 from warmstart.heads.linear_map import LinearMap
 from warmstart.model.checking import check_taps
 from warmstart.plan import Plan
+from warmstart.predicting import ModelFacts
 from warmstart.records import Example, Listing, Problem, Scores
 from warmstart.task_protocol import Fitting, Inputs, Part, Tunable
 from warmstart.tasks.classify.answers import ClassAnswers, ClassOutputs
@@ -214,6 +215,12 @@ class ClassifyTask:
         from warmstart.tasks.classify.model import ClassModel
 
         return ClassModel(**parts)
+
+    def card(self, facts: ModelFacts, place: str) -> str:
+        """See `predicting.card_of`."""
+        from warmstart.report.cards import model_card
+
+        return model_card(facts, place, self)
 
     def columns(self, fitted: Classifier) -> tuple[str, ...]:
         """None."""

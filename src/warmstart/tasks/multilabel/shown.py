@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from warmstart.evaluation.novelty import UNLIKE
-from warmstart.report.printable import percent
+from warmstart.report.printable import percent, printable
 from warmstart.report.run_record import RunRecord
 from warmstart.report.shown import Grid, Loud, novelty
 from warmstart.tasks.multilabel.labeller import Labelled
@@ -14,6 +14,7 @@ from warmstart.tasks.multilabel.scores import LabelScores
 from warmstart.tasks.multilabel.targets import NONE
 
 NOTHING = "none of them"
+MOST_BARS = 30
 
 
 def data(said: Mapping[str, Any]) -> str:
@@ -128,6 +129,32 @@ def parity(found: LabelParity) -> Grid:
         ),
         numbers=(1, 2),
     )
+
+
+def plot(record: RunRecord, rows: Sequence[Mapping[str, str]], axes: Any) -> None:
+    """Average precision of each label on test with its interval, and a stroke where the label prior lies."""
+    test: LabelScores | None = record.scores.get("test")
+    known = [(name, one) for name, one in (test.labels if test else {}).items() if one["ap"] is not None]
+    known = sorted(known, key=lambda item: item[1]["pictures"])[-MOST_BARS:]
+    at, values = range(len(known)), [one["ap"] for _, one in known]
+    ends = [(one["ap"] - one["ap_ci95"][0], one["ap_ci95"][1] - one["ap"]) for _, one in known]
+    whiskers = [[max(0.0, low) for low, _ in ends], [max(0.0, high) for _, high in ends]]
+    axes.barh(at, values, xerr=whiskers, color="#56B4E9", ecolor="#767676", height=0.6)
+    axes.plot(
+        [one["ap_of_prior"] for _, one in known],
+        at,
+        linestyle="none",
+        marker="|",
+        markersize=16,
+        markeredgewidth=2.5,
+        color="#D55E00",
+        label="label prior",
+    )
+    axes.set_yticks(at, [f"{printable(name)} ({one['pictures']:,})" for name, one in known])
+    axes.set_xlim(0, 1)
+    axes.set_xlabel(f"average precision, {test.n if test else 0:,} test pictures; in brackets how many have the label")
+    axes.grid(visible=False, axis="y")
+    axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(0.75, 1.14))
 
 
 def worst(record: RunRecord, rows: Sequence[Mapping[str, str]]) -> Sequence[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""What was learnt of numbers: a linear map of taps, intervals, and what tells how unlike training a picture is.
+"""What was learnt of numbers: a map of taps, intervals, and what tells how unlike training a picture is.
 
 N pictures, D features, O targets.
 """
@@ -14,8 +14,11 @@ from warmstart.errors import UsageError
 from warmstart.evaluation.novelty import Novelty
 from warmstart.extraction.features import Rows
 from warmstart.heads.linear_map import LinearMap
+from warmstart.heads.written import Written
 from warmstart.task_protocol import Original, Outputs
 from warmstart.tasks.regress.intervals import IntervalCoverage, Intervals
+
+RIDGE, GIVEN = "ridge", "given"  # what a head is called
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -55,6 +58,7 @@ class NumberAnswers:
     names: tuple[str, ...]  # O
     usual: float  # the coverage of the intervals that are said unasked
     intervals: Intervals | None
+    head: str = RIDGE
 
     def answers(self, outputs: NumberOutputs, pictures: Sequence[Original], *, coverage: float | None = None) -> list[Estimate]:
         """See `task_protocol.Reading.answers`."""
@@ -97,7 +101,12 @@ class NumberAnswers:
 
     def facts(self) -> dict[str, Any]:
         """See `task_protocol.Reading.facts`."""
-        return {"head": "ridge", "targets": list(self.names), "calibrated": self.intervals is not None, "coverage": self.usual}
+        return {
+            "head": self.head,
+            "targets": list(self.names),
+            "calibrated": self.intervals is not None,
+            "coverage": self.usual,
+        }
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -106,15 +115,20 @@ class Regressor:
 
     names: tuple[str, ...]  # O
     taps: tuple[str, ...]
-    map: LinearMap  # features → numbers in the targets' units
+    map: LinearMap | Written  # features → numbers in the targets' units; written: what was handed over and is not linear
     usual: float = 0.9
     intervals: Intervals | None = None
     novelty: Novelty | None = None
 
     @property
+    def head(self) -> str:
+        """What it is called."""
+        return RIDGE if isinstance(self.map, LinearMap) else GIVEN
+
+    @property
     def reading(self) -> NumberAnswers:
         """From numbers to what is said."""
-        return NumberAnswers(names=self.names, usual=self.usual, intervals=self.intervals)
+        return NumberAnswers(names=self.names, usual=self.usual, intervals=self.intervals, head=self.head)
 
     def outputs(self, rows: Rows) -> NumberOutputs:
         """See `task_protocol.Fitted.outputs`."""
@@ -145,11 +159,14 @@ class Regressor:
             "coverage": self.usual,
             "intervals": self.intervals is not None,
             "novelty": self.novelty and self.novelty.settings(),
+            **({} if isinstance(self.map, LinearMap) else {"head": self.map.settings()}),
         }
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Entries of model.safetensors."""
-        found: dict[str, NDArray[Any]] = {"map.coef": self.map.coef, "map.intercept": self.map.intercept}
+        learnt = self.map
+        own = {"coef": learnt.coef, "intercept": learnt.intercept} if isinstance(learnt, LinearMap) else learnt.arrays
+        found: dict[str, NDArray[Any]] = {f"map.{name}": array for name, array in own.items()}
         if self.intervals:
             found |= {f"intervals.{name}": getattr(self.intervals, name) for name in ("scale", "held_out", "test")}
         return found | {f"novelty.{name}": a for name, a in (self.novelty.arrays() if self.novelty else {}).items()}

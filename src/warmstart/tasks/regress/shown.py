@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from warmstart.evaluation.novelty import UNLIKE
-from warmstart.report.printable import percent
+from warmstart.report.printable import percent, printable
 from warmstart.report.run_record import RunRecord
 from warmstart.report.shown import Grid, Loud, novelty
 from warmstart.tasks.regress.intervals import IntervalCoverage
@@ -51,6 +51,23 @@ def scores(by_split: Mapping[str, NumberScores]) -> tuple[Grid, ...]:
     if last is not None and len(last.targets) > 1:
         grids.append(_targets(last))
     return tuple(grids)
+
+
+def plot(record: RunRecord, rows: Sequence[Mapping[str, str]], axes: Any) -> None:
+    """Estimated over true, on test; several targets in deviations from their means."""
+    of_targets = record.data.of_task["targets"]
+    low, high = float("inf"), float("-inf")
+    for name, of in of_targets.items():
+        truth, said = ([float(row[column]) for row in rows] for column in (name, f"{name} estimated"))
+        if len(of_targets) > 1:
+            truth, said = ([(value - of["mean"]) / (of["deviation"] or 1) for value in values] for values in (truth, said))
+        axes.plot(truth, said, linestyle="none", marker="o", markersize=4, alpha=0.7, label=printable(name))
+        low, high = min(low, *truth, *said), max(high, *truth, *said)
+    axes.plot([low, high], [low, high], color="#767676", linewidth=1, zorder=0)
+    unit = "" if len(of_targets) == 1 else " (deviations from the mean)"
+    axes.set_xlabel(f"true{unit}, {len(rows):,} test pictures")
+    axes.set_ylabel(f"estimated{unit}")
+    axes.legend(frameon=False)
 
 
 def worst(record: RunRecord, rows: Sequence[Mapping[str, str]]) -> Sequence[tuple[str, str]]:

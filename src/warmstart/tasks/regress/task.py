@@ -13,6 +13,7 @@ from warmstart.extraction.described import required
 from warmstart.extraction.features import Rows
 from warmstart.heads.least_squares import FLOOR
 from warmstart.heads.linear_map import LinearMap
+from warmstart.heads.written import Written
 from warmstart.model.checking import check_taps
 from warmstart.plan import GIVEN, MODULE, Plan
 from warmstart.records import Example, Listing, Problem
@@ -20,7 +21,8 @@ from warmstart.task_base import BaseTask
 from warmstart.task_protocol import Fitting, Part, Tunable
 from warmstart.tasks.regress.intervals import Intervals
 from warmstart.tasks.regress.options import NumberOptions
-from warmstart.tasks.regress.regressor import NumberAnswers, NumberOutputs, Regressor
+from warmstart.tasks.regress.regressor import GIVEN as GIVEN_HEAD
+from warmstart.tasks.regress.regressor import RIDGE, NumberAnswers, NumberOutputs, Regressor
 from warmstart.tasks.regress.scores import NumberScores, score
 from warmstart.tasks.regress.targets import LABEL, NumberTargets, numbers_of, why_numbers, with_numbers
 
@@ -42,9 +44,10 @@ class NumberTunable:
     least_deviation: ClassVar[float] = FLOOR
 
     def start(self, learnt: "NumberLearnt") -> LinearMap:
-        """The frozen map."""
+        """The frozen map. Only a linear head is trained on (`Plan.trains_network`)."""
         from warmstart.tasks.regress.fit import in_deviations
 
+        assert isinstance(learnt.fitted.map, LinearMap)
         return in_deviations(learnt.fitted.map, learnt.mean, learnt.deviation)
 
     def tuned(self, learnt: "NumberLearnt", head: LinearMap) -> Regressor:
@@ -231,10 +234,10 @@ class RegressTask(BaseTask):
     graph_outputs: ClassVar[Mapping[str, str]] = {"values": "float32 (batch, targets), in the targets' units"}
 
     def graph(self, fitted: Regressor) -> "nn.Module":
-        """The linear map."""
-        from warmstart.tasks.regress.graph import Numbers
+        """The map."""
+        from warmstart.tasks.regress.graph import GivenNumbers, Numbers
 
-        return Numbers(fitted.map)
+        return Numbers(fitted.map) if isinstance(fitted.map, LinearMap) else GivenNumbers(fitted.map)
 
     def exported(self, fitted: Regressor) -> dict[str, Any]:
         """Names and what intervals are made of."""
@@ -246,7 +249,7 @@ class RegressTask(BaseTask):
             "coverage": fitted.usual,
             "intervals": of_intervals,
             "taps": list(fitted.taps),
-            "head": "ridge",
+            "head": fitted.head,
         }
 
     def reading(self, document: Mapping[str, Any]) -> NumberAnswers:
@@ -256,12 +259,13 @@ class RegressTask(BaseTask):
         arrays = {name: np.array(said[name], np.float64) for name in ("scale", "held_out", "test")} if said else {}
         if arrays and not arrays["test"].size:
             arrays["test"] = np.zeros((2, 0, len(names)))
-        return NumberAnswers(names=names, usual=_share(document["coverage"]), intervals=_intervals(names, arrays))
+        head = GIVEN_HEAD if document.get("head") == GIVEN_HEAD else RIDGE
+        return NumberAnswers(names=names, usual=_share(document["coverage"]), intervals=_intervals(names, arrays), head=head)
 
     def described(self, document: Mapping[str, Any]) -> dict[str, Any]:
         """Targets, and whether intervals can be asked for."""
         return {
-            "head": "ridge",
+            "head": GIVEN_HEAD if "head" in document else RIDGE,
             "targets": list(_names(document["targets"])),
             "calibrated": document["intervals"] is True,
             "coverage": _share(document["coverage"]),
@@ -272,10 +276,6 @@ class RegressTask(BaseTask):
         names, layout = _names(document["targets"]), dict(document["layout"])
         taps = tuple(required(document["taps"], "taps", tuple[str, ...]))
         check_taps("taps", list(taps), layout)
-        width, coef, intercept = sum(layout[tap] for tap in taps), arrays["map.coef"], arrays["map.intercept"]
-        for name, array, shape in (("map.coef", coef, (width, len(names))), ("map.intercept", intercept, (len(names),))):
-            if array.shape != shape or array.dtype != np.float32 or not np.isfinite(array).all():
-                raise ValueError(f"{name!r} of shape {array.shape} and type {array.dtype}, expected finite float32 {shape}")
         of_intervals = {n.removeprefix("intervals."): a for n, a in arrays.items() if n.startswith("intervals.")}
         novelty = required(document["novelty"], "novelty", Mapping | None)
         if novelty:
@@ -286,7 +286,7 @@ class RegressTask(BaseTask):
         return Regressor(
             names=names,
             taps=taps,
-            map=LinearMap(coef=coef, intercept=intercept),
+            map=_map(document.get("head"), arrays, sum(layout[tap] for tap in taps), len(names)),
             usual=_share(document["coverage"]),
             intervals=_intervals(names, of_intervals if document["intervals"] else {}),
             novelty=Novelty.from_arrays(novelty, bank) if novelty else None,
@@ -294,6 +294,22 @@ class RegressTask(BaseTask):
 
 
 TASK = RegressTask()
+
+
+def _map(head: Any, arrays: Mapping[str, NDArray[Any]], width: int, n_targets: int) -> LinearMap | Written:
+    if head is not None:
+        own = {name.removeprefix("map."): array for name, array in arrays.items() if name.startswith("map.")}
+        found = Written.from_arrays(required(head, "head", Mapping), own, of="map")
+        if (found.n_features, found.n_outputs) != (width, n_targets):
+            raise ValueError(
+                f"'map' from {found.n_features} features to {found.n_outputs} numbers, expected {width} and {n_targets}"
+            )
+        return found
+    coef, intercept = arrays["map.coef"], arrays["map.intercept"]
+    for name, array, shape in (("map.coef", coef, (width, n_targets)), ("map.intercept", intercept, (n_targets,))):
+        if array.shape != shape or array.dtype != np.float32 or not np.isfinite(array).all():
+            raise ValueError(f"{name!r} of shape {array.shape} and type {array.dtype}, expected finite float32 {shape}")
+    return LinearMap(coef=coef, intercept=intercept)
 
 
 def _names(values: Any) -> tuple[str, ...]:

@@ -9,10 +9,10 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from warmstart.heads.standardising import Array, blocks, mean_and_scale
+from warmstart.heads.stored_arrays import checked_arrays
 from warmstart.tasks.classify.heads.protocol import (
     Labels,
     Settings,
-    checked_arrays,
     checked_settings,
     fit_one_by_one,
     without_weightless,

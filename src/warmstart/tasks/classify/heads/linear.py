@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from warmstart.heads.linear_map import LinearMap
 from warmstart.heads.standardising import Array
+from warmstart.heads.stored_arrays import checked_arrays
 from warmstart.tasks.classify.heads.affine import CLOSE, CLOSE_ENOUGH_TO_CHOOSE, affine_path, softmax_loss, squared_hinge_loss
-from warmstart.tasks.classify.heads.protocol import Labels, Settings, checked_arrays, checked_settings, one_weighting
+from warmstart.tasks.classify.heads.protocol import Labels, Settings, checked_settings, one_weighting
 
 
 class LinearHead:

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from warmstart.heads.lbfgs import minimise
 from warmstart.heads.standardising import Array, StandardisedFeatures
+from warmstart.heads.stored_arrays import checked_arrays
 from warmstart.tasks.classify.heads.affine import CLOSE, CLOSE_ENOUGH_TO_CHOOSE, shares_of, softmax_loss
-from warmstart.tasks.classify.heads.protocol import Labels, Settings, checked_arrays, checked_settings, one_weighting
+from warmstart.tasks.classify.heads.protocol import Labels, Settings, checked_settings, one_weighting
 
 Layers = tuple[Array, Array, Array, Array]  # V₁ (F, H, D), c₁ (F, H), V₂ (F, K, H), c₂ (F, K)
 

@@ -82,29 +82,6 @@ def checked_settings(head: type[Head], settings: Settings) -> Settings:
     return settings
 
 
-def checked_arrays(arrays: Mapping[str, NDArray[Any]], shapes: Mapping[str, str]) -> list[Array]:
-    """The arrays of these names out of a file, in this order. ``shapes``: a letter for each axis; equal letters are equal lengths.
-
-    Raises ValueError for one that is missing, of another shape or type, or not finite. Only M, examples that were kept, may be 0.
-    """
-    lengths: dict[str, int] = {}
-    for name, letters in shapes.items():
-        if name not in arrays:
-            raise ValueError(f"'head.{name}', which is missing")
-        array = arrays[name]
-        if array.dtype != np.float32:
-            raise ValueError(f"'head.{name}', which is of type {array.dtype}, expected float32")
-        here = dict(zip(letters, array.shape, strict=False))
-        if array.ndim != len(letters) or any(lengths.setdefault(axis, length) != length for axis, length in here.items()):
-            known = " × ".join(f"{axis} = {lengths[axis]}" if axis in lengths else axis for axis in letters)
-            raise ValueError(f"'head.{name}' of shape {array.shape}, expected {known}")
-        if 0 in [length for axis, length in here.items() if axis != "M"]:
-            raise ValueError(f"'head.{name}' of shape {array.shape}, which is empty")
-        if not np.isfinite(array).all():
-            raise ValueError(f"'head.{name}', in which not every number is finite")
-    return [arrays[name] for name in shapes]
-
-
 def fit_one_by_one(
     cls: type[H], X: Array, y: Labels, *, n_classes: int, weights: Array, grid: Sequence[Settings]
 ) -> Iterator[Iterable[H]]:

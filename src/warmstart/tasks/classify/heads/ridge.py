@@ -16,8 +16,9 @@ import numpy as np
 
 from warmstart.errors import UsageError
 from warmstart.heads.standardising import Array, blocks, mean_and_scale
+from warmstart.heads.stored_arrays import checked_arrays
 from warmstart.tasks.classify.heads.affine import shares_of
-from warmstart.tasks.classify.heads.protocol import Labels, Settings, checked_arrays, checked_settings, one_weighting
+from warmstart.tasks.classify.heads.protocol import Labels, Settings, checked_settings, one_weighting
 
 
 class RidgeHead:

@@ -15,10 +15,10 @@ import numpy as np
 
 from warmstart.errors import UsageError
 from warmstart.heads.standardising import Array, blocks, mean_and_scale
+from warmstart.heads.stored_arrays import checked_arrays
 from warmstart.tasks.classify.heads.protocol import (
     Labels,
     Settings,
-    checked_arrays,
     checked_settings,
     fit_one_by_one,
     without_weightless,

@@ -1,6 +1,6 @@
-"""Heads that were handed over, once more in PyTorch: see `heads.given`, whose numbers these are to rounding.
+"""Estimators that were handed over, once more in PyTorch: see `heads.written`, whose numbers these are to rounding.
 
-B batch, D features, K classes.
+B batch, D features, O outputs.
 """
 
 from collections.abc import Mapping
@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from warmstart.tasks.classify.heads.given import SMOOTHING, GivenHead
+from warmstart.heads.written import Written
 
 
-class _Given(nn.Module):
-    """What all have: buffers that are the arrays of the head, and the front."""
+class _Module(nn.Module):
+    """What all have: buffers that are the arrays, and the front."""
 
     shift: Tensor
     scale: Tensor
@@ -30,12 +30,11 @@ class _Given(nn.Module):
     right: Tensor
     shares: Tensor
 
-    def __init__(self, head: GivenHead) -> None:
+    def __init__(self, written: Written) -> None:
         super().__init__()
-        for name, array in head.arrays().items():
+        for name, array in written.arrays.items():
             self.register_buffer(name, torch.from_numpy(np.array(array, np.float32)))
-        self.values: dict[str, Any] = dict(head.values)
-        self.n_classes = head.n_classes
+        self.values: dict[str, Any] = dict(written.values)
 
     def front_of(self, features: Tensor) -> Tensor:
         centred = features - self.shift
@@ -43,14 +42,14 @@ class _Given(nn.Module):
         return found
 
 
-class _Linear(_Given):
+class _Linear(_Module):
     def forward(self, features: Tensor) -> Tensor:
         return self.front_of(features) @ self.coef + self.intercept
 
 
-class _Kernel(_Given):
+class _Kernel(_Module):
     def forward(self, features: Tensor) -> Tensor:
-        z, values, k = self.front_of(features), self.values, self.n_classes
+        z, values = self.front_of(features), self.values
         products = z @ self.support.T
         if values["kernel"] == "rbf":
             squares = z.square().sum(dim=1, keepdim=True) + self.support.square().sum(dim=1) - 2 * products
@@ -61,35 +60,25 @@ class _Kernel(_Given):
             kernel = torch.tanh(values["gamma"] * products + values["coef0"])
         else:
             kernel = products
-        decisions = kernel @ self.coef + self.intercept
-        if k == 2:
-            return torch.cat([-decisions, decisions], dim=1) / 2
-        pairs = [(i, j) for i in range(k) for j in range(i + 1, k)]
-        sign = torch.zeros(len(pairs), k)
-        for number, (i, j) in enumerate(pairs):
-            sign[number, i], sign[number, j] = 1, -1
-        first, second = sign.clamp(min=0), (-sign).clamp(min=0)
-        won = (decisions >= 0).to(decisions.dtype)
-        votes = won @ first + (1 - won) @ second
-        confidences = decisions @ sign
-        return votes + confidences / (3 * (confidences.abs() + 1))
+        return kernel @ self.coef + self.intercept
 
 
-class _Neighbours(_Given):
+class _Neighbours(_Module):
     def forward(self, features: Tensor) -> Tensor:
         z = self.front_of(features)
         squares = z.square().sum(dim=1, keepdim=True) + self.examples.square().sum(dim=1) - 2 * (z @ self.examples.T)
         nearest = squares.topk(min(self.values["k"], len(self.examples)), dim=1, largest=False)
         votes = self.votes[nearest.indices]
-        if self.values["by_distance"]:
-            votes = votes / nearest.values.clamp(min=1e-12).sqrt().unsqueeze(2)
-        return _log_shares(votes.sum(dim=1))
+        if not self.values["by_distance"]:
+            return votes.mean(dim=1)
+        weights = 1 / nearest.values.clamp(min=1e-12).sqrt()
+        return (votes * weights.unsqueeze(2)).sum(dim=1) / weights.sum(dim=1, keepdim=True)
 
 
-class _Trees(_Given):
+class _Trees(_Module):
     def forward(self, features: Tensor) -> Tensor:
         z = self.front_of(features)
-        trees, nodes, k = self.shares.shape
+        trees, nodes, outputs = self.shares.shape
         first = torch.arange(trees) * nodes  # of each tree, where all nodes stand in one row
         feature, left, right = (array.reshape(-1).to(torch.int64) for array in (self.feature, self.left, self.right))
         threshold = self.threshold.reshape(-1)
@@ -97,12 +86,12 @@ class _Trees(_Given):
         for _ in range(self.values["depth"]):
             below = torch.gather(z, 1, feature[node]) <= threshold[node]
             node = torch.where(below, left[node], right[node]) + first
-        return _log_shares(self.shares.reshape(-1, k)[node].sum(dim=1))
+        return self.shares.reshape(-1, outputs)[node].mean(dim=1)
 
 
-def _log_shares(votes: Tensor) -> Tensor:
-    shares = votes / votes.sum(dim=1, keepdim=True).clamp(min=1e-30)
-    return torch.log((shares + SMOOTHING) / (1 + SMOOTHING * votes.shape[1]))
+def written_module(written: Written) -> nn.Module:
+    """float32 (B, D) → (B, O)."""
+    return _MODULES[written.kind](written)
 
 
-MODULES: Mapping[str, type[_Given]] = {"linear": _Linear, "kernel": _Kernel, "neighbours": _Neighbours, "trees": _Trees}
+_MODULES: Mapping[str, type[_Module]] = {"linear": _Linear, "kernel": _Kernel, "neighbours": _Neighbours, "trees": _Trees}
