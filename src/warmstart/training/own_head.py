@@ -23,9 +23,13 @@ from warmstart.heads.standardising import Array
 Indices = NDArray[np.int64]
 EXPECTED = "expected a module that takes float32 features (B, D) and gives float32 scores (B, {outputs}), before any softmax"
 
-# AdamW with its usual rate and decay (I. Loshchilov and F. Hutter, ICLR 2019), a rate that falls to 0 along a cosine (ICLR 2017).
+# AdamW with its usual decay (I. Loshchilov and F. Hutter, ICLR 2019), a rate that falls to 0 along a cosine (ICLR 2017). It moves every
+# weight by about the rate, so an output of D standardised features by about D times that: the rate is 1 / D, with which a step moves outputs
+# alike whatever is read (G. Yang et al., "Tensor Programs V", 2022, §5 and table 8).
 BATCH = 64
-LEARNING_RATE = 1e-3
+LARGEST_RATE = 0.01
+# How long it learns is what regularises it, from most to least. Steps, not epochs: of 24 pictures an epoch is one step.
+STEPS = (100, 300, 1000)
 WEIGHT_DECAY = 0.01
 
 
@@ -37,10 +41,31 @@ class OwnHead:
     mean: Array
     scale: Array
 
+    def __call__(self, X: Array) -> Array:
+        """(N, D) → (N, O)."""
+        return outputs(self.module, (X - self.mean) * self.scale)
+
     def written(self) -> tuple[Document, dict[str, Array]]:
         """Its operations and tensors, as plain data. Raises UsageError for what cannot be kept."""
         document, tensors = written(self.module.eval(), len(self.mean), name_of(self.module))
         return document, {name: tensor.numpy() for name, tensor in tensors.items()}
+
+
+class Standardised(nn.Module):
+    """float32 features (B, D) → (x - shift) · scale → module."""
+
+    shift: Tensor
+    scale: Tensor
+
+    def __init__(self, module: nn.Module, shift: Array, scale: Array) -> None:
+        super().__init__()
+        self.module = module
+        self.register_buffer("shift", torch.from_numpy(shift.copy()))
+        self.register_buffer("scale", torch.from_numpy(scale.copy()))
+
+    def forward(self, features: Tensor) -> Any:
+        """As the module."""
+        return self.module((features - self.shift) * self.scale)
 
 
 def name_of(module: nn.Module) -> str:
@@ -93,7 +118,9 @@ def fitted(
     own = deepcopy(module)
     chance = torch.Generator().manual_seed(seed)
     # Fused: of a small head, a step of the ordinary one is mostly Python.
-    optimizer = torch.optim.AdamW(own.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY, fused=True)
+    optimizer = torch.optim.AdamW(
+        own.parameters(), lr=min(1 / features.shape[1], LARGEST_RATE), weight_decay=WEIGHT_DECAY, fused=True
+    )
     n = len(features)
     batch = min(BATCH, n)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=steps)

@@ -30,9 +30,11 @@ import warmstart as ws
 from drawn_shapes import CLASSES
 from warmstart.errors import UsageError
 from warmstart.heads.written import Written
+from warmstart.tasks.regress import own_module
 from warmstart.tasks.regress.given import fitted_map, held_out, require_regressor
 from warmstart.tasks.regress.graph import GivenNumbers
 from warmstart.tasks.regress.task import TASK
+from warmstart.training.kept_module import KeptModule
 
 random = np.random.default_rng(0)
 X = (random.normal(size=(80, 6)) + np.arange(6)).astype(np.float32)
@@ -128,6 +130,51 @@ def test_what_turns_out_not_to_be_linear_is_refused() -> None:
         fitted_map(HuberRegressor(), X, Y)
     with pytest.raises(UsageError, match="cannot be fitted to 80 pictures of 6 features"):
         fitted_map(PLSRegression(40), X, BENT)
+
+
+def test_a_module_learns_in_deviations_and_says_units(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(own_module, "STEPS", (5, 60))
+    mean, deviation = Y.mean(axis=0), Y.std(axis=0)
+    torch.manual_seed(0)
+    module, units = torch.nn.Linear(6, 2), np.arange(80) // 2
+    scaled = (Y - mean) / deviation
+    kept = KeptModule(
+        own=own_module.in_units(own_module.learnt(module, X, scaled, robust=False, steps=1000, seed=0), mean, deviation)
+    )
+    assert np.square(kept(X) - Y).mean() < 0.2 * np.square(Y - mean).mean()
+    again = KeptModule.from_arrays(kept.settings(), kept.arrays())
+    np.testing.assert_allclose(again(X), kept(X), rtol=1e-5)
+    said = own_module.held_out(module, X, scaled, units, robust=True, seed=0)
+    assert min(said, key=lambda steps: np.abs(said[steps] - scaled).mean()) == 60
+    changed = scaled.copy()
+    changed[10:12] += 100  # a whole unit
+    for steps, found in own_module.held_out(module, X, changed, units, robust=True, seed=0).items():
+        np.testing.assert_array_equal(found[10:12], said[steps][10:12])
+
+
+def test_a_module_through_a_run_a_file_and_an_export(
+    shapes: Path, warm_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(own_module, "STEPS", (5, 60))
+    paths = sorted(p for p in shapes.rglob("*") if p.is_file())
+    numbers = [CLASSES.index(path.parent.name) + 0.01 * i for i, path in enumerate(paths)]
+    head = torch.nn.Sequential(torch.nn.LazyLinear(8), torch.nn.Tanh(), torch.nn.Linear(8, 1))
+    run = ws.train(
+        paths,
+        numbers,
+        head=head,
+        cut="stage6",
+        training={"epochs": 1},
+        batch_size=8,
+        image_size_px=64,
+        runs=tmp_path,
+        quiet=True,
+    )
+    assert run.record.training.trained_stages
+    assert ws.load(run.folder).predict(paths[0]) == run.model.predict(paths[0])
+    exported = ws.export(run, "onnx", quiet=True)
+    assert exported.proven
+    assert ws.load(exported.file).facts.says["head"] == run.model.facts.says["head"] == "module"
 
 
 def test_through_a_run_a_file_and_an_export(shapes: Path, warm_cache: Path, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from warmstart.tasks.classify.heads.module import ModuleHead
 from warmstart.tasks.classify.heads.protocol import Head
 from warmstart.tasks.classify.heads.ridge import RidgeHead
 from warmstart.tasks.classify.heads.svm_rbf import RbfSvmHead
+from warmstart.training.own_head import Standardised
 
 
 def logits(head: Head, features: Tensor) -> Tensor:
@@ -45,7 +46,7 @@ def head_module(head: Head) -> nn.Module:
         case GivenHead():
             return _Given(head)
         case ModuleHead():
-            return _Own(head)
+            return Standardised(head.module, *head.front)
         case _:
             raise UsageError(
                 f"head {head.name!r} cannot be written in PyTorch; known: linear, svm, svm-rbf, ridge, knn, mlp, given, module"
@@ -90,21 +91,6 @@ class _Mlp(_Learnt):
 
     def forward(self, features: Tensor) -> Tensor:
         return torch.tanh(features @ self.coef1 + self.intercept1) @ self.coef2 + self.intercept2
-
-
-class _Own(nn.Module):
-    shift: Tensor
-    scale: Tensor
-
-    def __init__(self, head: ModuleHead) -> None:
-        super().__init__()
-        for name, array in zip(("shift", "scale"), head.front, strict=True):
-            self.register_buffer(name, torch.from_numpy(np.array(array, np.float32)))
-        self.module = head.module
-
-    def forward(self, features: Tensor) -> Tensor:
-        found: Tensor = self.module((features - self.shift) * self.scale)
-        return found
 
 
 class _RbfSvm(_Learnt):

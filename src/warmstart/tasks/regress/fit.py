@@ -7,7 +7,6 @@ Val has no part in it. The robust way weighs pictures down whose errors are larg
 N train pictures, D features, O targets.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,11 +17,12 @@ from warmstart.errors import UsageError
 from warmstart.heads.folds import dealt
 from warmstart.heads.least_squares import RidgeFit, huber_weights, ridge_path
 from warmstart.heads.linear_map import LinearMap
-from warmstart.plan import GIVEN, HEAD_WAS_GIVEN
+from warmstart.plan import GIVEN, HEAD_WAS_GIVEN, MODULE
 from warmstart.task_protocol import Fitting, Learnt, Part
 from warmstart.tasks.regress.given import fitted_map, held_out, require_regressor
 from warmstart.tasks.regress.regressor import NumberOutputs, Regressor
 from warmstart.tasks.regress.targets import NumberTargets
+from warmstart.training.kept_module import KeptModule
 
 # Steps of about √10, from the most regularised.
 PENALTIES = (100.0, 30.0, 10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003)
@@ -38,7 +38,9 @@ class NumberLearnt(Learnt[Regressor]):
     robust: bool
     mean: NDArray[np.float64]  # (O,), of train; with it and
     deviation: NDArray[np.float64]  # (O,) targets are made alike while they are learnt
-    given: Any = None  # the regressor that was handed over
+    given: Any = None  # the regressor or module that was handed over
+    steps: int | None = None  # of a module, and
+    seed: int = 0  # what it draws by
 
 
 def fitted(train: Part[NumberTargets], run: Fitting) -> NumberLearnt:
@@ -47,14 +49,20 @@ def fitted(train: Part[NumberTargets], run: Fitting) -> NumberLearnt:
     mean, deviation = targets.values.mean(axis=0), targets.values.std(axis=0)
     Y = (targets.values - mean) / deviation
     rows = train.rows()
+    if run.plan.head in (GIVEN, MODULE) and run.head is None:
+        raise UsageError(HEAD_WAS_GIVEN)
     if run.plan.head == GIVEN:
         return _given(train, run, mean, deviation)
+    if run.plan.head == MODULE:
+        return _of_module(train, run, mean, deviation)
     tried: list[tuple[str, RidgeFit, NDArray[np.float64]]] = []
     for name, taps in run.tap_sets.items():
         for one in ridge_path(rows.features(taps), Y, PENALTIES, units=train.units):
             tried.append((name, one, losses(one.held_out - Y, robust=robust)))
     best, (tap_set, chosen, _) = min(enumerate(tried), key=lambda item: float(item[1][2].mean()))
-    apart = _chosen_by_others(tried, train.units, run.seed)
+    apart = by_others(
+        np.stack([one.held_out for _, one, _ in tried]), np.stack([loss for _, _, loss in tried]), train.units, run.seed
+    )
     if robust:
         chosen = _reweighted(rows.features(run.tap_sets[tap_set]), Y, chosen.penalty, train.units)
         apart = chosen.held_out
@@ -90,8 +98,6 @@ def fitted(train: Part[NumberTargets], run: Fitting) -> NumberLearnt:
 
 def _given(train: Part[NumberTargets], run: Fitting, mean: NDArray[np.float64], deviation: NDArray[np.float64]) -> NumberLearnt:
     """By the regressor that was handed over, on the set of taps with the lowest loss on held-out pictures."""
-    if run.head is None:
-        raise UsageError(HEAD_WAS_GIVEN)
     require_regressor(run.head)
     targets, rows, name = train.targets, train.rows(), type(run.head).__name__
     said = {
@@ -131,11 +137,65 @@ def _given(train: Part[NumberTargets], run: Fitting, mean: NDArray[np.float64], 
     )
 
 
+def _of_module(
+    train: Part[NumberTargets], run: Fitting, mean: NDArray[np.float64], deviation: NDArray[np.float64]
+) -> NumberLearnt:
+    """By the module that was handed over, on the taps that it takes, for as many steps as do best on held-out pictures."""
+    from warmstart.tasks.regress.own_module import held_out as said_by
+    from warmstart.tasks.regress.own_module import in_units as said_in_units
+    from warmstart.tasks.regress.own_module import learnt
+
+    ((tap_set, taps),) = run.tap_sets.items()
+    X, robust = train.rows().features(taps), run.options.robust
+    Y = (train.targets.values - mean) / deviation
+    said = said_by(run.head, X, Y, train.units, robust=robust, seed=run.seed)
+    lost = {steps: losses(found - Y, robust=robust) for steps, found in said.items()}
+    best = min(lost, key=lambda steps: float(lost[steps].mean()))
+    own = learnt(run.head, X, Y, robust=robust, steps=best, seed=run.seed)
+    apart = by_others(np.stack([*said.values()]), np.stack([*lost.values()]), train.units, run.seed)
+    return NumberLearnt(
+        fitted=Regressor(
+            names=train.targets.names,
+            taps=taps,
+            map=KeptModule(own=said_in_units(own, mean, deviation)),
+            usual=run.options.coverage,
+        ),
+        tap_set=tap_set,
+        by_folds=True,
+        held_out=NumberOutputs(values=apart * deviation + mean),
+        record={
+            "head": type(run.head).__name__,
+            "robust": robust,
+            "tap_set": tap_set,
+            "settings": {"steps": best},
+            "method": "folds",
+            "folds": FOLDS,
+            "candidates": [
+                {"tap_set": tap_set, "settings": {"steps": steps}, "loss": float(loss.mean()), "chosen": steps == best}
+                for steps, loss in lost.items()
+            ],
+        },
+        chosen_with=len(train),
+        robust=robust,
+        mean=mean,
+        deviation=deviation,
+        given=run.head,
+        steps=best,
+        seed=run.seed,
+    )
+
+
 def refitted(learnt: NumberLearnt, part: Part[NumberTargets]) -> Regressor:
     """The chosen taps and penalty on all of a part. The penalty falls as 1 / N: it is a prior, which does not know how many follow."""
     mean, deviation = part.targets.values.mean(axis=0), part.targets.values.std(axis=0)
     Y = (part.targets.values - mean) / deviation
     X, penalty = part.rows().features(learnt.fitted.taps), learnt.penalty * learnt.chosen_with / len(part)
+    if learnt.steps is not None:
+        from warmstart.tasks.regress.own_module import in_units as said_in_units
+        from warmstart.tasks.regress.own_module import learnt as learnt_by
+
+        own = learnt_by(learnt.given, X, Y, robust=learnt.robust, steps=learnt.steps, seed=learnt.seed)
+        return replace(learnt.fitted, map=KeptModule(own=said_in_units(own, mean, deviation)))
     if learnt.given is not None:
         return replace(learnt.fitted, map=fitted_map(learnt.given, X, part.targets.values))
     found = (
@@ -177,17 +237,14 @@ def _reweighted(X: Any, Y: NDArray[np.float64], penalty: float, units: NDArray[n
     return found
 
 
-def _chosen_by_others(
-    tried: Sequence[tuple[str, RidgeFit, NDArray[np.float64]]], units: NDArray[np.int64], seed: int
-) -> NDArray[np.float64]:
-    """(N, O): what is said of each picture by the candidate that the *other* pictures chose (S. Varma, R. Simon, BMC Bioinformatics 7:91,
-    2006), so that no picture's own number had a part in choosing what it calibrates.
+def by_others(said: NDArray[np.float64], lost: NDArray[np.float64], units: NDArray[np.int64], seed: int) -> NDArray[np.float64]:
+    """(N, O) of what candidates said (C, N, O) and lost (C, N): of each picture by the candidate that the *other* pictures chose (S. Varma,
+    R. Simon, BMC Bioinformatics 7:91, 2006), so that no picture's own number had a part in choosing what it calibrates.
     """
     n = len(units)
     fold_of = dealt(np.zeros(n, np.int64), min(FOLDS, n), seed, units)
-    every = np.stack([loss for _, _, loss in tried])
-    held_out = np.empty_like(tried[0][1].held_out)
+    out: NDArray[np.float64] = np.empty_like(said[0])
     for fold in np.unique(fold_of):
         inside = fold_of == fold
-        held_out[inside] = tried[int(every[:, ~inside].sum(axis=1).argmin())][1].held_out[inside]
-    return held_out
+        out[inside] = said[int(lost[:, ~inside].sum(axis=1).argmin())][inside]
+    return out

@@ -6,6 +6,8 @@ from torch import Tensor, nn
 from warmstart.export.written_in_torch import written_module
 from warmstart.heads.linear_map import LinearMap
 from warmstart.heads.written import Written
+from warmstart.training.kept_module import KeptModule
+from warmstart.training.own_head import Standardised
 
 
 class Numbers(nn.Module):
@@ -27,10 +29,10 @@ class Numbers(nn.Module):
 class GivenNumbers(nn.Module):
     """The same of what was handed over."""
 
-    def __init__(self, learnt: Written) -> None:
+    def __init__(self, learnt: Written | KeptModule) -> None:
         super().__init__()
-        self.written = written_module(learnt)
+        self.given = written_module(learnt) if isinstance(learnt, Written) else Standardised(learnt.module, *learnt.front)
 
     def forward(self, features: Tensor) -> tuple[Tensor]:
         """The numbers."""
-        return (self.written(features),)
+        return (self.given(features),)

@@ -15,10 +15,12 @@ from warmstart.evaluation.novelty import Novelty
 from warmstart.extraction.features import Rows
 from warmstart.heads.linear_map import LinearMap
 from warmstart.heads.written import Written
+from warmstart.plan import GIVEN, MODULE
 from warmstart.task_protocol import Original, Outputs
 from warmstart.tasks.regress.intervals import IntervalCoverage, Intervals
+from warmstart.training.kept_module import KeptModule
 
-RIDGE, GIVEN = "ridge", "given"  # what a head is called
+RIDGE = "ridge"  # what the usual head is called; see `plan.GIVEN`, `plan.MODULE`
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -115,7 +117,7 @@ class Regressor:
 
     names: tuple[str, ...]  # O
     taps: tuple[str, ...]
-    map: LinearMap | Written  # features → numbers in the targets' units; written: what was handed over and is not linear
+    map: LinearMap | Written | KeptModule  # features → numbers in the targets' units; not linear: what was handed over
     usual: float = 0.9
     intervals: Intervals | None = None
     novelty: Novelty | None = None
@@ -123,7 +125,7 @@ class Regressor:
     @property
     def head(self) -> str:
         """What it is called."""
-        return RIDGE if isinstance(self.map, LinearMap) else GIVEN
+        return RIDGE if isinstance(self.map, LinearMap) else MODULE if isinstance(self.map, KeptModule) else GIVEN
 
     @property
     def reading(self) -> NumberAnswers:
@@ -165,7 +167,10 @@ class Regressor:
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Entries of model.safetensors."""
         learnt = self.map
-        own = {"coef": learnt.coef, "intercept": learnt.intercept} if isinstance(learnt, LinearMap) else learnt.arrays
+        if isinstance(learnt, LinearMap):
+            own = {"coef": learnt.coef, "intercept": learnt.intercept}
+        else:
+            own = learnt.arrays() if isinstance(learnt, KeptModule) else dict(learnt.arrays)
         found: dict[str, NDArray[Any]] = {f"map.{name}": array for name, array in own.items()}
         if self.intervals:
             found |= {f"intervals.{name}": getattr(self.intervals, name) for name in ("scale", "held_out", "test")}

@@ -21,10 +21,10 @@ from warmstart.task_base import BaseTask
 from warmstart.task_protocol import Fitting, Part, Tunable
 from warmstart.tasks.regress.intervals import Intervals
 from warmstart.tasks.regress.options import NumberOptions
-from warmstart.tasks.regress.regressor import GIVEN as GIVEN_HEAD
 from warmstart.tasks.regress.regressor import RIDGE, NumberAnswers, NumberOutputs, Regressor
 from warmstart.tasks.regress.scores import NumberScores, score
 from warmstart.tasks.regress.targets import LABEL, NumberTargets, numbers_of, why_numbers, with_numbers
+from warmstart.training.kept_module import KeptModule
 
 if TYPE_CHECKING:
     from torch import nn
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from warmstart.tasks.regress.fit import NumberLearnt
     from warmstart.tasks.regress.loss import NumberObjective
     from warmstart.tasks.regress.parity import NumberParity
+    from warmstart.training.own_head import OwnHead
     from warmstart.training_settings import TrainingSettings
 
 COVERAGES = (0.80, 0.90, 0.95)  # in the record; a model makes intervals for any
@@ -39,22 +40,28 @@ NOVELTY_TAPS = ("pooled",)
 
 
 class NumberTunable:
-    """A linear head right of the cut, in deviations of train. See `task_protocol.Tunable`."""
+    """A linear head, or a module of the user's, right of the cut, in deviations of train. See `task_protocol.Tunable`."""
 
     least_deviation: ClassVar[float] = FLOOR
 
-    def start(self, learnt: "NumberLearnt") -> LinearMap:
-        """The frozen map. Only a linear head is trained on (`Plan.trains_network`)."""
-        from warmstart.tasks.regress.fit import in_deviations
+    def start(self, learnt: "NumberLearnt") -> "LinearMap | OwnHead":
+        """The frozen map. Others are not trained on (`Plan.trains_network`)."""
+        from warmstart.tasks.regress import fit, own_module
 
-        assert isinstance(learnt.fitted.map, LinearMap)
-        return in_deviations(learnt.fitted.map, learnt.mean, learnt.deviation)
+        found = learnt.fitted.map
+        if isinstance(found, KeptModule):
+            assert found.own is not None
+            return own_module.in_deviations(found.own)
+        assert isinstance(found, LinearMap)
+        return fit.in_deviations(found, learnt.mean, learnt.deviation)
 
-    def tuned(self, learnt: "NumberLearnt", head: LinearMap) -> Regressor:
+    def tuned(self, learnt: "NumberLearnt", head: "LinearMap | OwnHead") -> Regressor:
         """As the frozen one, with another map."""
-        from warmstart.tasks.regress.fit import in_units
+        from warmstart.tasks.regress import fit, own_module
 
-        return replace(learnt.fitted, map=in_units(head, learnt.mean, learnt.deviation))
+        if isinstance(head, LinearMap):
+            return replace(learnt.fitted, map=fit.in_units(head, learnt.mean, learnt.deviation))
+        return replace(learnt.fitted, map=KeptModule(own=own_module.in_units(head, learnt.mean, learnt.deviation)))
 
     def n_outputs(self, targets: NumberTargets) -> int:
         """O."""
@@ -95,10 +102,8 @@ class RegressTask(BaseTask):
 
     def check(self, plan: Plan, targets: NumberTargets, source: str) -> None:
         """What is for classes alone."""
-        if plan.head == MODULE:
-            raise UsageError("an nn.Module as head is for classes so far; numbers take 'linear' or a scikit-learn regressor")
         of_classes = {
-            "--head": plan.head not in ("linear", GIVEN),
+            "--head": plan.head not in ("linear", GIVEN, MODULE),
             "--class-weight": plan.class_weight != "none",
             "--positive": plan.positive is not None,
         }
@@ -259,13 +264,14 @@ class RegressTask(BaseTask):
         arrays = {name: np.array(said[name], np.float64) for name in ("scale", "held_out", "test")} if said else {}
         if arrays and not arrays["test"].size:
             arrays["test"] = np.zeros((2, 0, len(names)))
-        head = GIVEN_HEAD if document.get("head") == GIVEN_HEAD else RIDGE
+        head = document.get("head")
+        head = head if head in (GIVEN, MODULE) else RIDGE
         return NumberAnswers(names=names, usual=_share(document["coverage"]), intervals=_intervals(names, arrays), head=head)
 
     def described(self, document: Mapping[str, Any]) -> dict[str, Any]:
         """Targets, and whether intervals can be asked for."""
         return {
-            "head": GIVEN_HEAD if "head" in document else RIDGE,
+            "head": RIDGE if "head" not in document else MODULE if "operations" in document["head"] else GIVEN,
             "targets": list(_names(document["targets"])),
             "calibrated": document["intervals"] is True,
             "coverage": _share(document["coverage"]),
@@ -296,10 +302,13 @@ class RegressTask(BaseTask):
 TASK = RegressTask()
 
 
-def _map(head: Any, arrays: Mapping[str, NDArray[Any]], width: int, n_targets: int) -> LinearMap | Written:
+def _map(head: Any, arrays: Mapping[str, NDArray[Any]], width: int, n_targets: int) -> LinearMap | Written | KeptModule:
     if head is not None:
         own = {name.removeprefix("map."): array for name, array in arrays.items() if name.startswith("map.")}
-        found = Written.from_arrays(required(head, "head", Mapping), own, of="map")
+        settings = required(head, "head", Mapping)
+        found = (
+            KeptModule.from_arrays(settings, own) if "operations" in settings else Written.from_arrays(settings, own, of="map")
+        )
         if (found.n_features, found.n_outputs) != (width, n_targets):
             raise ValueError(
                 f"'map' from {found.n_features} features to {found.n_outputs} numbers, expected {width} and {n_targets}"

@@ -14,9 +14,6 @@ from warmstart.tasks.classify.heads.protocol import Head, Labels, Settings, fit_
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-# How long it learns is what regularises it, from most to least. Steps, not epochs: of 24 pictures an epoch is one step.
-STEPS = (100, 300, 1000)
-
 
 def module_spec(module: "nn.Module", seed: int) -> HeadSpec:
     """The module as a head whose one setting is how many steps it learns."""
@@ -52,5 +49,7 @@ def module_spec(module: "nn.Module", seed: int) -> HeadSpec:
         ) -> Iterator[Iterable[Any]]:
             """See `Head.fit_path`."""
             return fit_one_by_one(cast(type[Head], cls), X, y, n_classes=n_classes, weights=weights, grid=grid)
+
+    from warmstart.training.own_head import STEPS
 
     return HeadSpec(cast(type[Head], Given), tuple({"steps": steps} for steps in STEPS))

@@ -1,102 +1,17 @@
-"""A module of the user's as head: (x - shift) · scale → its operations, kept as plain data → logits.
+"""A module of the user's as head: the one that needs torch to predict. `from_torch` fits them. N examples, D features, K classes."""
 
-The one head that needs torch to predict. `from_torch` fits them. N examples, D features, K classes.
-"""
+from typing import ClassVar
 
-from collections.abc import Mapping
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Self
-
-import numpy as np
-from numpy.typing import NDArray
-
-from warmstart.heads.standardising import Array, blocks
+from warmstart.heads.standardising import Array
 from warmstart.plan import MODULE
-from warmstart.tasks.classify.heads.protocol import Settings, checked_arrays
-
-if TYPE_CHECKING:
-    from torch import nn
-
-    from warmstart.backbones.operations import Document
-    from warmstart.training.own_head import OwnHead
+from warmstart.training.kept_module import KeptModule
 
 
-class ModuleHead:
-    """See the top. Of what was fitted, ``own``, to be trained on; or as it is kept: operations (see `backbones.operations`), and arrays
-    shift and scale (D,), tensor0, tensor1 …
-    """
+class ModuleHead(KeptModule):
+    """See `KeptModule`; its outputs are logits."""
 
     name: ClassVar[str] = MODULE
 
-    def __init__(self, *, own: "OwnHead | None" = None, kept: "tuple[Document, Mapping[str, Array]] | None" = None) -> None:
-        self.own = own
-        if kept is not None:
-            self.kept = kept
-
-    @cached_property
-    def kept(self) -> "tuple[Document, Mapping[str, Array]]":
-        """Written when it is wanted: of the many that are fitted to choose one, one is. Raises UsageError for what cannot be kept."""
-        assert self.own is not None
-        operations, tensors = self.own.written()
-        return operations, {"shift": self.own.mean, "scale": self.own.scale, **tensors}
-
-    @cached_property
-    def module(self) -> "nn.Module":
-        """Standardised features → logits. Raises ValueError for what no head wrote."""
-        if self.own is not None:
-            return self.own.module
-        import torch
-
-        from warmstart.backbones.operations import Operations
-
-        operations, arrays = self.kept
-        tensors = {name: torch.from_numpy(np.array(array)) for name, array in arrays.items() if name.startswith("tensor")}
-        return Operations.of(operations, tensors).eval()
-
-    @cached_property
-    def front(self) -> tuple[Array, Array]:
-        """shift and scale (D,)."""
-        if self.own is not None:
-            return self.own.mean, self.own.scale
-        return self.kept[1]["shift"], self.kept[1]["scale"]
-
-    @cached_property
-    def n_classes(self) -> int:
-        """K. Raises ValueError where the operations do not go with the arrays."""
-        from warmstart.training.own_head import outputs
-
-        try:
-            found = outputs(self.module, np.zeros((2, len(self.front[0])), np.float32))
-        except (RuntimeError, TypeError, IndexError, AttributeError) as reason:
-            raise ValueError(f"'head.settings.operations', which fail: {str(reason).splitlines()[0][:160]}") from reason
-        if found.ndim != 2 or len(found) != 2:
-            raise ValueError(f"'head.settings.operations', which give {found.shape} for two pictures")
-        return int(found.shape[1])
-
     def logits(self, X: Array) -> Array:
         """See `Head.logits`."""
-        from warmstart.training.own_head import outputs
-
-        (shift, scale), out = self.front, np.empty((len(X), self.n_classes), np.float32)
-        for rows in blocks(len(X)):
-            out[rows] = outputs(self.module, (X[rows] - shift) * scale)
-        return out
-
-    def settings(self) -> dict[str, Any]:
-        """See `Head.settings`."""
-        return {"operations": self.kept[0]}
-
-    def arrays(self) -> dict[str, Array]:
-        """See `Head.arrays`."""
-        return dict(self.kept[1])
-
-    @classmethod
-    def from_arrays(cls, settings: Settings, arrays: Mapping[str, NDArray[Any]]) -> Self:
-        """See `Head.from_arrays`."""
-        shift, scale = checked_arrays(arrays, {"shift": "D", "scale": "D"})
-        tensors = {name: array for name, array in arrays.items() if name.startswith("tensor")}
-        for name, array in tensors.items():
-            checked_arrays({name: array}, {name: "ABCDEFGH"[: array.ndim]})
-        head = cls(kept=(settings.get("operations", []), {"shift": shift, "scale": scale, **tensors}))
-        _ = head.n_classes  # whether all of it goes together is seen by asking it
-        return head
+        return self(X)
