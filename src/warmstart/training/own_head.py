@@ -24,7 +24,7 @@ Indices = NDArray[np.int64]
 EXPECTED = "expected a module that takes float32 features (B, D) and gives float32 scores (B, {outputs}), before any softmax"
 
 # AdamW with its usual decay (I. Loshchilov and F. Hutter, ICLR 2019), a rate that falls to 0 along a cosine (ICLR 2017). It moves every
-# weight by about the rate, so an output of D standardised features by about D times that: the rate is 1 / D, with which a step moves outputs
+# weight by about the rate, so an output of D standardised features by about D times that: the rate is 1 / D, so a step moves outputs
 # alike whatever is read (G. Yang et al., "Tensor Programs V", 2022, §5 and table 8).
 BATCH = 64
 LARGEST_RATE = 0.01
