@@ -319,6 +319,7 @@ class Tunable(Protocol):
     """The part of a task that lets the network be trained right of a cut, with a linear head that starts as what was fitted."""
 
     least_deviation: ClassVar[float]  # of a feature, as a share of the median one: see `heads.standardising.floored`; 0: any
+    # May also have `tied: ClassVar[bool]`, not asked of all: whether the outputs share one row of weights, coef (D, 1).
 
     def start(self, learnt: Any) -> LinearMap:
         """What was fitted, as a linear map of the features."""

@@ -83,7 +83,8 @@ def training_inputs(
             f"{dataset.source} has no val pictures, by which training chooses its best epoch. Use --split 70/15/15."
         )
     if cold:
-        module = cold_start(probe.backbone, probe.taps, tunable.n_outputs(dataset.targets))
+        tied = getattr(tunable, "tied", False)  # not asked of tasks in other packages
+        module = cold_start(probe.backbone, probe.taps, tunable.n_outputs(dataset.targets), tied=tied)
     else:
         start = start or _probed(probe, tunable)
         module = TunedSuffix(probe.backbone, cut, probe.taps, start.head, start.mean, start.scale)

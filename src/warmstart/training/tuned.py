@@ -29,6 +29,18 @@ from warmstart.training.learner import Learner
 from warmstart.training_settings import StatisticsPolicy
 
 
+class TiedLinear(nn.Linear):
+    """One row of weights for all outputs, each with a bias of its own: thresholds on one scale."""
+
+    def __init__(self, width: int, n_outputs: int) -> None:
+        super().__init__(width, 1)
+        self.bias = nn.Parameter(torch.zeros(n_outputs))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(B, D) → (B, O)."""
+        return nn.functional.linear(features, self.weight) + self.bias
+
+
 class TunedSuffix(Learner):
     """activations (B, C, H, W) at the cut, prefix taps (B, P) → outputs (B, O), all float32.
 
@@ -47,7 +59,7 @@ class TunedSuffix(Learner):
         stages = backbone.stages[at : 1 + max((_stage_of(backbone, tap) for tap in self.live_taps), default=-1)]
         modules = [(stage.name, sequence(backbone.links[stage.start : stage.stop])) for stage in stages]
         self.suffix = TappedPrefix(nn.Identity(), modules, self.live_taps)
-        self.head = nn.Linear(weight.shape[1], weight.shape[0])
+        self.head = (nn.Linear if len(weight) == len(bias) else TiedLinear)(weight.shape[1], len(bias))
         with torch.no_grad():
             self.head.weight.copy_(torch.from_numpy(weight))
             self.head.bias.copy_(torch.from_numpy(bias))
@@ -84,21 +96,24 @@ class TunedSuffix(Learner):
         return self.norm
 
     def to_map(self) -> LinearMap:
-        """The head as it is now, for raw features: coef (D, O), intercept (O,), computed in float64."""
+        """The head as it is now, for raw features: coef (D, O), or (D, 1) where it is tied, intercept (O,), computed in float64."""
         tensors = (self.head.weight, self.head.bias, *self.norm.statistics())
         weight, bias, mean, scale = (tensor.detach().cpu().double().numpy() for tensor in tensors)
         coef = weight * scale
         return LinearMap(coef=np.ascontiguousarray(coef.T, np.float32), intercept=(bias - coef @ mean).astype(np.float32))
 
 
-def cold_start(backbone: Backbone, taps: Sequence[str], n_outputs: int) -> TunedSuffix:
+def cold_start(backbone: Backbone, taps: Sequence[str], n_outputs: int, *, tied: bool = False) -> TunedSuffix:
     """Training from scratch: the whole network, and a head that begins at zero on features as they are.
+
+    ``tied``: one row of weights for all outputs.
 
     Not standardised at the start: statistics of random features stop being true with the first steps, and the norm before the
     head finds its own.
     """
     width = sum(width for tap, width in backbone.tap_layout() if tap in taps)
-    head = LinearMap(coef=np.zeros((width, n_outputs), np.float32), intercept=np.zeros(n_outputs, np.float32))
+    coef = np.zeros((width, 1 if tied else n_outputs), np.float32)
+    head = LinearMap(coef=coef, intercept=np.zeros(n_outputs, np.float32))
     return TunedSuffix(backbone, "pixels", taps, head, np.zeros(width, np.float32), np.ones(width, np.float32))
 
 

@@ -7,7 +7,6 @@ Val has no part in it. The robust way weighs pictures down whose errors are larg
 N train pictures, D features, O targets.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from warmstart.errors import UsageError
-from warmstart.heads.folds import dealt
+from warmstart.heads.folds import chosen_by_others, dealt
 from warmstart.heads.least_squares import RidgeFit, huber_weights, ridge_path
 from warmstart.heads.linear_map import LinearMap
 from warmstart.plan import GIVEN
@@ -54,7 +53,8 @@ def fitted(train: Part[NumberTargets], run: Fitting) -> NumberLearnt:
         for one in ridge_path(rows.features(taps), Y, PENALTIES, units=train.units):
             tried.append((name, one, losses(one.held_out - Y, robust=robust)))
     best, (tap_set, chosen, _) = min(enumerate(tried), key=lambda item: float(item[1][2].mean()))
-    apart = _chosen_by_others(tried, train.units, run.seed)
+    fold_of = dealt(np.zeros(len(train), np.int64), min(FOLDS, len(train)), run.seed, train.units)
+    apart = chosen_by_others([loss for _, _, loss in tried], [one.held_out for _, one, _ in tried], fold_of)
     if robust:
         chosen = _reweighted(rows.features(run.tap_sets[tap_set]), Y, chosen.penalty, train.units)
         apart = chosen.held_out
@@ -175,19 +175,3 @@ def _reweighted(X: Any, Y: NDArray[np.float64], penalty: float, units: NDArray[n
             break
         found = next(iter(ridge_path(X, Y, [penalty], weights=weights, units=units)))
     return found
-
-
-def _chosen_by_others(
-    tried: Sequence[tuple[str, RidgeFit, NDArray[np.float64]]], units: NDArray[np.int64], seed: int
-) -> NDArray[np.float64]:
-    """(N, O): what is said of each picture by the candidate that the *other* pictures chose (S. Varma, R. Simon, BMC Bioinformatics 7:91,
-    2006), so that no picture's own number had a part in choosing what it calibrates.
-    """
-    n = len(units)
-    fold_of = dealt(np.zeros(n, np.int64), min(FOLDS, n), seed, units)
-    every = np.stack([loss for _, _, loss in tried])
-    held_out = np.empty_like(tried[0][1].held_out)
-    for fold in np.unique(fold_of):
-        inside = fold_of == fold
-        held_out[inside] = tried[int(every[:, ~inside].sum(axis=1).argmin())][1].held_out[inside]
-    return held_out
