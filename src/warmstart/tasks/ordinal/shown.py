@@ -151,7 +151,7 @@ def verdict(record: RunRecord) -> list[str]:
     out = [
         f"The order is {', '.join(order[:12])}{' …' if len(order) > 12 else ''}, from lowest to highest.",
         f"On {test.n:,} test pictures it is off by {test.mae_ranks:.2f} ranks on average; always answering the median would be off by "
-        f"{test.mae_ranks_of_median:.2f}. {percent(test.accuracy)} are right, and {percent(test.within_one)} off by one rank at most.",
+        f"{test.mae_ranks_of_median:.2f}. {percent(test.accuracy)} are right, and {percent(test.within_one)} are off by one rank at most.",
     ]
     if test.qwk is not None and test.qwk_ci95 is not None:
         low, high = test.qwk_ci95
