@@ -1,15 +1,15 @@
 """Values in an order learnt in three ways on the same pictures: as an order, as classes, as a number.
 
-    python benchmarks/ordinal.py [--seeds 0 1 2 3 4] [--size 300] [--cut pooled] [--resamples 2000]
+    python benchmarks/ordinal.py [--seeds 0 1 2 3 4] [--size 300] [--cut pooled] [--train 200] [--resamples 2000]
 
-The pictures are the demo's, 2,624 solar cells of the package elpv-dataset, with the whole of what their labels say: the probability 0, 1/3,
-2/3 or 1 that a cell is defective, as an expert judged it. (The demo makes two classes of these.) With each seed a quarter is drawn for test
-inside each probability and type of cell; `ordinal`, `classify` and `regress` learn from the same other pictures, frozen, each as it comes:
-taps and penalty by folds of train. Nothing is chosen on test.
+The pictures are the demo's, 2,624 solar cells of the package elpv-dataset, with the whole of what their labels say: the probability 0,
+1/3, 2/3 or 1 that a cell is defective, as an expert judged it. (The demo makes two classes of these.) With each seed a quarter is drawn
+for test inside each probability and type of cell; `ordinal`, `classify` and `regress` learn from the same other pictures, frozen, each as
+it comes: taps and penalty by folds of train. Nothing is chosen on test.
 
-What a number is taken for is the nearest of the four. Of classes there are two answers: the likeliest, as `classify` gives it, and the median
-of its probabilities, which is what `ordinal` answers with. Differences are paired, their intervals bootstrap percentiles over the test
-pictures of a seed.
+What a number is taken for is the nearest of the four. Of classes there are two answers: the likeliest, as `classify` gives it, and the
+median of its probabilities, which is what `ordinal` answers with. Differences are paired, their intervals bootstrap percentiles over the
+test pictures of a seed.
 """
 
 import argparse
@@ -40,12 +40,15 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2, 3, 4])
     parser.add_argument("--size", type=int, default=300)
     parser.add_argument("--cut", default="pooled")
+    parser.add_argument(
+        "--train", type=int, help="about how many pictures there are to learn from; default: all that are not in test"
+    )
     parser.add_argument("--resamples", type=int, default=2000)
     asked = parser.parse_args()
     found, apart = [], []
     with tempfile.TemporaryDirectory() as work:
         for seed in asked.seeds:
-            table = drawn(Path(work), seed, val=asked.cut != "pooled")
+            table = drawn(Path(work), seed, val=asked.cut != "pooled", most=asked.train)
             truth, said = ranks(table, asked, Path(work), seed)
             found.append({way: measured(truth, said[way]) for way in WAYS})
             apart.append({way: differences(truth, said["ordinal"], said[way], asked.resamples) for way in WAYS[1:]})
@@ -53,24 +56,21 @@ def main() -> None:
     if len(found) > 1:
         print(f"mean of {len(found)} seeds (lowest to highest)")
         for way in WAYS:
-            cells = [[one[way][metric] for one in found] for metric in METRICS]
-            print(
-                f"  {way:17}"
-                + "".join(f"  {metric} {np.mean(c):.3f} ({min(c):.3f} to {max(c):.3f})" for metric, c in zip(METRICS, cells))
-            )
+            print(f"  {way:27}" + "".join(over(metric, [one[way][metric] for one in found], ".3f") for metric in METRICS))
         for way in WAYS[1:]:
-            cells = [[one[way][metric][0] for one in apart] for metric in METRICS]
-            print(
-                f"  ordinal - {way:17}"
-                + "".join(f"  {metric} {np.mean(c):+.3f} ({min(c):+.3f} to {max(c):+.3f})" for metric, c in zip(METRICS, cells))
-            )
+            print(f"  ordinal - {way:17}" + "".join(over(m, [one[way][m][0] for one in apart], "+.3f") for m in METRICS))
+
+
+def over(metric: str, values: list[float], form: str) -> str:
+    """A number of all seeds."""
+    return f"  {metric} {np.mean(values):{form}} ({min(values):{form}} to {max(values):{form}})"
 
 
 def show(title: str, found: dict, apart: dict) -> None:
     """Print what one seed gave."""
     print(title)
     for way, values in found.items():
-        print(f"  {way:17}" + "".join(f"  {metric} {values[metric]:.3f}" for metric in METRICS))
+        print(f"  {way:27}" + "".join(f"  {metric} {values[metric]:.3f}" for metric in METRICS))
     for way, values in apart.items():
         print(
             f"  ordinal - {way:17}"
@@ -79,8 +79,8 @@ def show(title: str, found: dict, apart: dict) -> None:
     print(flush=True)
 
 
-def drawn(work: Path, seed: int, *, val: bool) -> Path:
-    """A table with the columns path, label, split; with val a tenth of all is kept for it."""
+def drawn(work: Path, seed: int, *, val: bool, most: int | None) -> Path:
+    """A table with the columns path, label, split; with val a tenth of all is kept for it. ``most``: pictures of train."""
     spec = find_spec("elpv_dataset")
     if spec is None or not spec.submodule_search_locations:
         raise SystemExit("the pictures are not installed: pip install elpv-dataset (CC BY-NC-SA 4.0, not for commercial use)")
@@ -96,7 +96,10 @@ def drawn(work: Path, seed: int, *, val: bool) -> Path:
         for (probability, _), paths in sorted(strata.items()):
             for place, i in enumerate(random.permutation(len(paths))):
                 share = (place + 0.5) / len(paths)
-                split = "test" if share < TEST else "val" if val and share < TEST + 0.1 else "train"
+                begin = TEST + 0.1 * val
+                split = "test" if share < TEST else "val" if share < begin else "train"
+                if most is not None and share >= begin + most / len(rows):
+                    continue
                 writer.writerow((folder / paths[i], f"{float(probability):.3g}", split))
     return table
 
@@ -112,6 +115,11 @@ def ranks(table: Path, asked, work: Path, seed: int) -> tuple[np.ndarray, dict[s
         with (run.folder / "predictions.csv").open(newline="") as file:
             rows[task] = {row["path"]: row for row in csv.DictReader(file)}
         print(f"  {task}: taps {run.record.choice['tap_set']}, {run.record.choice['settings']}", flush=True)
+        if task == "ordinal":
+            for one in run.record.trust["sets"]:
+                print(
+                    f"    sets for {one['asked']:g}: {one['measured']:.3f} hold the true value, {one['size']:.2f} values each"
+                )
     paths = sorted(rows["ordinal"])
     if any(set(of_task) != set(paths) for of_task in rows.values()):
         raise SystemExit("the three runs have other test pictures")

@@ -37,7 +37,8 @@ def figures(record: RunRecord, rows: Sequence[Mapping[str, str]]) -> Figures:
             Drawing(
                 heading=f"Sets for {percent(test.coverage_asked or 0, 0)}: how many values they hold",
                 drawing=by_size(order, rows),
-                note="The fewer values, the surer. The darker part of a bar holds the true value, the other does not.",
+                note="The fewer values, the surer. In the coloured part of a bar the set holds the true value, in the grey part it does "
+                "not.",
             )
         )
     wrong = [i for i, row in enumerate(rows) if row["true"] != row["said"]]

@@ -30,6 +30,7 @@ class OrderOptions:
             metavar="VALUES",
             form=NAMES,
             check=_check_order,
+            verbs=("train", "lr-find"),
         ),
     ] = ()
     coverage: Annotated[
