@@ -82,7 +82,7 @@ class Plan:
     task: Annotated[
         str | None,
         Option(
-            "What is learnt: classify, multilabel, regress, or a task of another package; null: what the data is for.",
+            "What is learnt: classify, multilabel, ordinal, regress, or a task of another package; null: what the data is for.",
             metavar="NAME",
             verbs=("train", "lr-find"),
             later=True,

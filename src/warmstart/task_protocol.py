@@ -322,6 +322,7 @@ class Tunable(Protocol):
     """
 
     least_deviation: ClassVar[float]  # of a feature, as a share of the median one: see `heads.standardising.floored`; 0: any
+    # May also have `tied: ClassVar[bool]`, not asked of all: whether the outputs share one row of weights, coef (D, 1).
 
     def start(self, learnt: Any) -> "LinearMap | OwnHead":
         """What was fitted, as a map of the features."""

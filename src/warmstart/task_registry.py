@@ -18,6 +18,7 @@ USUAL = "classify"  # of what names no task: there was no other
 OURS: Mapping[str, str] = {
     "classify": "warmstart.tasks.classify.task:TASK",
     "multilabel": "warmstart.tasks.multilabel.task:TASK",
+    "ordinal": "warmstart.tasks.ordinal.task:TASK",
     "regress": "warmstart.tasks.regress.task:TASK",
 }
 
@@ -25,6 +26,7 @@ OURS: Mapping[str, str] = {
 # Those of ours that let something be chosen: where their options are written, to be read without the task itself.
 OPTIONS: Mapping[str, str] = {
     "multilabel": "warmstart.tasks.multilabel.options:LabelOptions",
+    "ordinal": "warmstart.tasks.ordinal.options:OrderOptions",
     "regress": "warmstart.tasks.regress.options:NumberOptions",
 }
 

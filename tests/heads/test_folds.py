@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from warmstart.heads.folds import dealt, units_by_class
+from warmstart.heads.folds import chosen_by_others, dealt, units_by_class
 from warmstart.tasks.classify.evidence.knn_accuracy import knn_accuracy
 from warmstart.tasks.classify.evidence.probing import cross_validated
 from warmstart.tasks.classify.selection import choose_head, stratified_folds
@@ -76,3 +76,10 @@ def test_neighbours_outside_the_unit_vote_even_where_they_are_few() -> None:
     X = np.eye(4, dtype=np.float32)
     y = np.array([0, 0, 1, 1])
     assert knn_accuracy(X, y, units=np.array([0, 0, 1, 1])) == 0  # the only others are of the other class
+
+
+def test_each_fold_gets_what_the_other_folds_chose() -> None:
+    fold_of = np.array([0, 0, 1, 1])
+    losses = [np.array([1.0, 1.0, 0.0, 0.0]), np.array([0.0, 0.0, 1.0, 1.0])]
+    said = [np.full((4, 2), 10.0), np.full((4, 2), 20.0)]
+    np.testing.assert_array_equal(chosen_by_others(losses, said, fold_of)[:, 0], [10, 10, 20, 20])

@@ -121,6 +121,7 @@ def lr_find(
     *,
     data: o.Data,
     recipe: Annotated[Given[Plan], LR_FIND],
+    of_tasks: Annotated[Mapping[str, Given[Any]], Groups("lr-find", options_of_ours)],
     lowest: Annotated[float, typer.Option(help="The smallest rate that is tried.")] = 1e-6,
     highest: Annotated[float, typer.Option(help="The largest rate that is tried.")] = 1.0,
     steps: Annotated[int, typer.Option(help="How many rates are tried, a step of training each.")] = 100,
@@ -131,7 +132,8 @@ def lr_find(
     from warmstart.workflows.lr_find import lr_find as workflow
 
     default_cut = "pooled" if "freeze" in recipe.typed else "stage5"
-    plan, how = recipe.make(cut=recipe.values.get("cut") or default_cut), settings.make()
+    options = {name: value for given in of_tasks.values() for name, value in given.values.items()}
+    plan, how = recipe.make(cut=recipe.values.get("cut") or default_cut, options=options), settings.make()
     with Terminal() as terminal:
         result = workflow(data, plan, how, lowest=lowest, highest=highest, steps=steps, watcher=terminal)
     o.give(result.to_dict(), as_json, lambda: training_tables.learning_rate(result))

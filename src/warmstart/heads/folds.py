@@ -7,6 +7,8 @@ N examples, K classes, F folds, U units.
 """
 
 from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +40,21 @@ def dealt(y: Labels, folds: int, seed: int, units: NDArray[np.int64] | None = No
         fold_of[one] = fold
         np.add.at(by_class[:, fold], y[one], 1)
     return fold_of
+
+
+def chosen_by_others(
+    losses: Sequence[NDArray[np.float64]], held_out: Sequence[NDArray[Any]], fold_of: NDArray[np.int64]
+) -> NDArray[Any]:
+    """(N, …): of each example what was found by the candidate with the lowest loss on the *other* folds (S. Varma, R. Simon, BMC
+    Bioinformatics 7:91, 2006), so that no example's own target had a part in choosing what it calibrates.
+
+    ``losses``, ``held_out``: of each candidate (N,) and (N, …), of examples that it had not seen. ``fold_of`` (N,).
+    """
+    every, found = np.stack(losses), np.empty_like(held_out[0])
+    for fold in np.unique(fold_of):
+        inside = fold_of == fold
+        found[inside] = held_out[int(every[:, ~inside].sum(axis=1).argmin())][inside]
+    return found
 
 
 def units_by_class(y: Labels, units: NDArray[np.int64] | None = None) -> NDArray[np.int64]:

@@ -12,7 +12,7 @@ from warmstart.heads.standardising import Array
 class LinearMap:
     """For raw features."""
 
-    coef: Array  # (D, O)
+    coef: Array  # (D, O); (D, 1) where outputs differ by their intercept alone
     intercept: Array  # (O,)
 
     def __call__(self, X: Array) -> Array:

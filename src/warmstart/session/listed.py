@@ -7,14 +7,14 @@ from typing import Any
 from warmstart.data.files import found_again
 from warmstart.data.listing import read_listing
 from warmstart.errors import InputError, PlugInError, UsageError
-from warmstart.options import from_document
+from warmstart.options import fields_of, from_document
 from warmstart.plan import Plan
 from warmstart.records import Listing, read_json
 from warmstart.report.run_record import DataRecord
 from warmstart.session.progress import Watcher
 from warmstart.session.settings import TrainSettings
 from warmstart.task_protocol import Task
-from warmstart.task_registry import USUAL, find_task, part, task_names
+from warmstart.task_registry import OURS, USUAL, find_task, options_of_ours, part, task_names
 
 
 def listed(data: Any, settings: TrainSettings, plan: Plan, watcher: Watcher) -> tuple[Listing, Task]:
@@ -26,7 +26,7 @@ def listed(data: Any, settings: TrainSettings, plan: Plan, watcher: Watcher) -> 
     listing = data
     if not isinstance(data, Listing):
         listing = read_listing(data, exclude=settings.exclude, min_classes=0, columns=plan.target, several=True)
-    task = asked or _claimed(listing, watcher)
+    task = asked or _claimed(listing, plan, watcher)
     options_of(task, plan)  # wrong ones are told before any work
     if settings.fixes is None or isinstance(data, Listing):
         return task.usable(listing), task
@@ -50,10 +50,17 @@ def options_of(task: Task, plan: Plan) -> Any:
     return None
 
 
-def _claimed(listing: Listing, watcher: Watcher) -> Task:
-    """The task that a data set is for. Raises UsageError where several say so."""
+def _claimed(listing: Listing, plan: Plan, watcher: Watcher) -> Task:
+    """The task that a data set is for, or the one of ours that alone has the plan's options. Raises UsageError where several say so."""
     claims: dict[str, str] = {}
+    by_options = [
+        name for name, of in options_of_ours().items() if plan.options and plan.options.keys() <= fields_of(of).keys()
+    ]
+    if len(by_options) == 1:
+        claims[by_options[0]] = f"{', '.join(plan.options)} was given"
     for name in task_names():
+        if len(by_options) == 1 and name in OURS:
+            continue
         try:
             reason = find_task(name).claims(listing)
         except (UsageError, PlugInError) as problem:  # of another's package, which this data set may have nothing to do with

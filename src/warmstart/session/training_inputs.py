@@ -85,7 +85,8 @@ def training_inputs(
         )
     if cold:
         own = probe.fitting.head if plan.head == MODULE else None
-        module = cold_start(probe.backbone, probe.taps, tunable.n_outputs(dataset.targets), own)
+        tied = getattr(tunable, "tied", False)  # not asked of tasks in other packages
+        module = cold_start(probe.backbone, probe.taps, tunable.n_outputs(dataset.targets), own=own, tied=tied)
     else:
         start = start or _probed(probe, tunable)
         module = TunedSuffix(probe.backbone, cut, probe.taps, start.head, start.mean, start.scale)

@@ -31,6 +31,18 @@ from warmstart.training.own_head import OwnHead, made
 from warmstart.training_settings import StatisticsPolicy
 
 
+class TiedLinear(nn.Linear):
+    """One row of weights for all outputs, each with a bias of its own: thresholds on one scale."""
+
+    def __init__(self, width: int, n_outputs: int) -> None:
+        super().__init__(width, 1)
+        self.bias = nn.Parameter(torch.zeros(n_outputs))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(B, D) → (B, O)."""
+        return nn.functional.linear(features, self.weight) + self.bias
+
+
 class TunedSuffix(Learner):
     """activations (B, C, H, W) at the cut, prefix taps (B, P) → outputs (B, O), all float32.
 
@@ -50,6 +62,7 @@ class TunedSuffix(Learner):
         stages = backbone.stages[at : 1 + max((_stage_of(backbone, tap) for tap in self.live_taps), default=-1)]
         modules = [(stage.name, sequence(backbone.links[stage.start : stage.stop])) for stage in stages]
         self.suffix = TappedPrefix(nn.Identity(), modules, self.live_taps)
+        self.is_own = isinstance(head, OwnHead)
         self.head: nn.Module = (
             deepcopy(head.module)
             if isinstance(head, OwnHead)
@@ -81,25 +94,32 @@ class TunedSuffix(Learner):
 
     def penalised(self) -> Tensor | None:
         """The weights of a linear head."""
-        return self.head.weight if isinstance(self.head, nn.Linear) else None
+        return None if self.is_own else cast(nn.Linear, self.head).weight
 
     def feature_norm(self) -> FeatureNorm:
         """The one before the head."""
         return self.norm
 
     def learnt_head(self) -> LinearMap | OwnHead:
-        """The head as it is now, for raw features; a linear one as coef (D, O), intercept (O,), computed in float64."""
-        if not isinstance(self.head, nn.Linear):
+        """The head as it is now, for raw features; a linear one as coef (D, O), or (D, 1) where it is tied, intercept (O,), computed in
+        float64.
+        """
+        if self.is_own:
             mean, scale = (statistic.detach().cpu().numpy() for statistic in self.norm.statistics())
             return OwnHead(module=deepcopy(self.head).cpu().eval(), mean=mean, scale=scale)
-        tensors = (self.head.weight, self.head.bias, *self.norm.statistics())
+        linear = cast(nn.Linear, self.head)
+        tensors = (linear.weight, linear.bias, *self.norm.statistics())
         weight, bias, mean, scale = (tensor.detach().cpu().double().numpy() for tensor in tensors)
         coef = weight * scale
         return LinearMap(coef=np.ascontiguousarray(coef.T, np.float32), intercept=(bias - coef @ mean).astype(np.float32))
 
 
-def cold_start(backbone: Backbone, taps: Sequence[str], n_outputs: int, own: nn.Module | None = None) -> TunedSuffix:
-    """Training from scratch: the whole network, and a head that begins at zero on features as they are; ``own`` as it came.
+def cold_start(
+    backbone: Backbone, taps: Sequence[str], n_outputs: int, *, own: nn.Module | None = None, tied: bool = False
+) -> TunedSuffix:
+    """Training from scratch: the whole network, and a head that begins at zero on features as they are; ``own`` begins as it came.
+
+    ``tied``: one row of weights for all outputs.
 
     Not standardised at the start: statistics of random features stop being true with the first steps, and the norm before the
     head finds its own.
@@ -107,7 +127,7 @@ def cold_start(backbone: Backbone, taps: Sequence[str], n_outputs: int, own: nn.
     width = sum(width for tap, width in backbone.tap_layout() if tap in taps)
     mean, scale = np.zeros(width, np.float32), np.ones(width, np.float32)
     head: LinearMap | OwnHead = LinearMap(
-        coef=np.zeros((width, n_outputs), np.float32), intercept=np.zeros(n_outputs, np.float32)
+        coef=np.zeros((width, 1 if tied else n_outputs), np.float32), intercept=np.zeros(n_outputs, np.float32)
     )
     if own is not None:
         head = OwnHead(module=made(own, width), mean=mean, scale=scale)
@@ -152,11 +172,11 @@ def _columns(features: Tensor, taps: Sequence[str], widths: dict[str, int]) -> t
 
 
 def _linear(weight: Array, bias: Array) -> nn.Linear:
-    made = nn.Linear(weight.shape[1], weight.shape[0])
+    layer = (nn.Linear if len(weight) == len(bias) else TiedLinear)(weight.shape[1], len(bias))
     with torch.no_grad():
-        made.weight.copy_(torch.from_numpy(weight))
-        made.bias.copy_(torch.from_numpy(bias))
-    return made
+        layer.weight.copy_(torch.from_numpy(weight))
+        layer.bias.copy_(torch.from_numpy(bias))
+    return layer
 
 
 def _for_standardised(head: LinearMap, mean: Array, scale: Array, *, width: int) -> tuple[Array, Array]:

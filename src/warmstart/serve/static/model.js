@@ -38,7 +38,7 @@ function show(files, { predictions, problems }) {
 }
 
 function card(file, prediction) {
-  if (prediction.labels || !prediction.probabilities) return plainCard(file, prediction);
+  if (prediction.class === undefined) return plainCard(file, prediction);
   const ranked = Object.entries(prediction.probabilities).sort((a, b) => b[1] - a[1]).slice(0, 3);
   const bars = make("dl", { class: "bars" });
   for (const [name, share] of ranked) {
@@ -56,11 +56,12 @@ function card(file, prediction) {
   return item;
 }
 
-/** Of a model that names no classes: its labels, its numbers, or what it says as it says it. */
+/** Of a model that names no classes: its labels, its numbers, its value in an order, or what it says as it says it. */
 function plainCard(file, prediction) {
   const image = make("img", { src: URL.createObjectURL(file), alt: file.name });
   image.addEventListener("error", () => image.replaceWith(make("div", { class: "absent" }, "the browser cannot show this format")));
   const said = make("dl", { class: "facts" });
+  const ordered = prediction.rank !== undefined && prediction.probabilities;
   for (const [name, value] of Object.entries(prediction.values ?? {})) {
     const ends = prediction.intervals?.[name];
     const range = ends ? ` (${short(ends[0])} to ${short(ends[1])} in ${Math.round(100 * prediction.coverage)} of 100 pictures)` : "";
@@ -72,13 +73,20 @@ function plainCard(file, prediction) {
       const shown = prediction.labels.includes(name) ? make("b", {}, name) : name;
       said.append(make("dt", {}, shown), make("dd", {}, make("meter", { min: 0, max: 1, value: share, "aria-label": name })), make("dd", {}, percent(share)));
     }
+  } else if (ordered) {
+    said.className = "bars";
+    for (const [name, share] of Object.entries(prediction.probabilities)) {
+      const shown = prediction.set?.includes(name) ? make("b", {}, name) : name;
+      said.append(make("dt", {}, shown), make("dd", {}, make("meter", { min: 0, max: 1, value: share, "aria-label": name })), make("dd", {}, percent(share)));
+    }
   } else if (!prediction.values) {
     const { path, ...rest } = prediction;
     said.append(make("dd", {}, make("code", {}, JSON.stringify(rest).slice(0, 400))));
   }
   const strange = prediction.novelty != null && prediction.novelty >= STRANGE;
-  const heading = prediction.labels ? make("h3", {}, prediction.labels.join(", ") || "none of its labels") : null;
-  return make("li", { class: "answer" }, image, make("div", {}, heading, said,
+  const heading = prediction.labels ? make("h3", {}, prediction.labels.join(", ") || "none of its labels") : ordered ? make("h3", {}, prediction.value) : null;
+  const within = ordered && prediction.set ? make("p", {}, `${prediction.set[0]}${prediction.set.length > 1 ? ` to ${prediction.set.at(-1)}` : ""} in ${Math.round(100 * prediction.coverage)} of 100 pictures`) : null;
+  return make("li", { class: "answer" }, image, make("div", {}, heading, within, said,
     strange ? make("p", { class: "note" }, `Unlike the pictures it learnt from: ${prediction.novelty.toFixed(1)} % of those lie nearer to the others. Do not rely on this answer.`) : null,
     make("p", { class: "small" }, prediction.path)));
 }

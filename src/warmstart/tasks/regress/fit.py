@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from warmstart.errors import UsageError
-from warmstart.heads.folds import dealt
+from warmstart.heads.folds import chosen_by_others, dealt
 from warmstart.heads.least_squares import RidgeFit, huber_weights, ridge_path
 from warmstart.heads.linear_map import LinearMap
 from warmstart.plan import GIVEN, HEAD_WAS_GIVEN, MODULE
@@ -60,8 +60,8 @@ def fitted(train: Part[NumberTargets], run: Fitting) -> NumberLearnt:
         for one in ridge_path(rows.features(taps), Y, PENALTIES, units=train.units):
             tried.append((name, one, losses(one.held_out - Y, robust=robust)))
     best, (tap_set, chosen, _) = min(enumerate(tried), key=lambda item: float(item[1][2].mean()))
-    apart = by_others(
-        np.stack([one.held_out for _, one, _ in tried]), np.stack([loss for _, _, loss in tried]), train.units, run.seed
+    apart = chosen_by_others(
+        [loss for _, _, loss in tried], [one.held_out for _, one, _ in tried], _folds(train.units, run.seed)
     )
     if robust:
         chosen = _reweighted(rows.features(run.tap_sets[tap_set]), Y, chosen.penalty, train.units)
@@ -152,7 +152,7 @@ def _of_module(
     lost = {steps: losses(found - Y, robust=robust) for steps, found in said.items()}
     best = min(lost, key=lambda steps: float(lost[steps].mean()))
     own = learnt(run.head, X, Y, robust=robust, steps=best, seed=run.seed)
-    apart = by_others(np.stack([*said.values()]), np.stack([*lost.values()]), train.units, run.seed)
+    apart = chosen_by_others([*lost.values()], [*said.values()], _folds(train.units, run.seed))
     return NumberLearnt(
         fitted=Regressor(
             names=train.targets.names,
@@ -237,14 +237,5 @@ def _reweighted(X: Any, Y: NDArray[np.float64], penalty: float, units: NDArray[n
     return found
 
 
-def by_others(said: NDArray[np.float64], lost: NDArray[np.float64], units: NDArray[np.int64], seed: int) -> NDArray[np.float64]:
-    """(N, O) of what candidates said (C, N, O) and lost (C, N): of each picture by the candidate that the *other* pictures chose (S. Varma,
-    R. Simon, BMC Bioinformatics 7:91, 2006), so that no picture's own number had a part in choosing what it calibrates.
-    """
-    n = len(units)
-    fold_of = dealt(np.zeros(n, np.int64), min(FOLDS, n), seed, units)
-    out: NDArray[np.float64] = np.empty_like(said[0])
-    for fold in np.unique(fold_of):
-        inside = fold_of == fold
-        out[inside] = said[int(lost[:, ~inside].sum(axis=1).argmin())][inside]
-    return out
+def _folds(units: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
+    return dealt(np.zeros(len(units), np.int64), min(FOLDS, len(units)), seed, units)

@@ -15,7 +15,11 @@ class NumberOptions:
     ] = False
     coverage: Annotated[
         float,
-        Option("How often the intervals are to hold the truth.", range=Range(above=0, below=1), metavar="SHARE"),
+        Option(
+            "How often intervals of numbers, or sets of neighbouring values, are to hold the truth.",
+            range=Range(above=0, below=1),
+            metavar="SHARE",
+        ),
     ] = 0.9
 
     def __post_init__(self) -> None:

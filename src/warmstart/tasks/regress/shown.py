@@ -42,7 +42,7 @@ def scores(by_split: Mapping[str, NumberScores]) -> tuple[Grid, ...]:
         ("  95 % interval", lambda s: _ends(s.spearman_ci95)),
         (
             "truth inside its interval",
-            lambda s: "-" if s.coverage is None else f"{percent(s.coverage)} of {percent(s.coverage_asked or 0, 0)} asked",
+            lambda s: "-" if s.coverage is None else f"{100 * s.coverage:.1f} % of {100 * (s.coverage_asked or 0):.0f} % asked",
         ),
     )
     rows = tuple((name, *(show(s) for s in by_split.values())) for name, show in lines)
