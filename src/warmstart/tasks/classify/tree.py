@@ -182,6 +182,14 @@ def surely(says: "Classifier | ClassAnswers", asked: float) -> Callable[[Predict
     return told
 
 
+def confusion_at(tree: Tree, confusion: Sequence[Sequence[int]], depth: int) -> tuple[tuple[str, ...], list[list[int]]]:
+    """Names of nodes, and counts (nodes, nodes), rows true, of counts (K, K) cut to a depth."""
+    nodes, at = np.unique(tree.at(depth), return_inverse=True)
+    counts = np.zeros((len(nodes), len(nodes)), np.int64)
+    np.add.at(counts, (at[:, None], at[None, :]), np.array(confusion))
+    return tuple(tree.names[node] for node in nodes), counts.tolist()
+
+
 def levels(tree: Tree, names: Sequence[str | None]) -> list[int]:
     """(D + 1,) how many of these answers stand at no depth, at 1, 2, … D."""
     depth = dict(zip(tree.names, tree.depths.tolist(), strict=True))
@@ -209,7 +217,8 @@ def read_as_tree(class_names: Sequence[str], counts: Sequence[int]) -> tuple[Not
         has, classes = ("has", "a class") if len(tree.inner) == 1 else ("have", "classes")
         said = (
             f"{pictures:,} pictures are of {which}, which {has} classes below: they are learnt as {classes} of their own, as of "
-            "things that are none of the classes below. Where they may be one of these and nobody looked, leave them out or say which: as they are, they teach the model to doubt the classes below"
+            "things that are none of the classes below. Where they may be one of these and nobody looked, leave them out or say "
+            "which: as they are, they teach the model to doubt the classes below"
         )
         found.append(Notice(kind="nested", message=said, pictures=pictures))
     return tuple(found)
