@@ -184,7 +184,9 @@ def check_classes(listing: Listing, min_classes: int) -> None:
         hint = ""
         inner = Path(shown) / only
         if has_class_folder(inner):
-            hint = f" {only!r} holds folders itself: did you mean {os.fspath(inner)!r}? Or --nested, if it and they are classes?"
+            hint = (
+                f" {only!r} holds folders itself: did you mean {os.fspath(inner)!r}? Or --nested, if it and they are classes?"
+            )
         raise DataError(
             f"{shown!r} has only the class {only!r} ({len(listing.examples)} pictures), expected at least {min_classes} classes, "
             f"one folder or label each.{hint}{because}"

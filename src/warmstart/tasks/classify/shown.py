@@ -77,21 +77,22 @@ def in_brief(scores: Scores) -> dict[str, Any]:
 def answers(
     found: Sequence[Prediction], names: Sequence[str], coverage: Coverage | None, top: int
 ) -> tuple[Grid, tuple[str, ...]]:
-    """The most probable classes first."""
+    """The most probable classes first; beside an answer that says where in a tree they stand, by the last part of their names."""
     told = any(prediction.novelty is not None for prediction in found)
     columns = ["picture", "class", "probability"]
     columns += [f"one of these ({coverage.asked:g})"] if coverage else []
     asked = next((prediction.sure.asked for prediction in found if prediction.sure), None)
     columns += [f"sure of {asked:g}"] if asked is not None else []
     columns += ["novelty"] if told else []
+    short = tree_of(tuple(found[0].probabilities)).short if asked is not None else {}
     rows = []
     for name, prediction in zip(names, found, strict=True):
         ranked = sorted(prediction.probabilities.items(), key=lambda item: -item[1])
-        others = [f"{other} {p:.2f}" for other, p in ranked if other != prediction.class_name][: top - 1]
+        others = [f"{short.get(other, other)} {p:.2f}" for other, p in ranked if other != prediction.class_name][: top - 1]
         rows.append(
             (
                 name,
-                prediction.class_name,
+                short.get(prediction.class_name, prediction.class_name),
                 f"{prediction.probability:.3f}",
                 *([", ".join(prediction.classes or ())] if coverage else []),
                 *([_sure(prediction.sure)] if asked is not None else []),

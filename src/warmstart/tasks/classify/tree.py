@@ -90,6 +90,12 @@ class Tree:
         called = dict(reversed(list(zip(self.paths, self.class_names, strict=True))))
         return tuple(called.get(node, SEPARATOR.join(node)) for node in self.nodes)
 
+    @cached_property
+    def short(self) -> dict[str, str]:
+        """Class → the last part of its name, where no other class has the same."""
+        last = Counter(path[-1] for path in self.paths)
+        return {name: path[-1] for name, path in zip(self.class_names, self.paths, strict=True) if last[path[-1]] == 1}
+
     def at(self, depth: int) -> NDArray[np.int64]:
         """(K,) which node each class is, cut to ``depth``; a class that stands less deep stays what it is."""
         return np.asarray(self.on_path[:depth].max(axis=0))  # nodes that are deeper have larger numbers
