@@ -11,8 +11,9 @@ import pytest
 import warmstart as ws
 from drawn_shapes import draw_shape
 from warmstart.cli.main import run as command
-from warmstart.errors import DataError
+from warmstart.errors import DataError, UsageError
 from warmstart.plan import Plan
+from warmstart.predicting import surely as surely_of_task
 from warmstart.report.run_record import read_record
 from warmstart.session.outcome import Run
 from warmstart.session.settings import TrainSettings
@@ -137,3 +138,11 @@ def test_other_verbs_read_folders_as_they_are_asked_to(shapes: Path) -> None:
         ws.train(
             [(str(shapes / "round/circle/1.png"), "a"), (str(shapes / "angular/square/1.png"), "b")], nested=True, quiet=True
         )
+
+
+def test_what_cannot_be_is_refused_before_anything_is_read(tmp_path: Path) -> None:
+    plans = {"nested": Plan(nested=True), "flat": Plan()}
+    with pytest.raises(UsageError, match="some of these have nested and some not"):
+        ws.compare(tmp_path, plans, quiet=True)
+    with pytest.raises(UsageError, match="sure is for classes, and this is a model of the task regress"):
+        surely_of_task("regress", None, 0.9)
