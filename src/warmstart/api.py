@@ -145,15 +145,22 @@ def lr_find(
 
 
 def predict(
-    model: Any, pictures: Any, *, coverage: float | None = None, keep_damaged: bool | None = None, quiet: bool = False
+    model: Any,
+    pictures: Any,
+    *,
+    coverage: float | None = None,
+    sure: float | None = None,
+    keep_damaged: bool | None = None,
+    quiet: bool = False,
 ) -> _predict.Predictions:
     """What a model says of pictures: ``.predictions``, ``.frame`` (a data frame), ``.problems`` (pictures that have no answer).
 
     pictures: a file, a folder, a glob, or several of these; or pictures in memory. coverage: also what holds the truth this often.
+    sure: also the deepest answer with this probability (above 0.5): a class, or where classes are nested what stands above several.
     """
     with _watched(quiet) as watcher:
         return _predict.predict(
-            _named(model), _several(pictures), coverage=coverage, keep_damaged=keep_damaged, watcher=watcher
+            _named(model), _several(pictures), coverage=coverage, sure=sure, keep_damaged=keep_damaged, watcher=watcher
         )
 
 
@@ -273,10 +280,13 @@ def report(run: Any, *, heat_maps: bool = True) -> _report.Report:
     return _report.report(run.folder if isinstance(run, _outcome.Run) else Path(run), heat_maps=heat_maps)
 
 
-def inspect(data: Any, *, exclude: tuple[str, ...] = (), quiet: bool = False) -> _inspect.Inspection:
-    """Look at every picture of a data set: sizes, formats, copies, what cannot be read."""
+def inspect(data: Any, *, exclude: tuple[str, ...] = (), nested: bool = False, quiet: bool = False) -> _inspect.Inspection:
+    """Look at every picture of a data set: sizes, formats, copies, what cannot be read.
+
+    nested: folders in class folders are classes too.
+    """
     with _watched(quiet) as watcher:
-        return _inspect.inspect(data, exclude=exclude, watcher=watcher)
+        return _inspect.inspect(data, exclude=exclude, nested=nested, watcher=watcher)
 
 
 @documented(Plan, TrainSettings)

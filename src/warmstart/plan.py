@@ -98,6 +98,15 @@ class Plan:
             later=True,
         ),
     ] = ()
+    nested: Annotated[
+        bool,
+        Option(
+            "Folders in class folders are classes too, in a tree: animal/dog/pug/1.jpg is of 'animal>dog>pug'. By default the first folder "
+            "is the class.",
+            verbs=_LOOKS,
+            later=True,
+        ),
+    ] = False
     options: Annotated[
         Mapping[str, Any],
         Option("What the task lets one choose beside: name → value, as its page says.", verbs=(), later=True),

@@ -13,11 +13,11 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from warmstart.data.memory import each, name_of, one_or_many
-from warmstart.errors import PictureError
+from warmstart.errors import PictureError, UsageError
 from warmstart.extraction.prefetch import chunks, map_ahead
 from warmstart.extraction.rendering import or_why_not
 from warmstart.records import Problem
-from warmstart.task_registry import find_task
+from warmstart.task_registry import find_task, part
 
 Output = TypeVar("Output")  # of one picture
 Answer = TypeVar("Answer")
@@ -43,6 +43,20 @@ def card_of(facts: ModelFacts, place: str) -> str | None:
         return None if card is None else str(card(facts, place))
     except (TypeError, ValueError, KeyError, AttributeError):  # a notebook then shows the name
         return None
+
+
+def surely(task: str, says: Any, sure: float | None) -> Callable[[Any], Any]:
+    """What an answer becomes where the deepest one that is sure enough is asked for beside it; itself where it is not.
+
+    ``says``: what answers, of a model of this task. Raises UsageError where that cannot be said.
+    """
+    if sure is None:
+        return lambda answer: answer
+    found = part(find_task(task), "sure")
+    if found is None:
+        raise UsageError(f"sure is for classes, and this is a model of the task {task}: leave it out")
+    told: Callable[[Any], Any] = found(says, sure)
+    return told
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any, Literal, Self, Union, get_args, get_origin
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
@@ -51,7 +51,7 @@ def first_reasons(problems: Sequence[Problem]) -> str:
 class Notice:
     """Something that is so in many pictures of a data set and is said once: nothing is left out for it, unlike for a `Problem`."""
 
-    kind: str  # 'cropped', 'pages', 'one-colour', 'cured', 'damaged', 'alike-names'
+    kind: str  # 'cropped', 'pages', 'one-colour', 'cured', 'damaged', 'alike-names', 'nested', 'folders-in-folders'
     message: str  # how many, what is lost, what helps
     pictures: int = 0  # how many it is about; 0: no picture but the data set
     paths: tuple[str, ...] = ()  # of the first three
@@ -93,6 +93,7 @@ class Listing:
         str, ...
     ] = ()  # of its table, that hold what is to be learnt, where that is not a label: in the cells of examples
     is_table: bool = False  # labels stand in a table, and do not name folders
+    notices: tuple[Notice, ...] = ()  # of how it was read
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -194,6 +195,15 @@ def expected(hint: Any) -> str:
     return names.get(kind.__name__, "a list" if kind is tuple else "an object")
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AtDepth:
+    """How many pictures are right where names of classes are a tree, truth and answer cut to a depth of it."""
+
+    accuracy: float
+    accuracy_ci95: tuple[float, float]
+    majority_accuracy: float  # of always naming what the most frequent class of train is there
+
+
 @dataclass(frozen=True, kw_only=True)
 class Scores:
     """How good predictions are on one split. Definitions and sources: `warmstart.tasks.classify.metrics`."""
@@ -209,10 +219,30 @@ class Scores:
     per_class: Mapping[str, Mapping[str, float]]  # class name → precision, recall, f1, support
     confusion: tuple[tuple[int, ...], ...]  # (K, K) counts, row = true, column = predicted
     used_for_choosing: bool  # True: penalty, taps or epoch were chosen on these pictures, so the numbers flatter
+    by_depth: tuple[AtDepth, ...] = ()  # at depth 1, 2 …; nothing where names of classes are no tree
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready."""
-        return dataclasses.asdict(self)
+        """JSON-ready; of a tree, `accuracy_depth1` and so on."""
+        out = dataclasses.asdict(self)
+        for depth, numbers in enumerate(out.pop("by_depth"), 1):
+            out |= {name.replace("accuracy", f"accuracy_depth{depth}"): value for name, value in numbers.items()}
+        return out
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> Self:
+        """The inverse of `to_dict`. Raises TypeError, KeyError or ValueError for what are none."""
+        depths = sum(re.fullmatch(r"accuracy_depth\d+", name) is not None for name in document)
+        by_depth = tuple(
+            AtDepth(
+                accuracy=document[f"accuracy_depth{depth}"],
+                accuracy_ci95=tuple(document[f"accuracy_depth{depth}_ci95"]),
+                majority_accuracy=document[f"majority_accuracy_depth{depth}"],
+            )
+            for depth in range(1, depths + 1)
+        )
+        flat = {name: value for name, value in document.items() if "accuracy_depth" not in name}
+        confusion = tuple(tuple(row) for row in document["confusion"])
+        return cls(**{**flat, "confusion": confusion, "accuracy_ci95": tuple(document["accuracy_ci95"]), "by_depth": by_depth})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -242,6 +272,19 @@ class Cache:
     misses: int
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sure:
+    """The deepest answer that is sure enough, where names of classes are a tree: a class, or what stands above several."""
+
+    asked: float  # what its probability is to be at least
+    class_name: str | None  # 'animal>dog'; None: not even the top of the tree is sure enough
+    probability: float | None  # of the classes at or below it together
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return {"asked": self.asked, "class": self.class_name, "probability": self.probability}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Prediction:
     """What the model says of one picture."""
@@ -254,6 +297,7 @@ class Prediction:
         None  # percent of the training pictures that lie nearer to the others; None: the model holds nothing to say
     )
     classes: tuple[str, ...] | None = None  # that it may be, for the coverage asked for, most probable first; None: not asked
+    sure: Sure | None = None  # None: not asked
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
@@ -264,6 +308,7 @@ class Prediction:
             "probabilities": dict(self.probabilities),
             "novelty": self.novelty,
             "classes": None if self.classes is None else list(self.classes),
+            **({} if self.sure is None else {"sure": self.sure.to_dict()}),
         }
 
 

@@ -54,8 +54,8 @@ def test_the_runtime_answers_as_the_model_does(
     broken.write_bytes(b"no picture")
     sources: list[Any] = [draw_shape("circle", 40 + seed) for seed in range(6)]
     sources.insert(2, broken)
-    expected = list(model.predict_each(sources, coverage=0.9))
-    found = list(exported.predict_each(sources, coverage=0.9))
+    expected = list(model.predict_each(sources, coverage=0.9, sure=0.6))
+    found = list(exported.predict_each(sources, coverage=0.9, sure=0.6))
     assert [type(result) for result in found] == [type(result) for result in expected]
     for ours, theirs in zip(found, expected, strict=True):
         if hasattr(theirs, "message"):
@@ -64,6 +64,7 @@ def test_the_runtime_answers_as_the_model_does(
         assert ours.source == theirs.source
         assert ours.probabilities == pytest.approx(theirs.probabilities, abs=NEAR[precision])
         assert ours.class_name in ours.classes
+        assert (ours.sure.class_name == ours.class_name) == (ours.probability >= 0.6)
     good = [source for source in sources if source is not broken]
     prepared = exported.predict_prepared([exported.prepare(source) for source in good], [str(i) for i in range(6)])
     again = [result.probabilities for result in found if hasattr(result, "probabilities")]

@@ -39,13 +39,15 @@ def without_training(*arguments: str, also: str) -> subprocess.CompletedProcess[
 @pytest.mark.parametrize(("name", "other"), [("onnx", "openvino"), ("openvino", "onnxruntime")])
 def test_predict_needs_numpy_pillow_and_one_engine(exporting: Exporting, shapes: Path, name: str, other: str) -> None:
     file = exporting(name, "fp32").file
-    done = without_training("predict", str(file), str(shapes / "circle"), "--json", "--coverage", "0.9", also=other)
+    asked = ("--coverage", "0.9", "--sure", "0.6")
+    done = without_training("predict", str(file), str(shapes / "circle"), "--json", *asked, also=other)
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
     expected = [p.to_dict() for p in open_exported(file).predict([p["path"] for p in document["predictions"]], coverage=0.9)]
     assert len(expected) == 8
     for ours, theirs in zip(document["predictions"], expected, strict=True):
         assert ours["class"] == theirs["class"]
+        assert ours["sure"]["class"] == (ours["class"] if ours["probability"] >= 0.6 else None)
         assert ours["probabilities"] == pytest.approx(theirs["probabilities"], abs=1e-5)
 
 

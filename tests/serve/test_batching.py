@@ -36,7 +36,12 @@ class Slow:
         return np.zeros((3, 8, 8), np.uint8)
 
     def predict_prepared(
-        self, pixels: Sequence[np.ndarray], names: Sequence[str], *, coverage: float | None = None
+        self,
+        pixels: Sequence[np.ndarray],
+        names: Sequence[str],
+        *,
+        coverage: float | None = None,
+        sure: float | None = None,
     ) -> list[Prediction]:
         self.batches.append(list(names))
         self.working.set()
@@ -148,11 +153,11 @@ def test_closing_answers_what_is_under_way_and_takes_nothing_more(decoders: Deco
 def test_a_fault_of_the_model_reaches_whoever_asked_and_the_next_request_is_answered(decoders: Decoders) -> None:
     class Faulty(Slow):
         def predict_prepared(
-            self, pixels: Sequence[np.ndarray], names: Sequence[str], *, coverage: float | None = None
+            self, pixels: Sequence[np.ndarray], names: Sequence[str], **asked: float | None
         ) -> list[Prediction]:
             if "bad" in names:
                 raise ValueError("a fault")
-            return super().predict_prepared(pixels, names, coverage=coverage)
+            return super().predict_prepared(pixels, names, **asked)
 
     model = Faulty()
     model.go.set()
@@ -164,30 +169,36 @@ def test_a_fault_of_the_model_reaches_whoever_asked_and_the_next_request_is_answ
     batcher.close()
 
 
-def test_each_request_of_a_batch_gets_the_sets_of_its_own_coverage(decoders: Decoders) -> None:
+def test_each_request_of_a_batch_gets_what_it_asked_for_itself(decoders: Decoders) -> None:
     class Covering(Slow):
         def predict_prepared(
-            self, pixels: Sequence[np.ndarray], names: Sequence[str], *, coverage: float | None = None
+            self,
+            pixels: Sequence[np.ndarray],
+            names: Sequence[str],
+            *,
+            coverage: float | None = None,
+            sure: float | None = None,
         ) -> list[Prediction]:
-            answers = super().predict_prepared(pixels, names, coverage=coverage)
-            return [replace(answer, classes=None if coverage is None else (f"{coverage}",)) for answer in answers]
+            answers = super().predict_prepared(pixels, names)
+            given = tuple(str(one) for one in (coverage, sure) if one is not None)
+            return [replace(answer, classes=given or None) for answer in answers]
 
     model = Covering()
     batcher = Batcher(model, Limits(**PATIENT), decoders, calls=1)
-    asked = [None, 0.9, 0.5, None, 0.5, 0.8]
+    asked = [(None, None), (0.9, None), (0.5, 0.6), (None, None), (0.5, None), (0.8, 0.6), (None, 0.6)]
 
     async def requests() -> list[list[Prediction | PictureError]]:
         first = asyncio.create_task(batcher.predict([("first", b"1")], coverage=0.7))
         await asyncio.to_thread(model.working.wait, PATIENCE_S)
-        others = [asyncio.create_task(batcher.predict([(f"{i}", b"1")], coverage=c)) for i, c in enumerate(asked)]
+        others = [asyncio.create_task(batcher.predict([(f"{i}", b"1")], coverage=c, sure=s)) for i, (c, s) in enumerate(asked)]
         await until_waiting(batcher, len(asked))
         model.go.set()
         return await asyncio.gather(first, *others)
 
     answers = asyncio.run(requests())
     found = [(one.source, one.classes) for (one,) in answers if isinstance(one, Prediction)]
-    wanted = [("first", ("0.7",)), *((f"{i}", None if c is None else (f"{c}",)) for i, c in enumerate(asked))]
-    assert found == wanted
+    assert found[0] == ("first", ("0.7",))
+    assert found[1:] == [(f"{i}", tuple(str(v) for v in both if v is not None) or None) for i, both in enumerate(asked)]
     batcher.close()
 
 

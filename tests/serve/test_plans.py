@@ -3,6 +3,7 @@
 import pytest
 
 from warmstart.errors import UsageError
+from warmstart.serve.errors import ApiError
 from warmstart.serve.plans import checked_plan
 
 
@@ -16,3 +17,8 @@ def test_a_plan_that_names_what_to_freeze_is_a_recipe_and_leaves_nothing_to_advi
         checked_plan(training | {"head": "svm"}, cut="auto")
     with pytest.raises(UsageError, match="'freeze' is 'stem'; expected a list"):
         checked_plan({"freeze": "stem"}, cut="auto")
+
+
+def test_folders_in_folders_are_no_classes_of_a_data_set_that_was_uploaded() -> None:
+    with pytest.raises(ApiError, match="animal>dog>pug"):
+        checked_plan({"nested": True}, cut="auto")

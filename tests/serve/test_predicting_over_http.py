@@ -57,13 +57,15 @@ def test_a_raw_picture_and_a_form_of_several_get_the_answers_of_the_model_itself
             assert answer["novelty"] == pytest.approx(one["novelty"])
 
 
-def test_top_and_coverage_are_as_in_the_command_line(served: TestClient) -> None:
-    answer = served.post(f"{PREDICT}?top=1&coverage=0.8", files=files(png("circle", 70))).json()
+def test_top_coverage_and_sure_are_as_in_the_command_line(served: TestClient) -> None:
+    answer = served.post(f"{PREDICT}?top=1&coverage=0.8&sure=0.6", files=files(png("circle", 70))).json()
     (prediction,) = answer["predictions"]
     assert list(prediction["probabilities"]) == [prediction["class"]]
     assert prediction["class"] in prediction["classes"]
     assert answer["coverage"]["asked"] == 0.8
-    assert served.post(f"{PREDICT}?coverage=1.5", files=files(png("circle", 70))).status_code == 422
+    assert prediction["sure"]["class"] == (prediction["class"] if prediction["probability"] >= 0.6 else None)
+    for asked in ("coverage=1.5", "sure=0.5", "sure=1"):
+        assert served.post(f"{PREDICT}?{asked}", files=files(png("circle", 70))).status_code == 422
 
 
 def test_one_broken_picture_among_good_ones_is_a_named_problem(served: TestClient) -> None:

@@ -25,6 +25,7 @@ from warmstart.cli.options import (
     HeatMaps,
     Json,
     ModelFolder,
+    Nested,
     Runs,
     Views,
     give,
@@ -93,6 +94,14 @@ def predict(
             help="Also say what holds the truth this often, for example 0.95: a set of classes, an interval, labels.",
         ),
     ] = None,
+    sure: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SHARE",
+            help="Also say the deepest answer with this probability, above 0.5, for example 0.9: a class, or where classes are nested "
+            "(animal>dog>pug) what stands above several.",
+        ),
+    ] = None,
     keep_damaged: Annotated[
         bool | None,
         typer.Option(
@@ -112,7 +121,7 @@ def predict(
         require_writable("--csv", csv)
     with Terminal() as terminal:
         result = predict_workflow(
-            model, pictures, coverage=coverage, keep_damaged=keep_damaged, download=download, watcher=terminal
+            model, pictures, coverage=coverage, sure=sure, keep_damaged=keep_damaged, download=download, watcher=terminal
         )
     if csv is not None:
         tables.write_predictions_csv(result, sys.stdout if str(csv) == "-" else csv)
@@ -161,12 +170,12 @@ def report(
 
 
 @app.command()
-def inspect(data: Data, exclude: Exclude = None, as_json: Json = False) -> None:
+def inspect(data: Data, exclude: Exclude = None, nested: Nested = False, as_json: Json = False) -> None:
     """Show what is in a folder: classes, sizes, formats, broken files, duplicates."""
     from warmstart.workflows.inspect import inspect as inspect_workflow
 
     with Terminal() as terminal:
-        result = inspect_workflow(data, exclude=tuple(exclude or ()), watcher=terminal)
+        result = inspect_workflow(data, exclude=tuple(exclude or ()), nested=nested, watcher=terminal)
     give(result.to_dict(), as_json, lambda: tables.inspect(result))
 
 

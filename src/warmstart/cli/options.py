@@ -25,6 +25,7 @@ Exclude: Any = flag_of(TrainSettings, "exclude")
 Download: Any = flag_of(TrainSettings, "download")
 HeatMaps: Any = flag_of(TrainSettings, "heat_maps")
 Runs: Any = flag_of(TrainSettings, "runs")
+Nested: Any = flag_of(Plan, "nested")
 Views: Any = flag_of(Plan, "views")
 Weights: Any = flag_of(Plan, "weights")
 

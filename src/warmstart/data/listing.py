@@ -18,6 +18,7 @@ from typing import Any
 
 from warmstart.data.folders import Exclusions, has_class_folder, list_folder, walk
 from warmstart.data.manifest import list_frame, list_manifest, list_pairs
+from warmstart.data.nested import looks_nested, with_nested_classes
 from warmstart.data.torch_datasets import pairs_of
 from warmstart.errors import DataError
 from warmstart.records import Listing, Problem
@@ -31,6 +32,7 @@ def read_listing(
     min_classes: int = 2,
     columns: Sequence[str] = (),
     several: bool = False,
+    nested: bool = False,
 ) -> Listing:
     """The labelled pictures of ``source``, sorted by the bytes of their paths, and everything that was left out.
 
@@ -39,7 +41,8 @@ def read_listing(
     whose name or relative path matches is not listed and not reported. ``min_classes``: 2 to learn from; 1 where pictures of one class
     only make sense, as in evaluation. ``columns``: of a
     table, those that hold what is to be learnt, where that is no label; then there are no classes. ``several``: whether a table with a
-    column ``labels``, any number a picture, will do; it is then as if that column had been named.
+    column ``labels``, any number a picture, will do; it is then as if that column had been named. ``nested``: whether folders in class
+    folders are classes too (`data.nested`); where they look as if they were, that is a notice.
 
     Raises DataError when nothing can be made of it: no such path, no manifest, an empty or flat folder, too few classes,
     columns or split names that are not known, several labels for one picture.
@@ -84,6 +87,10 @@ def read_listing(
         columns=columns,
         is_table=is_table,
     )
+    if nested:
+        listing = with_nested_classes(listing)
+    elif not is_table:
+        listing = replace(listing, notices=looks_nested(listing))
     check_classes(listing, 0 if columns else min_classes)
     return listing
 
@@ -156,7 +163,9 @@ def check_classes(listing: Listing, min_classes: int) -> None:
         hint = ""
         inner = Path(shown) / only
         if has_class_folder(inner):
-            hint = f" {only!r} holds folders itself: did you mean {os.fspath(inner)!r}?"
+            hint = (
+                f" {only!r} holds folders itself: did you mean {os.fspath(inner)!r}? Or --nested, if it and they are classes?"
+            )
         raise DataError(
             f"{shown!r} has only the class {only!r} ({len(listing.examples)} pictures), expected at least {min_classes} classes, "
             f"one folder or label each.{hint}{because}"

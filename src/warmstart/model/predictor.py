@@ -38,7 +38,7 @@ from warmstart.extraction.recipe import Recipe
 from warmstart.extraction.rendering import place_of, render, render_sized
 from warmstart.model import files
 from warmstart.model.checking import check_description, check_taps, check_tensors, read_shapes, task_of
-from warmstart.predicting import Batches, ModelFacts, Predictor, card_of
+from warmstart.predicting import Batches, ModelFacts, Predictor, card_of, surely
 from warmstart.records import Preprocessing, Problem
 from warmstart.task_protocol import Fitted, Original
 from warmstart.task_registry import OURS, USUAL, owner_of, provider, told_of
@@ -129,19 +129,23 @@ class Model:
         """Of a row, those that are read."""
         return self.fitted.taps
 
-    def predict(self, sources: Any, *, coverage: float | None = None) -> Any:
+    def predict(self, sources: Any, *, coverage: float | None = None, sure: float | None = None) -> Any:
         """The answer for one picture, or a list for several.
 
         sources: a path, encoded bytes, an open file, a PIL image, an array (H, W) or (H, W, 3), or several of these (`data.memory`).
         coverage: also give what holds the truth this often, say 0.95: a set of classes, an interval, as the task has it.
-        Raises PictureError for a picture that cannot be decoded; `predict_each` goes on instead. Raises UsageError for a coverage
+        sure: also give the deepest answer that is right with this probability, above 0.5, say 0.9: a class, or where classes are nested
+        what stands above several.
+        Raises PictureError for a picture that cannot be decoded; `predict_each` goes on instead. Raises UsageError for a coverage or sure
         that is none, or that the model was not calibrated for.
         """
-        return self._predictor(coverage).predict(sources)
+        return self._predictor(coverage, sure).predict(sources)
 
-    def predict_each(self, sources: Iterable[Any], *, coverage: float | None = None) -> Iterator[Any | Problem]:
+    def predict_each(
+        self, sources: Iterable[Any], *, coverage: float | None = None, sure: float | None = None
+    ) -> Iterator[Any | Problem]:
         """An answer or a named problem for each source, in order. Decoding, engine and head overlap; memory stays bounded."""
-        yield from self._predictor(coverage).predict_each(sources)
+        yield from self._predictor(coverage, sure).predict_each(sources)
 
     def keeping_damaged(self, keep: bool) -> Self:
         """The same, for which pictures that are damaged but decode are used, or are not."""
@@ -155,13 +159,18 @@ class Model:
         return render_sized(source, self.preprocessing) if self.places else render(source, self.preprocessing)
 
     def predict_prepared(
-        self, pixels: Sequence[np.ndarray], names: Sequence[str], *, coverage: float | None = None
+        self,
+        pixels: Sequence[np.ndarray],
+        names: Sequence[str],
+        *,
+        coverage: float | None = None,
+        sure: float | None = None,
     ) -> list[Any]:
         """An answer for each picture that `prepare` made, in order. Raises UsageError for a coverage, as `predict` does.
 
         For a server, which decodes as pictures come and runs together what is waiting.
         """
-        return self._predictor(coverage).predict_prepared(pixels, names)
+        return self._predictor(coverage, sure).predict_prepared(pixels, names)
 
     @property
     def apart(self) -> bool:
@@ -291,10 +300,11 @@ class Model:
             opened.engine_of = needed
         return opened.engine
 
-    def _predictor(self, coverage: float | None) -> Predictor[Any, Any]:
-        """Raises UsageError for a coverage that is none, or that the model was not calibrated for."""
+    def _predictor(self, coverage: float | None, sure: float | None = None) -> Predictor[Any, Any]:
+        """Raises UsageError for a coverage or sure that is none, or that the model was not calibrated for."""
         if coverage is not None:
             self.fitted.coverage(coverage)
+        told = surely(self.task, self.fitted, sure)
         engine = self._open_engine()
         views = self.preprocessing.views
 
@@ -312,7 +322,7 @@ class Model:
         return Predictor(
             prepare=self.prepare,
             run=run,
-            answer=lambda name, found: self.fitted.answers(found, [Original(source=name)], coverage=coverage)[0],
+            answer=lambda name, found: told(self.fitted.answers(found, [Original(source=name)], coverage=coverage)[0]),
             batch_size=max(1, engine.batch_size // len(views)),
         )
 

@@ -16,7 +16,7 @@ from warmstart.data.geometry import Geometry
 from warmstart.engines.outliving import opened_here
 from warmstart.errors import ModelFileError
 from warmstart.extraction.rendering import place_of, render, render_sized, whole, whole_sized
-from warmstart.predicting import Batches, ModelFacts, Predictor, card_of
+from warmstart.predicting import Batches, ModelFacts, Predictor, card_of, surely
 from warmstart.records import Preprocessing, Problem
 from warmstart.runtime.document import Document, exported_file
 from warmstart.runtime.engines import Runner, open_file
@@ -54,13 +54,15 @@ class Exported:
         """What a notebook shows."""
         return card_of(self.facts, self.place)
 
-    def predict(self, sources: Any, *, coverage: float | None = None) -> Any:
+    def predict(self, sources: Any, *, coverage: float | None = None, sure: float | None = None) -> Any:
         """The answer for one picture, or a list for several; see `Model.predict`. Raises PictureError and UsageError as there."""
-        return self._predictor(coverage).predict(sources)
+        return self._predictor(coverage, sure).predict(sources)
 
-    def predict_each(self, sources: Iterable[Any], *, coverage: float | None = None) -> Iterator[Any | Problem]:
+    def predict_each(
+        self, sources: Iterable[Any], *, coverage: float | None = None, sure: float | None = None
+    ) -> Iterator[Any | Problem]:
         """An answer or a named problem for each source, in order. Decoding and engine overlap; memory stays bounded."""
-        yield from self._predictor(coverage).predict_each(sources)
+        yield from self._predictor(coverage, sure).predict_each(sources)
 
     def keeping_damaged(self, keep: bool) -> Self:
         """The same, for which pictures that are damaged but decode are used, or are not."""
@@ -72,23 +74,29 @@ class Exported:
         return prepared(source, self.preprocessing, resize_inside=self.document.resize_inside, sized=self.document.places)
 
     def predict_prepared(
-        self, pixels: Sequence[np.ndarray], names: Sequence[str], *, coverage: float | None = None
+        self,
+        pixels: Sequence[np.ndarray],
+        names: Sequence[str],
+        *,
+        coverage: float | None = None,
+        sure: float | None = None,
     ) -> list[Any]:
-        """Answers for arrays as `prepare` gives them. Raises UsageError for a coverage that cannot be offered."""
-        return self._predictor(coverage).predict_prepared(pixels, names)
+        """Answers for arrays as `prepare` gives them. Raises UsageError for a coverage or sure that cannot be offered."""
+        return self._predictor(coverage, sure).predict_prepared(pixels, names)
 
     def outputs_each(self, sources: Iterable[Any]) -> Iterator[tuple[str, Any]]:
         """(name, the task's outputs for it or a PictureError that says what is wrong with it) for each source, in order."""
         return self._predictor(None).outputs_each(sources)
 
-    def _predictor(self, coverage: float | None) -> Predictor[Any, Any]:
+    def _predictor(self, coverage: float | None, sure: float | None = None) -> Predictor[Any, Any]:
         reading = self.document.reading
         if coverage is not None:
             reading.coverage(coverage)
+        told = surely(self.document.task, reading, sure)
         return Predictor(
             prepare=self.prepare,
             run=self._run,
-            answer=lambda name, found: reading.answers(found, [Original(source=name)], coverage=coverage)[0],
+            answer=lambda name, found: told(reading.answers(found, [Original(source=name)], coverage=coverage)[0]),
             batch_size=1 if self.document.resize_inside else self._runner.batch_size,
         )
 

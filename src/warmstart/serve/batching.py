@@ -46,7 +46,12 @@ class Served(Protocol):
         """uint8 (3, S, S). Raises PictureError."""
 
     def predict_prepared(
-        self, pixels: Sequence[np.ndarray], names: Sequence[str], *, coverage: float | None = None
+        self,
+        pixels: Sequence[np.ndarray],
+        names: Sequence[str],
+        *,
+        coverage: float | None = None,
+        sure: float | None = None,
     ) -> list[Answer]:
         """An answer for each, in order."""
 
@@ -55,13 +60,16 @@ class ReplacedError(Exception):
     """This batcher takes nothing more: its model was replaced."""
 
 
+_Asked = tuple[float | None, float | None]  # coverage, sure
+
+
 class _Waiting:
     """One picture under way."""
 
-    __slots__ = ("coverage", "future", "name", "pixels")
+    __slots__ = ("asked", "future", "name", "pixels")
 
-    def __init__(self, name: str, coverage: float | None) -> None:
-        self.name, self.coverage = name, coverage
+    def __init__(self, name: str, asked: "_Asked") -> None:
+        self.name, self.asked = name, asked
         self.pixels: np.ndarray | None = None
         self.future: Future[Answer] = Future()
 
@@ -101,14 +109,19 @@ class Batcher:
         return self._decoders.stuck(after_s) or all_old(self._begun, self._calling, self._calls, after_s)
 
     async def predict(
-        self, pictures: Sequence[tuple[str, bytes]], *, coverage: float | None = None, within_s: float | None = None
+        self,
+        pictures: Sequence[tuple[str, bytes]],
+        *,
+        coverage: float | None = None,
+        sure: float | None = None,
+        within_s: float | None = None,
     ) -> list[Answer | PictureError]:
         """An answer for each (name, encoded picture), in order; ``within_s``: what is left of the request's time.
 
         Raises ApiError 503 where too many are waiting, nothing moves or the time is up, ReplacedError where the model was replaced
         meanwhile.
         """
-        futures = self._take(pictures, coverage)
+        futures = self._take(pictures, (coverage, sure))
         answers = asyncio.gather(*map(asyncio.wrap_future, futures), return_exceptions=True)
         try:
             found = await asyncio.wait_for(answers, self._limits.request_s if within_s is None else within_s)
@@ -133,8 +146,8 @@ class Batcher:
         for thread in self._threads:
             thread.join(timeout_s)
 
-    def _take(self, pictures: Sequence[tuple[str, bytes]], coverage: float | None) -> list[Future[Answer]]:
-        waiting = [_Waiting(name, coverage) for name, _ in pictures]
+    def _take(self, pictures: Sequence[tuple[str, bytes]], asked: _Asked) -> list[Future[Answer]]:
+        waiting = [_Waiting(name, asked) for name, _ in pictures]
         with self._changed:
             if self._closed:
                 raise ReplacedError
@@ -185,16 +198,17 @@ class Batcher:
                     return
                 taken = [self._ready.popleft() for _ in range(min(len(self._ready), self._limits.batch))]
             together = [one for one in taken if one.future.set_running_or_notify_cancel()]
-            for coverage in dict.fromkeys(one.coverage for one in together):
-                self._predict([one for one in together if one.coverage == coverage], coverage)
+            for asked in dict.fromkeys(one.asked for one in together):
+                self._predict([one for one in together if one.asked == asked], asked)
 
-    def _predict(self, batch: list[_Waiting], coverage: float | None) -> None:
+    def _predict(self, batch: list[_Waiting], asked: _Asked) -> None:
         begin = time.perf_counter()
         with self._calling:
             self._begun[threading.get_ident()] = time.monotonic()
         try:
             pixels = [one.pixels for one in batch if one.pixels is not None]
-            answers = self.model.predict_prepared(pixels, [one.name for one in batch], coverage=coverage)
+            coverage, sure = asked
+            answers = self.model.predict_prepared(pixels, [one.name for one in batch], coverage=coverage, sure=sure)
         except Exception as reason:
             for one in batch:
                 one.future.set_exception(reason)

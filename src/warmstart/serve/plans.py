@@ -22,6 +22,14 @@ def checked_plan(values: Mapping[str, Any], *, cut: str) -> Plan:
         raise UnknownNameError("weights", plan.weights, WEIGHTS)
     if plan.batch_size > MOST_BATCH:
         raise ApiError(422, "usage", found=f"batch size {plan.batch_size}", expected=f"at most {MOST_BATCH}")
+    if plan.nested:
+        raise ApiError(
+            422,
+            "usage",
+            found="nested in a plan",
+            expected="names of nested classes in a table, for folders of a data set that was uploaded are named by the first of them",
+            fix="put a CSV file with columns path,label into the zip file, with labels such as animal>dog>pug",
+        )
     try:
         to_json(plan.to_dict()).encode("utf-8", "surrogateescape")
     except ValueError as reason:

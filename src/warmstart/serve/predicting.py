@@ -50,6 +50,14 @@ _ONE_FORM = {
 ONE_BODY = {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": _ONE_FORM}}}}
 
 Coverage = Annotated[float | None, Query(gt=0, lt=1, description="Also the set of classes that holds the true one this often.")]
+Sure = Annotated[
+    float | None,
+    Query(
+        gt=0.5,
+        lt=1,
+        description="Also the deepest answer with this probability or more: a class, or what stands above several.",
+    ),
+]
 Top = Annotated[int | None, Query(ge=1, description="Probabilities of only so many classes, the most probable first.")]
 
 
@@ -66,12 +74,14 @@ def model(server: Server, name: str) -> dict[str, Any]:
 
 
 @router.post("/{name}/predict", openapi_extra=PICTURES_BODY)
-async def predict(server: Server, request: Request, name: str, coverage: Coverage = None, top: Top = None) -> JSONResponse:
+async def predict(
+    server: Server, request: Request, name: str, coverage: Coverage = None, sure: Sure = None, top: Top = None
+) -> JSONResponse:
     """The class of one picture (as the body) or of several (a form with files), with probabilities."""
     begin = time.perf_counter()
     server.models.entry(name)  # before the body is read
     pictures = await _pictures(server, request)
-    answers, batcher = await ask(server, name, pictures, coverage=coverage)
+    answers, batcher = await ask(server, name, pictures, coverage=coverage, sure=sure)
     predictions = [_within(answer.to_dict(), top) for answer in answers if not isinstance(answer, PictureError)]
     problems = [
         {"path": named, "kind": answer.kind, "message": str(answer)}
@@ -137,6 +147,7 @@ async def ask(
     pictures: Sequence[tuple[str, bytes]],
     *,
     coverage: float | None = None,
+    sure: float | None = None,
     within_s: float | None = None,
 ) -> tuple[list[Answer | PictureError], Batcher]:
     """Answers in order, from the model that is there now. Raises ApiError 503 when the time is up, or the server stops.
@@ -151,7 +162,8 @@ async def ask(
         if batcher is None:
             batcher = await _opened(server, name, end - time.monotonic())
         try:
-            return await batcher.predict(pictures, coverage=coverage, within_s=max(0.0, end - time.monotonic())), batcher
+            left_s = max(0.0, end - time.monotonic())
+            return await batcher.predict(pictures, coverage=coverage, sure=sure, within_s=left_s), batcher
         except ReplacedError:  # in this moment: by one that is there now, or will be
             await asyncio.sleep(0.01)
     raise ApiError(503, "stopping", found="a server that is stopping", fix="ask again when it is back", retry_after_s=5)

@@ -46,6 +46,7 @@ class Dataset:
     resize: str = "crop"  # how the network will see them
     keep_damaged: bool = False  # whether it will see damaged ones
     losses: Mapping[bytes, str] = field(default_factory=dict)  # digest → why the network sees one colour, once rows are there
+    noticed: tuple[Notice, ...] = ()  # of how the listing was read
 
     def positions(self, *splits: Split) -> np.ndarray:
         """Where the pictures of these splits stand, int64, ascending."""
@@ -85,7 +86,7 @@ class Dataset:
         lost = notices(
             self.pictures, resize=self.resize, values=self.values, losses=self.losses, keep_damaged=self.keep_damaged
         )
-        return (*lost, *self.targets.notices())
+        return (*lost, *self.noticed, *self.targets.notices())
 
     def with_losses(self, losses: Mapping[int, str]) -> "Dataset":
         """With what extraction said of the network's input: position → a name of `data.one_colour.LOSSES`."""
@@ -150,6 +151,7 @@ def prepare(listing: Listing, plan: Plan, session: Session) -> Dataset:
         licence=listing.licence,
         resize=plan.resize,
         keep_damaged=plan.keep_damaged,
+        noticed=listing.notices,
     )
 
 

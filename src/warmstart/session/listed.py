@@ -25,7 +25,9 @@ def listed(data: Any, settings: TrainSettings, plan: Plan, watcher: Watcher) -> 
     asked = None if plan.task is None else find_task(plan.task)
     listing = data
     if not isinstance(data, Listing):
-        listing = read_listing(data, exclude=settings.exclude, min_classes=0, columns=plan.target, several=True)
+        listing = read_listing(
+            data, exclude=settings.exclude, min_classes=0, columns=plan.target, several=True, nested=plan.nested
+        )
     task = asked or _claimed(listing, plan, watcher)
     options_of(task, plan)  # wrong ones are told before any work
     if settings.fixes is None or isinstance(data, Listing):
@@ -87,8 +89,14 @@ def listing_of_run(folder: Path) -> Listing | str:
         return f"there is no run.json in or beside {folder} to say where they are"
     try:
         document = read_json(record, errors="surrogateescape")
-        data, columns = DataRecord.from_dict(document["data"]), document["plan"].get("target") or ()
-        return read_listing(found_again(data.source, data.working_folder), min_classes=1, columns=columns, several=True)
+        data, plan = DataRecord.from_dict(document["data"]), document["plan"]
+        return read_listing(
+            found_again(data.source, data.working_folder),
+            min_classes=1,
+            columns=plan.get("target") or (),
+            several=True,
+            nested=plan.get("nested") is True,
+        )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as reason:
         return f"{record} does not say where they are ({type(reason).__name__})"
     except InputError as reason:

@@ -1,7 +1,7 @@
 """Which pictures an export is proved on, and which it is calibrated with: found again where the run found them. N pictures."""
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,7 +40,7 @@ def held_out_pictures(model: Model, name: str, pictures: str | None, *, most: in
 
     Raises what `read_listing` and `find_pictures` raise for ``pictures`` that cannot be read.
     """
-    rows = _of_run(Path(name)) if pictures is None else _given(pictures, _columns(model))
+    rows = _of_run(Path(name)) if pictures is None else _given(pictures, _columns(model), nested=_nested(model))
     if isinstance(rows, str):
         return _none(name, rows)
     source = pictures or name
@@ -136,9 +136,16 @@ def _columns(model: Model) -> tuple[str, ...]:
     return find_task(model.task).columns(model.fitted)
 
 
-def _given(pictures: str, columns: tuple[str, ...]) -> list[Example]:
+def _nested(model: Model) -> bool:
+    """Whether it was trained on folders in folders."""
+    plan = model.about.get("plan")
+    return isinstance(plan, Mapping) and plan.get("nested") is True
+
+
+def _given(pictures: str, columns: tuple[str, ...], *, nested: bool) -> list[Example]:
     try:
-        listing = read_listing(pictures, min_classes=1, columns=() if Path(pictures).is_dir() else columns)
+        is_folder = Path(pictures).is_dir()
+        listing = read_listing(pictures, min_classes=1, columns=() if is_folder else columns, nested=nested and is_folder)
     except DataError:
         found, _ = find_pictures([pictures])  # no labels: agreement alone can be shown
         if not found:

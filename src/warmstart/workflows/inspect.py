@@ -64,10 +64,13 @@ class Inspection:
         return asdict(self)
 
 
-def inspect(data: Any, *, exclude: tuple[str, ...] = (), watcher: Watcher | None = None) -> Inspection:
-    """Look at every picture of a folder, manifest or list. Raises DataError for what is no data set at all."""
+def inspect(data: Any, *, exclude: tuple[str, ...] = (), nested: bool = False, watcher: Watcher | None = None) -> Inspection:
+    """Look at every picture of a folder, manifest or list. Raises DataError for what is no data set at all.
+
+    nested: whether folders in class folders are classes too.
+    """
     watcher = watcher or NullProgress()
-    listing = read_listing(data, exclude=exclude, min_classes=1)
+    listing = read_listing(data, exclude=exclude, min_classes=1, nested=nested)
     with Workspace.opened() as workspace:
         found = scan_given([(e.path, e.content) for e in listing.examples], workspace.store, on_progress=watcher.progress)
     there = [(e, p) for e, p in zip(listing.examples, found.pictures, strict=True) if p is not None]
@@ -104,7 +107,11 @@ def inspect(data: Any, *, exclude: tuple[str, ...] = (), watcher: Watcher | None
         duplicates=_duplicates(there),
         problems=tuple(problems),
         seen=seen_of(pictures, USUAL.resize),
-        notices=(*notices(pictures, resize=USUAL.resize, values=values, losses=losses), *alike_names(listing.class_names)),
+        notices=(
+            *notices(pictures, resize=USUAL.resize, values=values, losses=losses),
+            *listing.notices,
+            *alike_names(listing.class_names),
+        ),
     )
 
 

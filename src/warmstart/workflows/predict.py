@@ -72,6 +72,7 @@ def predict(
     pictures: Sequence[Any],
     *,
     coverage: float | None = None,
+    sure: float | None = None,
     keep_damaged: bool | None = None,
     download: bool = False,
     watcher: Watcher | None = None,
@@ -79,9 +80,10 @@ def predict(
     """Predict with a model folder, a run folder, an exported file or its folder, 'imagenet:BACKBONE', or an opened model.
 
     pictures: files, folders, globs; or all of them in memory, as `data.memory` takes them.
-    coverage: also what holds the truth this often: a set of classes, an interval. keep_damaged: whether pictures that are damaged but
-    decode are predicted; None: as the model was trained. A broken picture becomes a named problem. Raises DataError when nothing was found
-    at all, ModelFileError for the model, UsageError for a coverage that it cannot offer.
+    coverage: also what holds the truth this often: a set of classes, an interval. sure: also the deepest answer with this probability.
+    keep_damaged: whether pictures that are damaged but decode are predicted; None: as the model was trained. A broken picture becomes a
+    named problem. Raises DataError when nothing was found at all, ModelFileError for the model, UsageError for a coverage or sure that it
+    cannot offer.
     """
     watcher = watcher or NullProgress()
     begin = time.perf_counter()
@@ -94,7 +96,7 @@ def predict(
         raise DataError(f"no picture found in {', '.join(map(str, pictures))}; expected files, folders with pictures, or globs")
     predictions = []
     with machine.calm_blas(1):
-        for done, result in enumerate(predictor.predict_each(found, coverage=coverage), 1):
+        for done, result in enumerate(predictor.predict_each(found, coverage=coverage, sure=sure), 1):
             if isinstance(result, Problem):
                 problems.append(result)
             else:

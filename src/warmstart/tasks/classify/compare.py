@@ -95,7 +95,7 @@ def compare(
     base, settings, watcher = plan or Plan(), settings or TrainSettings(), watcher or NullProgress()
     if settings.budget_s is None:
         raise UsageError("a comparison needs a time for each plan: --budget 10m, or budget_s in the settings")
-    listing = classified(data, settings)
+    listing = classified(data, settings, nested=_nested(plans, base))
     if not isinstance(plans, Mapping):
         cuts = load_backbone(base.backbone, weights="random", announce=watcher.say).cuts
         plans = plans_by_name(plans or default_names(cuts), base, cuts)
@@ -133,10 +133,20 @@ def resume(
         named = start["data"]
     except (OSError, ValueError, KeyError, TypeError, AttributeError, UsageError) as reason:
         raise InputError(f"{path} cannot be read ({type(reason).__name__}: {reason}): start a new comparison.") from reason
-    listing = classified(data or named, settings)
+    listing = classified(data or named, settings, nested=_nested(plans, Plan()))
     watcher = watcher or NullProgress()
     _check_splits(listing, plans, settings, watcher)
     return _run(folder, listing, plans, settings, watcher)
+
+
+def _nested(plans: Mapping[str, Plan] | Sequence[str], base: Plan) -> bool:
+    """How folders are read, for all plans; ``base``: of those that are named in short. Raises UsageError where plans say both."""
+    said = {plan.nested for plan in plans.values()} if isinstance(plans, Mapping) and plans else {base.nested}
+    if len(said) > 1:
+        raise UsageError(
+            "plans are compared on the same classes, and some of these have nested and some not: give it to all or none"
+        )
+    return said.pop()
 
 
 def _run(folder: Path, listing: Listing, plans: Mapping[str, Plan], settings: TrainSettings, watcher: Watcher) -> Comparison:

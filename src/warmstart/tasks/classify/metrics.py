@@ -8,6 +8,7 @@ AUROC         chance that a random positive ranks above a random negative, ties 
               1982); for K > 2 the mean over classes of one against the rest
 log-loss      mean of -log(probability of the true class), probabilities not taken below `SMALLEST_PROBABILITY`
 ECE           see `calibration`
+at depth d    accuracy, where names of classes are a tree: see `tree.by_depth`
 """
 
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from warmstart.evaluation.intervals import wilson
 from warmstart.records import Scores
 from warmstart.tasks.classify.temperature import expected_calibration_error, reliability_bins
+from warmstart.tasks.classify.tree import by_depth
 
 # float32's resolution at 1, whatever the dtype at hand: one confident mistake costs at most 16 nats, and the score of a split
 # is the same from float32 and float64 probabilities.
@@ -58,6 +60,7 @@ def score(
         per_class=per_class,
         confusion=tuple(tuple(int(count) for count in row) for row in confusion),
         used_for_choosing=used_for_choosing,
+        by_depth=by_depth(class_names, labels, predicted, majority_label),
     )
 
 

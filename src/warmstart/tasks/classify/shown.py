@@ -4,12 +4,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from warmstart.evaluation.novelty import UNLIKE
-from warmstart.records import Prediction, Scores
+from warmstart.records import Prediction, Scores, Sure
 from warmstart.report.cards import Matrix
 from warmstart.report.printable import printable
 from warmstart.report.run_record import RunRecord
 from warmstart.report.shown import Grid, Loud, novelty
 from warmstart.tasks.classify.parity import Parity
+from warmstart.tasks.classify.tree import levels, tree_of
 from warmstart.tasks.classify.trust import Coverage
 
 SCORES_SHOWN: Mapping[str, Callable[[Scores], str]] = {
@@ -45,7 +46,7 @@ def scores(by_split: Mapping[str, Scores]) -> tuple[Grid, ...]:
     rows = tuple((name, *(show(s) for s in by_split.values())) for name, show in SCORES_SHOWN.items())
     grid = Grid(columns=("", *heads), rows=rows, numbers=tuple(range(1, len(heads) + 1)))
     best = by_split.get("test") or by_split.get("unseen") or by_split.get("all, seen ones too")
-    return (grid,) if best is None else (grid, _classes(best))
+    return (grid,) if best is None else (grid, *_depths(best), _classes(best))
 
 
 def verdict(record: RunRecord) -> list[str]:
@@ -112,26 +113,31 @@ def in_brief(scores: Scores) -> dict[str, Any]:
 def answers(
     found: Sequence[Prediction], names: Sequence[str], coverage: Coverage | None, top: int
 ) -> tuple[Grid, tuple[str, ...]]:
-    """The most probable classes first."""
+    """The most probable classes first; beside an answer that says where in a tree they stand, by the last part of their names."""
     told = any(prediction.novelty is not None for prediction in found)
     columns = ["picture", "class", "probability"]
     columns += [f"one of these ({coverage.asked:g})"] if coverage else []
+    asked = next((prediction.sure.asked for prediction in found if prediction.sure), None)
+    columns += [f"sure of {asked:g}"] if asked is not None else []
     columns += ["novelty"] if told else []
+    short = tree_of(tuple(found[0].probabilities)).short if asked is not None else {}
     rows = []
     for name, prediction in zip(names, found, strict=True):
         ranked = sorted(prediction.probabilities.items(), key=lambda item: -item[1])
-        others = [f"{other} {p:.2f}" for other, p in ranked if other != prediction.class_name][: top - 1]
+        others = [f"{short.get(other, other)} {p:.2f}" for other, p in ranked if other != prediction.class_name][: top - 1]
         rows.append(
             (
                 name,
-                prediction.class_name,
+                short.get(prediction.class_name, prediction.class_name),
                 f"{prediction.probability:.3f}",
                 *([", ".join(prediction.classes or ())] if coverage else []),
+                *([_sure(prediction.sure)] if asked is not None else []),
                 *([novelty(prediction.novelty)] if told else []),
                 ", ".join(others),
             )
         )
     notes = [_coverage(coverage)] if coverage else []
+    notes += [_how_sure(found, asked)] if asked is not None else []
     unlike = sum(prediction.novelty is not None and prediction.novelty >= UNLIKE for prediction in found)
     if unlike:
         notes.append(
@@ -147,7 +153,9 @@ def answers(
 def table(
     found: Sequence[Prediction], facts: Mapping[str, Any], coverage: Coverage | None
 ) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
-    """path, class, probability, novelty, with a coverage the set of classes joined by '|', then one column a class."""
+    """path, class, probability, novelty, with a coverage the set of classes joined by '|', with sure the deepest answer and its
+    probability, then one column a class.
+    """
     names: Sequence[str] = facts["classes"]
     sets = ["classes"] if coverage else []
     rows = []
@@ -155,8 +163,10 @@ def table(
         shares = [f"{p.probabilities[name]:.6f}" for name in names]
         novelty = "" if p.novelty is None else f"{p.novelty:.1f}"
         joined = ["|".join(p.classes or ())] if coverage else []
-        rows.append((p.source, p.class_name, f"{p.probability:.6f}", novelty, *joined, *shares))
-    return ("path", "class", "probability", "novelty", *sets, *names), rows
+        deepest = [p.sure.class_name or "", "" if p.sure.probability is None else f"{p.sure.probability:.6f}"] if p.sure else []
+        rows.append((p.source, p.class_name, f"{p.probability:.6f}", novelty, *joined, *deepest, *shares))
+    surely = ["sure", "sure_probability"] if any(p.sure for p in found) else []
+    return ("path", "class", "probability", "novelty", *sets, *surely, *names), rows
 
 
 def parity(found: Parity) -> Grid:
@@ -179,6 +189,43 @@ def parity(found: Parity) -> Grid:
             ("size", "", "-" if found.bytes is None else f"{found.bytes / 1e6:.1f} MB"),
         ),
         numbers=(1, 2),
+    )
+
+
+def _depths(found: Scores) -> tuple[Grid, ...]:
+    """Accuracy at each depth, where names of classes are a tree."""
+    if not found.by_depth:
+        return ()
+    tree = tree_of(tuple(found.per_class))
+    rows = tuple(
+        (
+            str(depth),
+            f"{len(set(tree.at(depth).tolist())):,}",
+            Loud(f"{one.accuracy:.3f}"),
+            "{:.3f}-{:.3f}".format(*one.accuracy_ci95),
+            f"{one.majority_accuracy:.3f}",
+        )
+        for depth, one in enumerate(found.by_depth, 1)
+    )
+    columns = ("cut to depth", "classes there", "accuracy", "95 % interval", "of the majority class")
+    return (Grid(columns=columns, rows=rows, numbers=(0, 1, 2, 3, 4)),)
+
+
+def _sure(sure: Sure | None) -> str:
+    return "-" if sure is None or sure.class_name is None else f"{sure.class_name} {sure.probability:.2f}"
+
+
+def _how_sure(found: Sequence[Prediction], asked: float) -> str:
+    """How many answers stand at which depth."""
+    tree = tree_of(tuple(found[0].probabilities))
+    none, *counts = levels(tree, [p.sure.class_name if p.sure else None for p in found])
+    if not tree.is_nested:
+        return f"sure of {asked:g}: {counts[0]:,} of {len(found):,} pictures are; of the others the probability of the class is less"
+    at = ", ".join(f"{count:,} to depth {depth}" for depth, count in reversed(list(enumerate(counts, 1))) if count)
+    return (
+        f"sure of {asked:g}, of {len(found):,} pictures: {at or 'none'}"
+        + (f"; {none:,} at no depth" if none and at else "")
+        + ". A class above others has the probability of all below it"
     )
 
 

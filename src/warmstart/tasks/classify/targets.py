@@ -14,6 +14,7 @@ from warmstart.data.class_names import alike_names
 from warmstart.errors import DataError
 from warmstart.records import OF_THIS_MOMENT, Example, Notice, Problem, Split, first_reasons
 from warmstart.task_protocol import Indices, Settled
+from warmstart.tasks.classify.tree import read_as_tree
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -73,8 +74,9 @@ class ClassTargets:
         return torch.from_numpy(self.labels[at])
 
     def notices(self) -> tuple[Notice, ...]:
-        """Names that look alike."""
-        return alike_names(self.class_names)
+        """Names that look alike; that they are read as a tree."""
+        counts = np.bincount(self.labels, minlength=len(self.class_names)).tolist()
+        return (*alike_names(self.class_names), *read_as_tree(self.class_names, counts))
 
     def majority(self) -> int:
         """The label that most have."""

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from warmstart.data.class_names import class_name_of
 from warmstart.data.listing import check_classes
+from warmstart.data.nested import as_classes_are_named
 from warmstart.errors import DataError, UnknownNameError, UsageError
 from warmstart.extraction.described import required
 from warmstart.extraction.features import Rows
@@ -80,6 +81,7 @@ class ClassifyTask:
         "fixes": "warmstart.tasks.classify.doctor.fixes:apply_fixes",
         "forecast": "warmstart.tasks.classify.fit:fit_seconds",
         "pictures": "warmstart.tasks.classify.embedding_map:write",
+        "sure": "warmstart.tasks.classify.tree:surely",
         "shown": "warmstart.tasks.classify.shown",
         "source": "warmstart.tasks.classify.source:source_model",
         "report": "warmstart.tasks.classify.report.made:report",
@@ -170,8 +172,7 @@ class ClassifyTask:
 
     def read_scores(self, document: Mapping[str, Any]) -> Scores:
         """Out of a run.json."""
-        confusion = tuple(tuple(row) for row in document["confusion"])
-        return Scores(**{**document, "confusion": confusion, "accuracy_ci95": tuple(document["accuracy_ci95"])})
+        return Scores.from_dict(document)
 
     def trust(self, fitted: Classifier, outputs: ClassOutputs, targets: ClassTargets) -> dict[str, Any]:
         """Calibration error, sets, novelty."""
@@ -227,8 +228,9 @@ class ClassifyTask:
         return ()
 
     def judged(self, fitted: Classifier, listing: Listing) -> tuple[Listing, tuple[Problem, ...]]:
-        """Those of classes that the model knows, by the model's own names of them."""
+        """Those of classes that the model knows, by the model's own names of them; folders in folders, where its classes are nested."""
         # One that was trained when space around a folder's name counted has it still.
+        listing = as_classes_are_named(listing, fitted.class_names)
         own = {class_name_of(name): name for name in fitted.class_names}
         examples = [replace(e, class_name=own.get(e.class_name, e.class_name)) for e in listing.examples]
         names = sorted(own.get(name, name) for name in listing.class_names)

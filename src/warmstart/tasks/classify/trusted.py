@@ -24,6 +24,7 @@ from warmstart.tasks.classify.temperature import (
     reliability_bins,
     softmax,
 )
+from warmstart.tasks.classify.tree import sure_on_test
 from warmstart.tasks.classify.trust import Trust
 
 COVERAGES = (0.80, 0.90, 0.95, 0.99)  # in the record; a model makes sets for any
@@ -66,6 +67,7 @@ def described(fitted: Classifier, outputs: ClassOutputs, targets: ClassTargets) 
         },
         "sets": [_sets(fitted.trust, share, probabilities) for share in COVERAGES],
         "novelty": None if outputs.novelty is None or known is None else _novelty(known, outputs.novelty),
+        **({"sure": sure} if (sure := sure_on_test(fitted.class_names, probabilities, labels)) else {}),
     }
 
 

@@ -110,7 +110,7 @@ def advise(
     find(plan.backbone)
     check_names(backbones)
     _check_writable(plan_out, plot)
-    listing = classified(data, settings)
+    listing = classified(data, settings, nested=plan.nested)
     with Session.opened(settings, TASK, watcher) as session:
         dataset = prepare(listing, plan, session)
         contest = None

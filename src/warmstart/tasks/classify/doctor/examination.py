@@ -116,7 +116,9 @@ def doctor(
     """
     plan, settings, watcher = plan or Plan(), settings or TrainSettings(), watcher or NullProgress()
     clock = _Clock()
-    listing = data if isinstance(data, Listing) else read_listing(data, exclude=settings.exclude, min_classes=1)
+    listing = data
+    if not isinstance(data, Listing):
+        listing = read_listing(data, exclude=settings.exclude, min_classes=1, nested=plan.nested)
     with clock.phase("extract"), Session.opened(settings, TASK, watcher) as session:
         seen, problems, share, noticed = _see(listing.examples, listing.class_names, plan, session)
     with clock.phase("look"):
@@ -154,7 +156,7 @@ def doctor(
         labels=_about_labels(judged) if judged else None,
         notes=tuple(notes),
         seen=share,
-        notices=noticed,
+        notices=(*noticed, *listing.notices),
         seconds=clock.seconds(),
         examples=seen.examples,
         judged=judged,

@@ -13,15 +13,16 @@ import numpy as np
 
 from warmstart.data.listing import read_listing
 from warmstart.data.memory import name_of
+from warmstart.data.nested import as_classes_are_named
 from warmstart.extraction.features import columns
 from warmstart.extraction.reader import Reader
 from warmstart.extraction.scanning import picture_of, scan
 from warmstart.extraction.workspace import Workspace
-from warmstart.model.predictor import Model
 from warmstart.records import Picture
 from warmstart.session.listed import listing_of_run
 from warmstart.session.progress import Watcher
 from warmstart.tasks.classify.explain.nearest import Neighbour, nearest
+from warmstart.tasks.classify.model import ClassModel
 
 BLOCK = 4096  # pictures whose rows over all taps are in memory at once
 
@@ -34,7 +35,9 @@ class Neighbours:
     notes: tuple[str, ...]
 
 
-def neighbours(model: Model, folder: str, source: Any, *, count: int, data: str | None = None, watcher: Watcher) -> Neighbours:
+def neighbours(
+    model: ClassModel, folder: str, source: Any, *, count: int, data: str | None = None, watcher: Watcher
+) -> Neighbours:
     """The ``count`` training pictures nearest to ``source``: a path, encoded bytes, a PIL image or a uint8 array.
 
     folder: the model or run folder that ``model`` was read from. data: where the training pictures are now; None: where the run found
@@ -43,9 +46,11 @@ def neighbours(model: Model, folder: str, source: Any, *, count: int, data: str 
     learnt = set(model.about.get("trained_on", ()))
     if not learnt:
         return _none("no training pictures: this model was not trained here")
-    listing = read_listing(data, min_classes=1) if data is not None else listing_of_run(Path(folder))
+    listing = listing_of_run(Path(folder)) if data is None else read_listing(data, min_classes=1)
     if isinstance(listing, str):
         return _none(f"no training pictures: {listing}. Name the folder or manifest they are in with --data")
+    if data is not None:
+        listing = as_classes_are_named(listing, model.class_names)
     notes = []
     with Workspace.opened() as workspace:
         query = picture_of(source, name=name_of(source, 0))
@@ -84,7 +89,7 @@ def neighbours(model: Model, folder: str, source: Any, *, count: int, data: str 
 
 
 def _features(
-    model: Model, pictures: list[Picture], workspace: Workspace, watcher: Watcher
+    model: ClassModel, pictures: list[Picture], workspace: Workspace, watcher: Watcher
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Block by block: float32 (B, D) of the head's taps, and which of them are real. From the store where they are there."""
     reader = Reader(recipe=model.recipe(), workspace=workspace, on_progress=watcher.progress)

@@ -26,6 +26,7 @@ from warmstart.tasks.classify.report import charts, confusion, sentences
 from warmstart.tasks.classify.report.run_files import Judged, RunFiles, points_of
 from warmstart.tasks.classify.report.saliency_examples import Looks
 from warmstart.tasks.classify.temperature import Bin, reliability_bins, softmax
+from warmstart.tasks.classify.tree import confusion_at, tree_of
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -86,6 +87,7 @@ def run_page(run: RunFiles, created: str, looks: Looks) -> Page:
         accuracies=charts.accuracies(_bars(test, run.cold)) if test else "",
         curves=_curves(record),
         reliabilities=_reliabilities(run),
+        depths=_depths(test) if test else None,
         matrix=matrix if 0 < len(matrix) <= confusion.LARGEST else [],
         pairs=confusion.confused_pairs(matrix),
         behind={key: len(cell) for key, cell in behind.items()},
@@ -295,6 +297,23 @@ def _per_class(test: Scores, names: Sequence[str]) -> list[dict[str, Any]]:
         wrong = [(count, names[j]) for j, count in enumerate(test.confusion[i]) if j != i and count]
         rows.append({"name": printable(name), **row, "taken_for": "{0[1]} ({0[0]})".format(max(wrong)) if wrong else ""})
     return rows
+
+
+def _depths(test: Scores) -> dict[str, Any] | None:
+    """Where names of classes are a tree: a row a depth, and who is taken for whom at the top."""
+    if not test.by_depth:
+        return None
+    tree = tree_of(tuple(test.per_class))
+    tops, counts = confusion_at(tree, test.confusion, 1)
+    few = 1 < len(tops) <= confusion.LARGEST
+    return {
+        "rows": [
+            {"depth": depth, "classes": len(set(tree.at(depth).tolist())), "scores": one}
+            for depth, one in enumerate(test.by_depth, 1)
+        ],
+        "tops": [printable(name) for name in tops],
+        "matrix": confusion.cells(counts) if few else [],
+    }
 
 
 def _depth(record: RunRecord) -> Markup | None:
