@@ -15,6 +15,7 @@ from warmstart.data.listing import read_listing
 from warmstart.data.memory import header_of
 from warmstart.data.one_colour import Loss
 from warmstart.data.splitting import find_conflicts
+from warmstart.data.views import AUTO
 from warmstart.errors import PictureError
 from warmstart.extraction.prefetch import map_ahead
 from warmstart.extraction.rendering import PICTURES
@@ -104,7 +105,7 @@ def inspect(data: Any, *, exclude: tuple[str, ...] = (), watcher: Watcher | None
         duplicates=_duplicates(there),
         problems=tuple(problems),
         seen=seen_of(pictures, USUAL.resize),
-        notices=(*notices(pictures, resize=USUAL.resize, values=values, losses=losses), *alike_names(listing.class_names)),
+        notices=(*notices(pictures, resize=AUTO, values=values, losses=losses), *alike_names(listing.class_names)),
     )
 
 
