@@ -69,7 +69,7 @@ def paired_mean(
         raise ValueError(f"every picture has a unit, got {n} differences and {len(units)} units")
     unit = np.unique(units, return_inverse=True)[1]
     sums, sizes = np.bincount(unit, weights=differences), np.bincount(unit)
-    counts = np.random.default_rng(seed).multinomial(len(sizes), np.full(len(sizes), 1 / len(sizes)), size=resamples)
+    drawn = np.random.default_rng(seed).integers(0, len(sizes), (resamples, len(sizes)))
     tail = (1 - level) / 2
-    low, high = np.quantile((counts @ sums) / (counts @ sizes), [tail, 1 - tail])
+    low, high = np.quantile(sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1), [tail, 1 - tail])
     return float(low), float(high)

@@ -117,7 +117,9 @@ def picture_of(source: Any, *, name: str) -> Picture:
         content_digest, facts = look_at(given)
         return Picture(path=name, digest=content_digest, content=given, facts=facts)
     if not is_deep(given):
-        return Picture(path=name, digest=digest_pixels(np.asarray(in_memory(given))), content=given)
+        upright = in_memory(given)
+        facts = Facts(format="memory", width=upright.width, height=upright.height, mode=given.mode)
+        return Picture(path=name, digest=digest_pixels(np.asarray(upright)), content=given, facts=facts)
     # Its levels hang on the range of a data set, so it is the values themselves that are digested, and what turns them.
     turned = (orientation_of(given), white_is_zero(given), given.info.get("transparency"))
     identity = digest(digest_pixels(np.asarray(given)) + repr(turned).encode("utf-8"))

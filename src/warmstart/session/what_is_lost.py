@@ -21,7 +21,7 @@ from warmstart.strategy.resize import LITTLE_SEEN, ResizeChoice
 NAMED = 3  # pictures of each kind
 
 CROP_CURE = "--resize squash shows all of each, its proportions changed; --resize pad shows all of each, smaller, on grey"
-OPEN_CURE = f"train compares ways to show more and takes one that does better; of those that may be named, {CROP_CURE}"
+OPEN_CURE = f"train compares ways to show more of them, and takes one that does better. {CROP_CURE}"
 
 # Name → the end of a sentence about pictures, for `data.one_colour.LOSSES`.
 _LOSSES = {
@@ -105,11 +105,14 @@ def _cropped(pictures: Sequence[Picture], resize: str, choice: ResizeChoice | No
         ),
         key=lambda one: one[0],
     )
+    if choice is not None and choice.modes:
+        return [_notice("resize", choice.in_words(), [p for _, p in least])]
+    cure = OPEN_CURE if resize == AUTO else CROP_CURE
     if choice is not None:
-        return [_notice("resize" if choice.modes else "cropped", choice.in_words(), [p for _, p in least])]
+        cure = f"Other ways were not compared: {choice.why_not}. {CROP_CURE}"
     message = (
         f"{_said(seen)}: {_many(len(least))} {'is' if len(least) == 1 else 'are'} elongated, and the centre crop cuts off the ends. "
-        f"{OPEN_CURE if resize == AUTO else CROP_CURE}"
+        f"{cure}"
     )
     return [_notice("cropped", message, [p for _, p in least])]
 

@@ -280,7 +280,7 @@ def advised(ready: Ready, looked_at: LookedAt, session: Session, *, budget_s: fl
 
 def _of_the_crop(dataset: Dataset) -> str | None:
     """What is to be said first, where the centre crop shows little of the pictures."""
-    if dataset.choice is None:
+    if dataset.choice is None or not dataset.choice.modes:
         return before_blame(dataset.seen())
     said = dataset.choice.in_words()
     return f"{said[:1].upper()}{said[1:]}."
