@@ -195,6 +195,19 @@ def test_near_copies_that_change_the_split_have_the_modes_compared_again(
     assert record.data.images <= MOST_PICTURES  # so all of train was compared
 
 
+def test_advice_says_what_was_compared_before_anything_else(
+    left_crop: Run, run_of: Callable[..., Run], at_the_end: Path
+) -> None:
+    advised = run_of(at_the_end, cut="auto").record
+    assert left_crop.record.resize is not None
+    assert advised.resize == replace(left_crop.record.resize, computed=0)
+    assert advised.advice["resize"] == advised.resize.to_dict()
+    assert {plan["resize"] for plan in advised.advice["advice"]["plans"]} == {advised.plan.resize} == {advised.resize.mode}
+    assert advised.advice["advice"]["reasons"][0]["text"].startswith(
+        "The centre crop shows 19 % of the median picture, so it was held"
+    )
+
+
 def test_an_estimator_compares_on_what_it_is_given(at_the_end: Path, own: OwnParts) -> None:
     pictures = [np.asarray(Image.open(at_the_end.parent / f"{i}.png")) for i in range(60)]
     names = [list(CLASSES)[i % 2] for i in range(60)]

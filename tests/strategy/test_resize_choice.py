@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from warmstart.data.views import RESIZE_MODES, seen_share
 from warmstart.evaluation.intervals import paired_mean
+from warmstart.report.run_record import read_choice
 from warmstart.strategy.resize import LITTLE_SEEN, Judged, ResizeChoice, choose
 
 N = 60
@@ -46,8 +47,8 @@ def test_of_several_that_are_ahead_the_best_is_taken(seed: int) -> None:
 
 def test_without_a_difference_the_crop_is_left_by_luck_about_as_often_as_said() -> None:
     """Three modes are held against it at once: at most one choice in 40 may leave it, a few more by the roughness of the bootstrap."""
-    left = sum(choose(noisy(seed), EACH, seen_median=0.19).mode != "crop" for seed in range(120))
-    assert left <= 8
+    left = sum(choose(noisy(seed), EACH, seen_median=0.19).mode != "crop" for seed in range(60))
+    assert left <= 5
 
 
 @settings(max_examples=10)
@@ -89,9 +90,13 @@ def test_a_choice_is_said_in_one_sentence_and_comes_back_from_json() -> None:
         "the centre crop shows 19 % of the median picture, so it was held against full-crop, squash and pad on 60 train pictures: squash "
         "is best (accuracy 0."
     )
-    assert ResizeChoice.from_dict(json.loads(json.dumps(choice.to_dict()))) == choice
+    document = json.loads(json.dumps(choice.to_dict()))
+    assert read_choice(document) == read_choice({**document, "of a newer version": 1}) == choice
+    for name, wrong in (("mode", 5), ("modes", [{"mode": "crop"}]), ("pictures", "60"), ("seen_median", None)):
+        with pytest.raises((KeyError, TypeError)):
+            read_choice({**document, name: wrong})
     unasked = ResizeChoice(mode="crop", seen_median=0.19, why_not="12 different train pictures are too few, 30 would do")
-    assert ResizeChoice.from_dict(json.loads(json.dumps(unasked.to_dict()))) == unasked
+    assert read_choice(json.loads(json.dumps(unasked.to_dict()))) == unasked
     assert unasked.in_words().endswith("30 would do. --resize squash or pad shows all of each")
 
 

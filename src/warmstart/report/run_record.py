@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, get_type_hints
 from warmstart.errors import InputError, UnknownNameError, UsageError
 from warmstart.plan import Plan
 from warmstart.records import Cache, Notice, Problem, Split, expected, fits, read_json
-from warmstart.strategy.resize import ResizeChoice
+from warmstart.strategy.resize import Mode, ResizeChoice
 from warmstart.task_registry import USUAL, find_task
 
 if TYPE_CHECKING:
@@ -200,11 +200,17 @@ class RunRecord:
             "plan": plan,
             "scores": {split: task.read_scores(one) for split, one in document["scores"].items() if one},
             "training": TrainingRecord.from_dict(document["training"]) if document.get("training") else None,
-            "resize": ResizeChoice.from_dict(document["resize"]) if document.get("resize") else None,
+            "resize": read_choice(document["resize"]) if document.get("resize") else None,
             "cache": _made(Cache, document.get("cache", {"hits": 0, "misses": 0})),
         }
         record = _made(cls, {"seconds": {}, "images_per_second": None, "run_dir": "RUN", **document, **read})
         return dataclasses.replace(record, lacking=frozenset(_lacking(record.to_dict(), document)))
+
+
+def read_choice(document: Mapping[str, Any]) -> ResizeChoice:
+    """The inverse of `ResizeChoice.to_dict`. Raises KeyError or TypeError for what is none."""
+    modes = tuple(_made(Mode, {**one, "gain_interval": tuple(one["gain_interval"])}) for one in document["modes"])
+    return _made(ResizeChoice, {**document, "modes": modes})
 
 
 def read_record(folder: Path) -> RunRecord:

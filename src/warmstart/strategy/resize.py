@@ -10,7 +10,7 @@ N pictures of train.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,12 +61,6 @@ class ResizeChoice:
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
         return asdict(self)
-
-    @classmethod
-    def from_dict(cls, document: Mapping[str, Any]) -> Self:
-        """The inverse of `to_dict`. Raises KeyError or TypeError for what is none."""
-        modes = tuple(Mode(**{**one, "gain_interval": tuple(one["gain_interval"])}) for one in document["modes"])
-        return cls(**{**document, "modes": modes})
 
     def in_words(self) -> str:
         """A sentence, from a small letter to before the full stop."""
