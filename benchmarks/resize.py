@@ -32,9 +32,9 @@ SIDE_PX = 224  # of a picture in a row
 SIDES = {"train": ("train", 800), "val": ("validation", 200), "test": ("test", 372)}
 """Side of the split → folder of its clothes, and how many pictures are made at most."""
 
-RATIOS = (1.0, 4 / 3, 1.5, 16 / 9, 2.0, 3.0, 4.0)
+RATIOS = (4 / 3, 16 / 9, 2.0, 3.0)
 
-Made = Iterator[tuple[Image.Image, str, str]]  # picture, label, side of the split
+Made = Iterator[tuple[Image.Image, str, str, str]]  # picture, label, side of the split, what it is a copy of in part
 
 
 def main() -> None:
@@ -87,14 +87,14 @@ def show(name: str, data: Path, modes: tuple[str, ...], seed: int, runs: Path) -
 
 
 def kept(made: Made, folder: Path) -> Path:
-    """A table with the columns path, label, split."""
+    """A table with the columns path, label, split, group."""
     folder.mkdir(parents=True)
     with (folder / "pictures.csv").open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(("path", "label", "split"))
-        for number, (picture, label, side) in enumerate(made):
+        writer.writerow(("path", "label", "split", "group"))
+        for number, (picture, label, side, group) in enumerate(made):
             picture.save(folder / f"{number}.jpg", quality=92)
-            writer.writerow((f"{number}.jpg", label, side))
+            writer.writerow((f"{number}.jpg", label, side, group))
     return folder / "pictures.csv"
 
 
@@ -134,13 +134,13 @@ def ends(folder: Path, random: np.random.Generator) -> Made:
                     for at in (0, 3):
                         row = [_square(good[i], 128) for i in random.permutation(len(good))[:4]]
                         row[at] = _square(piece, 128)
-                        yield Image.fromarray(np.hstack([np.asarray(one) for one in row])), label, side
+                        yield Image.fromarray(np.hstack([np.asarray(one) for one in row])), label, side, str(piece)
 
 
 def windows(folder: Path, ratio: float) -> Made:
     """Photographs, cut at their middle to ``ratio`` times as wide as high."""
     for side, (source, most) in SIDES.items():
-        pictures = sorted((folder / "clothing" / source).glob("*/*"))
+        pictures, most = sorted((folder / "clothing" / source).glob("*/*")), min(most, 400)
         for path in pictures[:: max(1, len(pictures) // most)][:most]:
             with Image.open(path) as opened:
                 photograph = opened.convert("RGB")
@@ -148,7 +148,7 @@ def windows(folder: Path, ratio: float) -> Made:
             high = min(height, round(width / ratio))
             wide = min(width, round(high * ratio))
             left, top = (width - wide) // 2, (height - high) // 2
-            yield photograph.crop((left, top, left + wide, top + high)), path.parent.name, side
+            yield photograph.crop((left, top, left + wide, top + high)), path.parent.name, side, str(path)
 
 
 def _in_a_row(
@@ -160,7 +160,7 @@ def _in_a_row(
         for path in (paths[i] for i in np.sort(random.permutation(len(paths))[:most])):
             row = [_square(paths[i], SIDE_PX) for i in random.integers(0, len(paths), pictures)]
             row[labelled] = _square(path, SIDE_PX)
-            yield Image.fromarray(joined([np.asarray(one) for one in row])), path.parent.name, side
+            yield Image.fromarray(joined([np.asarray(one) for one in row])), path.parent.name, side, str(path)
 
 
 def _square(path: Path, side_px: int) -> Image.Image:

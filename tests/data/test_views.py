@@ -65,7 +65,7 @@ def test_full_crop_is_the_crop_without_its_margin():
     picture = Image.new("RGB", (300, 200), (255, 0, 0))
     picture.paste((0, 255, 0), (50, 0, 250, 200))
     pixels = resize(picture, size_px=100, mode="full-crop")
-    assert (pixels[1] > 250).all()
+    assert (pixels[1, :, 1:-1] > 250).all()  # of the window's ends, the filter sees what lies beside them
     assert np.array_equal(pixels, resize(picture, size_px=100, mode="crop", crop_pct=1.0))
     assert seen_window((300, 200), mode="full-crop") == (50.0, 0.0, 250.0, 200.0)
     assert [seen_share((400, 100), mode=mode) for mode in RESIZE_MODES] == [0.19140625, 0.25, 1.0, 1.0]
