@@ -1,6 +1,7 @@
 """`--resize auto`: elongated pictures whose cue lies beside the crop, in its middle, or that are not elongated at all."""
 
 import csv
+import io
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -8,19 +9,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from rich.console import Console
 from torch import Tensor, nn
 
 import warmstart as ws
 from warmstart.backbones.chain import Backbone
+from warmstart.cli import tables
 from warmstart.data.listing import read_listing
 from warmstart.plan import Plan
 from warmstart.records import Listing
 from warmstart.report.run_record import read_record
+from warmstart.report.task_page import task_page
 from warmstart.session.outcome import Run
 from warmstart.session.own_parts import OwnParts
 from warmstart.session.run_folder import read_plan
 from warmstart.session.settings import TrainSettings
 from warmstart.strategy.resize import MOST_PICTURES
+from warmstart.task_registry import find_task
 from warmstart.workflows.train import train
 
 PER_CLASS = 45
@@ -102,7 +107,9 @@ def test_where_the_cue_lies_beside_the_crop_another_mode_is_taken(
     assert run_of(at_the_end, "crop").record.scores["test"].accuracy < 0.8
 
 
-def test_the_choice_stands_in_the_plan_the_record_the_model_and_what_is_said_of_the_data(left_crop: Run) -> None:
+def test_the_choice_stands_in_the_plan_the_record_the_model_and_what_is_said_of_the_data(
+    left_crop: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     record, mode = read_record(left_crop.folder), left_crop.record.plan.resize
     assert record.resize == left_crop.record.resize
     assert read_plan(left_crop.folder / "plan.json").resize == record.plan.resize == mode
@@ -111,6 +118,11 @@ def test_the_choice_stands_in_the_plan_the_record_the_model_and_what_is_said_of_
     (notice,) = record.data.notices
     assert notice.kind == "resize"
     assert f"{mode} is best" in notice.message
+    out = io.StringIO()
+    monkeypatch.setattr(tables, "console", lambda: Console(file=out, width=80, highlight=False))
+    tables.train(record)
+    assert f"{mode} ← taken" in out.getvalue()
+    assert notice.message[:1].upper() + notice.message[1:60] in out.getvalue().replace("\n", " ")
 
 
 def test_a_second_run_compares_what_is_kept_and_says_the_same(
@@ -235,3 +247,5 @@ def test_numbers_and_labels_are_compared_by_what_their_tasks_lose(
     assert record.resize.loss == words
     assert {one.accuracy for one in record.resize.modes} == {None}
     assert read_record(Path(record.run_dir)).resize == record.resize
+    page, _ = task_page(Path(record.run_dir), "today", find_task(record.task))
+    assert f"{record.resize.mode} ← taken" in page.html

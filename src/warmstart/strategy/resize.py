@@ -81,7 +81,7 @@ class ResizeChoice:
         accuracy = ""
         if one.accuracy is not None and crop.accuracy is not None:
             accuracy = f"accuracy {crop.accuracy:.3f} → {one.accuracy:.3f}, "
-        return f"{accuracy}{self.loss} {crop.loss:.3f} → {one.loss:.3f}, less by {one.gain:.3f} ({low:.3f} to {high:.3f})"
+        return f"{accuracy}{self.loss} {crop.loss:.3f} → {one.loss:.3f}, {low:.3f} to {high:.3f} less"
 
 
 def choose(
