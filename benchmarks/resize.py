@@ -1,6 +1,6 @@
 """What `--resize auto` takes on elongated pictures with exact truth, and how test does in each mode.
 
-    python benchmarks/resize.py [../shared/data] [--seed 0] [--sets strips tall ends centre clothing] [--sweep]
+    python benchmarks/resize.py [../shared/data] [--seed 0] [--sets strips tall ends centre clothing] [--sweep 1.33 1.78 3]
 
 Four sets are made of real pictures, each of which is on one side of the split:
 
@@ -10,7 +10,7 @@ ends      4:1, four pieces of paper in a row, of which the first or the last has
 centre    3:1, three pictures of clothes side by side, the label that of the middle one: the crop should stay
 clothing  the photographs themselves, 3:4, which are not to be compared at all
 
-Test accuracies by mode are there to be looked at; nothing is chosen by them. ``--sweep``: photographs cut to ever flatter windows of
+Test accuracies by mode are there to be looked at; nothing is chosen by them. ``--sweep``: photographs cut to flatter windows of
 themselves, for the share of the crop from where on it is worth asking (`strategy.resize.LITTLE_SEEN`).
 """
 
@@ -32,8 +32,6 @@ SIDE_PX = 224  # of a picture in a row
 SIDES = {"train": ("train", 800), "val": ("validation", 200), "test": ("test", 372)}
 """Side of the split → folder of its clothes, and how many pictures are made at most."""
 
-RATIOS = (4 / 3, 16 / 9, 2.0, 3.0)
-
 Made = Iterator[tuple[Image.Image, str, str, str]]  # picture, label, side of the split, what it is a copy of in part
 
 
@@ -43,18 +41,18 @@ def main() -> None:
     parser.add_argument("folder", type=Path, nargs="?", default=Path("../shared/data"))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--sets", nargs="*", default=[*SETS, "clothing"])
-    parser.add_argument("--sweep", action="store_true")
+    parser.add_argument("--sweep", nargs="*", type=float, metavar="RATIO")
     asked = parser.parse_args()
     folder = asked.folder.resolve()
     with tempfile.TemporaryDirectory() as work:
         runs = Path(work) / "runs"
-        for name in () if asked.sweep else asked.sets:
+        for name in asked.sets if asked.sweep is None else ():
             if name == "clothing":
-                data = listed(folder / "clothing", Path(work))
+                data = listed(folder / "clothing", np.random.default_rng(asked.seed), Path(work))
             else:
                 data = kept(SETS[name](folder, np.random.default_rng(asked.seed)), Path(work) / name)
             show(name, data, (AUTO, *RESIZE_MODES), asked.seed, runs)
-        for ratio in RATIOS if asked.sweep else ():
+        for ratio in asked.sweep or ():
             data = kept(windows(folder, ratio), Path(work) / f"{ratio:.2f}")
             show(
                 f"{ratio:.2f}:1, {seen_share((1000 * ratio, 1000), mode='crop'):.2f} seen", data, RESIZE_MODES, asked.seed, runs
@@ -98,14 +96,16 @@ def kept(made: Made, folder: Path) -> Path:
     return folder / "pictures.csv"
 
 
-def listed(clothing: Path, work: Path) -> Path:
-    """The photographs as they are."""
+def listed(clothing: Path, random: np.random.Generator, work: Path) -> Path:
+    """As many of the photographs, as they are."""
     table = work / "clothing.csv"
     with table.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(("path", "label", "split"))
-        for side, (source, _) in SIDES.items():
-            writer.writerows((path, path.parent.name, side) for path in sorted((clothing / source).glob("*/*")))
+        for side, (source, most) in SIDES.items():
+            paths = sorted((clothing / source).glob("*/*"))
+            chosen = [paths[i] for i in np.sort(random.permutation(len(paths))[:most])]
+            writer.writerows((path, path.parent.name, side) for path in chosen)
     return table
 
 

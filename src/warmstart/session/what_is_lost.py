@@ -21,7 +21,7 @@ from warmstart.strategy.resize import LITTLE_SEEN, ResizeChoice
 NAMED = 3  # pictures of each kind
 
 CROP_CURE = "--resize squash shows all of each, its proportions changed; --resize pad shows all of each, smaller, on grey"
-OPEN_CURE = f"train compares ways to show more of them, and takes one that does better. {CROP_CURE}"
+OPEN_CURE = f"Training compares ways to show more of them, and takes one that does better. {CROP_CURE}"
 
 # Name → the end of a sentence about pictures, for `data.one_colour.LOSSES`.
 _LOSSES = {
