@@ -316,7 +316,8 @@ def features(
     """What a frozen network computes of N pictures, from the store where it is: float32 (N, D), or activations (N, C, H, W).
 
     cut: 'pooled' or a stage. pooled: of a stage, mean and deviation of each channel; False: the whole map. backbone: a name, a module or a
-    `Backbone`. For a pipeline there is `FeatureExtractor`.
+    `Backbone`. resize: 'crop', 'full-crop', 'squash' or 'pad'; 'auto' is 'crop', because there are no labels to compare by. For a pipeline
+    there is `FeatureExtractor`.
     """
     network = backbone_of(backbone, weights=weights, download=download)
     sources = _predict.pictures_in(_several(pictures))

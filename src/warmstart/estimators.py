@@ -54,6 +54,7 @@ def _documented(estimator: E) -> E:
 _SAID = ("backbone", "augment", "head", "training")
 _COMMON = """
     backbone: a name, an `nn.Module` of your own, or a `Backbone` (`Backbone.from_module` says what such a network eats).
+    resize: 'crop', 'full-crop', 'squash', 'pad', or 'auto': these are compared on what is learnt from, where 'crop' shows little of it.
     augment: a name, or a callable of uint8 (3, S, S) tensors such as a torchvision v2 transform; with an ``id`` its views are kept.
     validation_fraction: of the pictures, to choose the best epoch by where ``cut`` trains the network; otherwise all are learnt from.
     training: settings of training as docs/training.md lists them, such as {"epochs": 10}. download: whether weights may be fetched.
@@ -70,7 +71,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
     taps: str = "auto"
     weights: str = "default"
     image_size_px: int | None = None
-    resize: str = "crop"
+    resize: str = "auto"
     views: str = "none"
     freeze: Sequence[str] = ()
     unfreeze: Sequence[str] = ()

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Self
 from warmstart.backbones.catalog import OWN, declared_spec, find
 from warmstart.backbones.cut_names import declared_cuts, require_cut
 from warmstart.data.augmentation import TRAINING_POLICIES
-from warmstart.data.views import RESIZE_MODES, VIEW_POLICIES
+from warmstart.data.views import AUTO, RESIZE_MODES, VIEW_POLICIES
 from warmstart.engines.build import ENGINES, PRECISIONS
 from warmstart.errors import UnknownNameError, UsageError
 from warmstart.options import (
@@ -148,7 +148,15 @@ class Plan:
             verbs=_LOOKS,
         ),
     ] = None
-    resize: Annotated[str, Option("crop the centre, squash to a square, or pad.", choices=RESIZE_MODES, verbs=_LOOKS)] = "crop"
+    resize: Annotated[
+        str,
+        Option(
+            "crop the centre (full-crop: without its margin), squash to a square, or pad; 'auto' crops, and compares these on train where "
+            "that shows little.",
+            choices=(AUTO, *RESIZE_MODES),
+            verbs=_LOOKS,
+        ),
+    ] = AUTO
     views: Annotated[
         str,
         Option(

@@ -149,7 +149,7 @@ class Preprocessing:
     """How a picture becomes the network's input. The same in training, prediction and export."""
 
     size_px: int
-    resize: str = "crop"  # 'crop', 'squash', 'pad'
+    resize: str = "crop"  # of `data.views.RESIZE_MODES`
     views: tuple[str, ...] = ("plain",)  # features are averaged over these
     values: ValueRange = ValueRange()  # for pictures of more than 8 bits
     keep_damaged: bool = False  # use pictures whose bytes are damaged but decode

@@ -12,7 +12,7 @@ from PIL import Image
 
 from warmstart.data.augmentation import TRAINING_POLICIES, random_window, render_view, view_names
 from warmstart.data.decoding import decode
-from warmstart.data.views import DIHEDRAL, RESIZE_MODES, VIEW_POLICIES, apply_view, needed_shorter_side_px, resize
+from warmstart.data.views import CROPS, DIHEDRAL, RESIZE_MODES, VIEW_POLICIES, apply_view, needed_shorter_side_px, resize
 from warmstart.errors import UnknownNameError, UsageError
 
 DIGEST = bytes(range(16))
@@ -130,7 +130,7 @@ def test_the_window_has_at_least_035_of_the_area_and_an_aspect_ratio_near_that_o
     width, height = round(1000 * ratio), 1000
     left, top, right, bottom = random_window((width, height), mode=mode, rng=np.random.default_rng(seed))
     assert (right - left) * (bottom - top) >= 0.349 * width * height
-    aspect = (right - left) / (bottom - top) / (1 if mode == "crop" else width / height)
+    aspect = (right - left) / (bottom - top) / (1 if mode in CROPS else width / height)
     assert 0.745 < aspect < 1.342
 
 

@@ -10,8 +10,11 @@ from warmstart.data.views import (
     RESIZE_MODES,
     VIEW_POLICIES,
     apply_view,
+    mode_of,
     needed_shorter_side_px,
     resize,
+    seen_share,
+    seen_window,
     undo_view,
 )
 from warmstart.errors import UnknownNameError
@@ -56,6 +59,17 @@ def test_crop_leaves_out_what_lies_beyond_the_centre_window():
     assert (pixels[1, 1:-1, 1:-1] > 250).all()
     whole = resize(picture, size_px=100, mode="crop", crop_pct=1.0)
     assert whole[0, 0, 0] == 255
+
+
+def test_full_crop_is_the_crop_without_its_margin():
+    picture = Image.new("RGB", (300, 200), (255, 0, 0))
+    picture.paste((0, 255, 0), (50, 0, 250, 200))
+    pixels = resize(picture, size_px=100, mode="full-crop")
+    assert (pixels[1, :, 1:-1] > 250).all()  # of the window's ends, the filter sees what lies beside them
+    assert np.array_equal(pixels, resize(picture, size_px=100, mode="crop", crop_pct=1.0))
+    assert seen_window((300, 200), mode="full-crop") == (50.0, 0.0, 250.0, 200.0)
+    assert [seen_share((400, 100), mode=mode) for mode in RESIZE_MODES] == [0.19140625, 0.25, 1.0, 1.0]
+    assert [mode_of(mode) for mode in ("auto", *RESIZE_MODES)] == ["crop", *RESIZE_MODES]
 
 
 def test_squash_keeps_all_four_corners(photo):

@@ -16,6 +16,7 @@ from PIL import Image, features
 from photograph import photograph
 from warmstart.data.decoding import decode
 from warmstart.data.memory import in_memory
+from warmstart.data.views import RESIZE_MODES
 from warmstart.extraction.rendering import render
 from warmstart.records import Preprocessing
 
@@ -135,7 +136,7 @@ def test_every_orientation_is_the_same_picture_upright(orientation: int) -> None
     assert np.array_equal(decode(content), ImageOps.exif_transpose(loaded(content, Path())))
 
 
-@pytest.mark.parametrize("resize", ["crop", "squash", "pad"])
+@pytest.mark.parametrize("resize", RESIZE_MODES)
 def test_a_large_jpeg_that_was_loaded_already_differs_by_single_levels(resize: str) -> None:
     file = io.BytesIO()
     photograph(1, (1600, 1200)).save(file, "jpeg", quality=90)

@@ -8,7 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from warmstart.cli.run_tables import duration, minutes
-from warmstart.cli.tables import notices, problems
+from warmstart.cli.tables import modes, notices, problems
 from warmstart.cli.terminal import printable
 from warmstart.tasks.classify.advice.rules import LARGE_IMAGES, SCENARIOS, by_gain
 
@@ -30,6 +30,7 @@ def advice(result: "Advised", out: Console) -> None:
         + (f" ({evidence.probed_images:,} of them probed)" if evidence.probed_images < evidence.train_images else "")
     )
     notices(out, result.data.notices)
+    modes(out, result.resize)
     problems(out, result.data.problems)
     if result.competition:
         _competition(result.competition, out)

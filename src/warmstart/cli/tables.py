@@ -21,12 +21,14 @@ from warmstart.cli.run_tables import advice_taken, took
 from warmstart.cli.terminal import printable
 from warmstart.csv_cells import cell_of
 from warmstart.report.frozen import frozen_in_words
+from warmstart.report.resize_modes import modes_grid
 from warmstart.report.shown import Grid, Loud, shown_by
 from warmstart.task_registry import find_task
 
 if TYPE_CHECKING:
     from warmstart.records import Notice, Problem
     from warmstart.report.run_record import RunRecord
+    from warmstart.strategy.resize import ResizeChoice
     from warmstart.tasks.classify.demo import Demo
     from warmstart.workflows.evaluate import Evaluation
     from warmstart.workflows.inspect import Inspection
@@ -59,6 +61,7 @@ def train(record: "RunRecord") -> None:
     if together := record.data.kept_together:
         out.print(f"{together:,} near copies share the split of the picture they are copies of")
     notices(out, record.data.notices)
+    modes(out, record.resize)
     problems(out, record.data.problems)
     for grid in shown.scores(record.scores):
         out.print(drawn(grid))
@@ -70,6 +73,12 @@ def train(record: "RunRecord") -> None:
         style="dim",
         soft_wrap=True,
     )
+
+
+def modes(out: Console, choice: "ResizeChoice | None") -> None:
+    """Ways to show elongated pictures, where they were compared."""
+    if choice is not None and choice.modes:
+        out.print(drawn(modes_grid(choice)))
 
 
 def predict(result: "Predictions", top: int) -> None:

@@ -20,6 +20,7 @@ from PIL import Image, ImageEnhance
 from warmstart.data.geometry import Geometry, inverse
 from warmstart.data.trivial_augment import drawn_operation, trivial_augment
 from warmstart.data.views import (
+    CROPS,
     DIHEDRAL,
     RESIZE_MODES,
     VIEW_POLICIES,
@@ -122,7 +123,7 @@ def _drawn(
 def random_window(size: tuple[int, int], *, mode: str, rng: np.random.Generator) -> tuple[int, int, int, int]:
     """Left, top, right, bottom of a window, in whole pixels, inside a picture of (width, height).
 
-    'crop': its aspect ratio is 3/4 … 4/3. 'squash', 'pad': that is the ratio to the picture's own, for these modes show the whole
+    Of a crop: its aspect ratio is 3/4 … 4/3. 'squash', 'pad': that is the ratio to the picture's own, for these modes show the whole
     picture and so must not cut a long one to pieces. A window that sticks out is scaled down until it fits.
     """
     area_draw, aspect_draw, left_draw, top_draw = rng.random(4)
@@ -130,7 +131,7 @@ def random_window(size: tuple[int, int], *, mode: str, rng: np.random.Generator)
     aspect = WIDEST_ASPECT ** (2 * aspect_draw - 1)
     full_width, full_height = size
     square = math.sqrt(full_width * full_height)
-    wide, high = (square, square) if mode == "crop" else size
+    wide, high = (square, square) if mode in CROPS else size
     width, height = wide * math.sqrt(area * aspect), high * math.sqrt(area / aspect)
     fitting = min(1, full_width / width, full_height / height)
     # Whole pixels: libraries of mathematics differ in the last bit, and so would the pixels.

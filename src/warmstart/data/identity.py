@@ -24,7 +24,9 @@ def identified(source: Any) -> tuple[bytes, Facts | None, bytes | Image.Image]:
     if isinstance(given, bytes):
         return *look_at(given), given
     if not is_deep(given):
-        return digest_pixels(np.asarray(in_memory(given))), None, given
+        upright = in_memory(given)
+        facts = Facts(format="memory", width=upright.width, height=upright.height, mode=given.mode)
+        return digest_pixels(np.asarray(upright)), facts, given
     # Its levels hang on the range of a data set, so it is the values themselves that are digested, and what turns them.
     turned = (orientation_of(given), white_is_zero(given), given.info.get("transparency"))
     identity = digest(digest_pixels(np.asarray(given)) + repr(turned).encode("utf-8"))

@@ -19,7 +19,9 @@ from warmstart.errors import UnknownNameError
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]  # (3, S, S)
 
-RESIZE_MODES = ("crop", "squash", "pad")
+RESIZE_MODES = ("crop", "full-crop", "squash", "pad")
+CROPS = ("crop", "full-crop")  # of these, those that cut off what lies beside the centre square
+AUTO = "auto"  # no mode: left to a comparison on train pictures, where there is one; see `session.resize`
 
 # The 8 symmetries of a square (the dihedral group): name → (mirrored left to right first?, then quarter turns against the clock).
 # The first 1, 2, 4 and 8 of them are groups of their own, so a part of the list is balanced too.
@@ -50,16 +52,21 @@ CROP_PCT = 0.875
 PAD_GREY = (128, 128, 128)
 
 
+def mode_of(resize: str) -> str:
+    """The mode of a plan's ``resize`` where nothing is compared: what it says, and the centre crop where that is left open."""
+    return RESIZE_MODES[0] if resize == AUTO else resize
+
+
 def resize(picture: Image.Image, *, size_px: int, mode: str, crop_pct: float = CROP_PCT) -> Pixels:
     """(3, S, S) with S = ``size_px``, from a picture of mode RGB and any size.
 
     'crop': the centre square, ``crop_pct`` of the shorter side wide; it is what resizing the shorter side to S / ``crop_pct``
-    and then cutting the centre S × S would give. 'squash': the whole picture, its aspect ratio lost. 'pad': the whole
-    picture, its aspect ratio kept, centred on mid-grey. Raises UnknownNameError for another mode.
+    and then cutting the centre S × S would give. 'full-crop': the centre square as wide as the shorter side. 'squash': the whole picture,
+    its aspect ratio lost. 'pad': the whole picture, its aspect ratio kept, centred on mid-grey. Raises UnknownNameError for another mode.
     """
     if mode not in RESIZE_MODES:
         raise UnknownNameError("resize mode", mode, RESIZE_MODES)
-    box = _centre_window(picture.size, crop_pct) if mode == "crop" else None
+    box = seen_window(picture.size, mode=mode, crop_pct=crop_pct) if mode in CROPS else None
     size = drawn_size(picture.size, size_px=size_px, mode=mode)
     return on_page(picture.resize(size, Image.Resampling.BICUBIC, box=box), size_px)
 
@@ -112,11 +119,13 @@ def undo_view(array: np.ndarray, view: str) -> np.ndarray:
 
 def seen_window(size: tuple[int, int], *, mode: str, crop_pct: float = CROP_PCT) -> tuple[float, float, float, float]:
     """Left, top, right, bottom of what `resize` takes of a picture of ``size`` (width, height), in fractions of its pixels."""
-    return _centre_window(size, crop_pct) if mode == "crop" else (0.0, 0.0, float(size[0]), float(size[1]))
+    if mode not in CROPS:
+        return 0.0, 0.0, float(size[0]), float(size[1])
+    return _centre_window(size, crop_pct if mode == "crop" else 1.0)
 
 
 def seen_share(size: tuple[int, int], *, mode: str, crop_pct: float = CROP_PCT) -> float:
-    """How much of the area of a picture of ``size`` (width, height) `resize` takes: of a square 0.766, of 3:2 0.51, of 4:1 0.19; else 1."""
+    """How much of the area of a picture of ``size`` (width, height) `resize` takes: by 'crop' 0.766 of a square, 0.19 of 4:1."""
     left, top, right, bottom = seen_window(size, mode=mode, crop_pct=crop_pct)
     return (right - left) * (bottom - top) / (size[0] * size[1])
 

@@ -3,6 +3,8 @@
 An accuracy has the score interval (E. B. Wilson, J. American Statistical Association 22, 1927; recommended by L. Brown, T. Cai, A.
 DasGupta, Statistical Science 16, 2001). It is never of width 0: ten pictures that are all right say that at least 72 of 100 are, not all.
 
+The difference of what two models lose on the same pictures is resampled by whole units, because copies and groups stand or fall together.
+
 The difference of two models on the same pictures has bootstrap percentile intervals (B. Efron, R. Tibshirani, "An Introduction to the
 Bootstrap", 1993, chapter 13). A resample draws N pictures with replacement; the counts of "only a right", "only b right" and "same" are
 then multinomial, so each resample is one exact draw of them and no (resamples, N) index array is made.
@@ -45,4 +47,29 @@ def paired_bootstrap(
     counts = np.random.default_rng(seed).multinomial(n, shares, size=resamples)
     tail = (1 - level) / 2
     low, high = np.quantile((counts[:, 0] - counts[:, 1]) / n, [tail, 1 - tail])
+    return float(low), float(high)
+
+
+def paired_mean(
+    differences: NDArray[np.floating],
+    units: NDArray[np.int64],
+    *,
+    level: float = 0.95,
+    resamples: int = 4000,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """Interval of the mean of differences (N,) of the same N pictures; those with the same number in ``units`` (N,) are drawn together.
+
+    Raises ValueError for N = 0 or unequal lengths.
+    """
+    n = len(differences)
+    if n == 0:
+        raise ValueError("no pictures to compare; a mean of none has no interval")
+    if len(units) != n:
+        raise ValueError(f"every picture has a unit, got {n} differences and {len(units)} units")
+    unit = np.unique(units, return_inverse=True)[1]
+    sums, sizes = np.bincount(unit, weights=differences), np.bincount(unit)
+    drawn = np.random.default_rng(seed).integers(0, len(sizes), (resamples, len(sizes)))
+    tail = (1 - level) / 2
+    low, high = np.quantile(sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1), [tail, 1 - tail])
     return float(low), float(high)

@@ -15,7 +15,7 @@ H, W of the picture; S side of the network's input.
 import torch
 from torch import Tensor, nn
 
-from warmstart.data.views import CROP_PCT, PAD_GREY
+from warmstart.data.views import CROP_PCT, CROPS, PAD_GREY
 
 
 class Resize(nn.Module):
@@ -51,7 +51,8 @@ class Resize(nn.Module):
         """
         length = inputs[-1] + 1
         drawn = self._drawn(length, longer)
-        taken = int(8 * CROP_PCT) * shorter if self.mode == "crop" else 8 * length  # in eighths of a pixel
+        share = int(8 * CROP_PCT) if self.mode == "crop" else 8
+        taken = share * (shorter if self.mode in CROPS else length)  # in eighths of a pixel
         first = (self.size_px - drawn) // 2
         out = torch.arange(self.size_px) - first
         centre = (8 * length - taken) * drawn + (2 * out + 1) * taken  # (S,), in 16 d-ths of a pixel

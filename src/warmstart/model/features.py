@@ -14,7 +14,7 @@ from warmstart.backbones.chain import Backbone
 from warmstart.backbones.own import backbone_of
 from warmstart.data.depth import range_of
 from warmstart.data.memory import named, one_or_many
-from warmstart.data.views import VIEW_POLICIES
+from warmstart.data.views import VIEW_POLICIES, mode_of
 from warmstart.errors import DataError, PictureError, UnknownNameError
 from warmstart.extraction.features import Extraction, columns
 from warmstart.extraction.prefixes import choose_engine, cut_prefix, tapped_prefix
@@ -32,7 +32,8 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
     backbone: a name of the catalogue, a module of your own or a `Backbone`.
     cut: where to read, 'pooled' or an earlier stage (its mean and deviation over the picture); or taps: 'all',
-    'last', 'middle' or names joined by ','. image_size_px: None is the backbone's own. resize: 'crop', 'squash', 'pad'.
+    'last', 'middle' or names joined by ','. image_size_px: None is the backbone's own. resize: 'crop',
+    'full-crop', 'squash', 'pad'; 'auto' is 'crop', because there are no labels to compare by.
     views: 'none', or 'flip' (features are averaged over the views). weights: 'default', 'random' or a file.
     engine, precision: 'auto' or a name; the first that proves itself on the pictures seen by `fit` is used.
     """
@@ -77,7 +78,7 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             pictures = pictures_given(X, workspace.store)
         preprocessing = Preprocessing(
             size_px=self.image_size_px or backbone.spec.input_size_px,
-            resize=self.resize,
+            resize=mode_of(self.resize),
             views=VIEW_POLICIES[self.views],
             values=range_of(picture.facts.depth for picture in pictures if picture.facts),
         )
@@ -115,7 +116,7 @@ def activations_of(
         found = pictures_given(pictures, workspace.store)
         preprocessing = Preprocessing(
             size_px=image_size_px or backbone.spec.input_size_px,
-            resize=resize,
+            resize=mode_of(resize),
             values=range_of(picture.facts.depth for picture in found if picture.facts),
         )
         prefix = cut_prefix(backbone, cut, (), preprocessing.size_px)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, get_type_hints
 from warmstart.errors import InputError, UnknownNameError, UsageError
 from warmstart.plan import Plan
 from warmstart.records import Cache, Notice, Problem, Split, expected, fits, read_json
+from warmstart.strategy.resize import Mode, ResizeChoice
 from warmstart.task_registry import USUAL, find_task
 
 if TYPE_CHECKING:
@@ -158,6 +159,7 @@ class RunRecord:
     engine: Mapping[str, Any] = field(default_factory=dict)
     training: TrainingRecord | None = None  # None where nothing but a head was trained
     choice: Mapping[str, Any] = field(default_factory=dict)  # the table that taps and penalty were chosen from
+    resize: ResizeChoice | None = None  # why pictures are shown as they are, where that was left open and the crop shows little
     forecast: Mapping[str, Any] = field(default_factory=dict)  # made before the run; its seconds are to be held against these
     advice: Mapping[str, Any] = field(default_factory=dict)  # evidence, reasons, plans; empty for a plan that was given
     trust: Mapping[str, Any] = field(
@@ -183,6 +185,7 @@ class RunRecord:
         out["scores"] = {split: self.scores[split].to_dict() if split in self.scores else None for split in held_out}
         out["cache"] = dataclasses.asdict(self.cache)
         out["training"] = self.training.to_dict() if self.training else {}
+        out["resize"] = self.resize.to_dict() if self.resize else {}
         for *part, key in self.lacking:
             (out[part[0]] if part else out).pop(key, None)
         return out
@@ -197,10 +200,17 @@ class RunRecord:
             "plan": plan,
             "scores": {split: task.read_scores(one) for split, one in document["scores"].items() if one},
             "training": TrainingRecord.from_dict(document["training"]) if document.get("training") else None,
+            "resize": read_choice(document["resize"]) if document.get("resize") else None,
             "cache": _made(Cache, document.get("cache", {"hits": 0, "misses": 0})),
         }
         record = _made(cls, {"seconds": {}, "images_per_second": None, "run_dir": "RUN", **document, **read})
         return dataclasses.replace(record, lacking=frozenset(_lacking(record.to_dict(), document)))
+
+
+def read_choice(document: Mapping[str, Any]) -> ResizeChoice:
+    """The inverse of `ResizeChoice.to_dict`. Raises KeyError or TypeError for what is none."""
+    modes = tuple(_made(Mode, {**one, "gain_interval": tuple(one["gain_interval"])}) for one in document["modes"])
+    return _made(ResizeChoice, {**document, "modes": modes})
 
 
 def read_record(folder: Path) -> RunRecord:

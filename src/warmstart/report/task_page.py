@@ -18,6 +18,7 @@ from warmstart.data.files import found_again
 from warmstart.report.frozen import frozen_in_words
 from warmstart.report.line_charts import Line, learning
 from warmstart.report.page import Page, environment
+from warmstart.report.resize_modes import modes_grid
 from warmstart.report.run_record import RunRecord, read_record
 from warmstart.report.shown import shown_by
 from warmstart.report.thumbnails import Thumbnails
@@ -75,6 +76,7 @@ def task_page(
         notices=[notice.message for notice in data.notices],
         problems=data.problems[:PROBLEMS_SHOWN],
         problems_in_all=len(data.problems),
+        modes=modes_grid(record.resize) if record.resize and record.resize.modes else None,
         plan=_made(record, shown.choice(record) if record.choice else ""),
     )  # fmt: skip
     page = Page(

@@ -22,6 +22,7 @@ from warmstart.errors import DataError, UsageError, WarmstartError
 from warmstart.inspection.findings import KINDS
 from warmstart.plan import ADVISED, Plan
 from warmstart.records import Listing
+from warmstart.report.resize_modes import modes_grid
 from warmstart.report.shown import shown_by
 from warmstart.serve.body import read_bytes
 from warmstart.serve.data_routes import told
@@ -155,6 +156,8 @@ def run(server: Server, run: str) -> HTMLResponse:
         keeps_best=_keeps_best(server.jobs.spec(run)["plan"]),
         verdict=" ".join(shown_by(find_task(record.task)).verdict(record)) if record else None,
         plan=hidden(server, run, record.plan.to_dict()) if record else None,
+        modes=modes_grid(record.resize) if record and record.resize and record.resize.modes else None,
+        resize=record.resize.in_words() if record and record.resize else "",
         export=_or_none(lambda: export_of(server, run)),
     )
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from warmstart.data.depth import OWN, range_of
 from warmstart.data.splitting import assign_splits, connected, find_conflicts, find_leaks
+from warmstart.data.views import mode_of
 from warmstart.errors import DataError
 from warmstart.extraction.scanning import scan_given
 from warmstart.plan import Plan
@@ -21,6 +22,7 @@ from warmstart.records import SPLITS, Listing, Notice, Picture, Problem, Split, 
 from warmstart.report.run_record import DataRecord
 from warmstart.session.session import Session
 from warmstart.session.what_is_lost import Seen, notices, seen_of
+from warmstart.strategy.resize import ResizeChoice
 from warmstart.task_protocol import Indices, Task
 
 LEAST_HALF = (
@@ -44,6 +46,7 @@ class Dataset:
     kept_together: int = 0  # pictures that are near copies of another and share its split for that
     licence: str | None = None  # of the pictures, where it is known
     resize: str = "crop"  # how the network will see them
+    choice: ResizeChoice | None = None  # why so, where that was left open and the centre crop shows little of them
     keep_damaged: bool = False  # whether it will see damaged ones
     losses: Mapping[bytes, str] = field(default_factory=dict)  # digest → why the network sees one colour, once rows are there
     noticed: tuple[Notice, ...] = ()  # of how the listing was read
@@ -84,7 +87,12 @@ class Dataset:
     def notices(self) -> tuple[Notice, ...]:
         """What is lost on the way into the network, though nothing is left out for it."""
         lost = notices(
-            self.pictures, resize=self.resize, values=self.values, losses=self.losses, keep_damaged=self.keep_damaged
+            self.pictures,
+            resize=self.resize,
+            values=self.values,
+            losses=self.losses,
+            keep_damaged=self.keep_damaged,
+            choice=self.choice,
         )
         return (*lost, *self.noticed, *self.targets.notices())
 
@@ -149,7 +157,7 @@ def prepare(listing: Listing, plan: Plan, session: Session) -> Dataset:
         values=range_of(p.facts.depth for p, split in zip(pictures, splits, strict=True) if p.facts and split == "train"),
         fixes=listing.fixes,
         licence=listing.licence,
-        resize=plan.resize,
+        resize=mode_of(plan.resize),
         keep_damaged=plan.keep_damaged,
         noticed=listing.notices,
     )

@@ -242,6 +242,7 @@ def finish(
             "notes": [*seen.proven.notes, *seen.extraction.notes],
         },
         choice=seen.learnt.record,
+        resize=dataset.choice,
         trust=trust,
         training=trained.training,
         parity=parity,

@@ -1,6 +1,7 @@
 """The frozen part of every run: pictures → rows of the whole backbone → a head on the best taps, chosen without test.
 
-listing → digests → splits → backbone → engine, proved     make_ready: nothing is computed yet, all that follows can be forecast
+listing → digests → splits → backbone → engine, proved     make_ready: nothing is computed yet, all that follows can be forecast;
+  → [ways to show elongated pictures, held against each other: `session.resize`]     but for a draw, where that is left open
 → rows from the store                                      extracted
 → taps and penalty on val or by folds                      probed
 """
@@ -16,7 +17,7 @@ from warmstart import machine
 from warmstart.backbones.catalog import find
 from warmstart.backbones.chain import Backbone
 from warmstart.backbones.weights import load_backbone
-from warmstart.data.views import VIEW_POLICIES
+from warmstart.data.views import AUTO, VIEW_POLICIES, mode_of
 from warmstart.engines.build import Proven
 from warmstart.errors import DataError, UsageError
 from warmstart.extraction.features import Extraction
@@ -28,6 +29,7 @@ from warmstart.session.dataset import Dataset, halves_of_val, prepare, without
 from warmstart.session.listed import options_of
 from warmstart.session.module_training import ModuleTraining
 from warmstart.session.near_copies import near_copies_together
+from warmstart.session.resize import compared
 from warmstart.session.run_state import Extracted, Probe, Ready
 from warmstart.session.session import Session
 from warmstart.session.settings import TrainSettings
@@ -43,9 +45,10 @@ def probe(listing: Listing, plan: Plan, session: Session, folder: Path | None = 
 
 def make_ready(listing: Listing, dataset: Dataset, plan: Plan, session: Session) -> Ready:
     """Load the backbone, resolve what the plan leaves to it, and let an engine prove itself."""
-    backbone = loaded(plan, session)
+    backbone, left_open = loaded(plan, session), plan.resize == AUTO
     plan = replace(
         plan,
+        resize=mode_of(plan.resize),
         cut=backbone.resolve_cut(plan.cut),
         unfreeze=tuple(backbone.resolve_cut(name) for name in plan.unfreeze),
         image_size_px=plan.image_size_px or backbone.spec.input_size_px,
@@ -63,10 +66,8 @@ def make_ready(listing: Listing, dataset: Dataset, plan: Plan, session: Session)
     tap_sets = {"maps": inputs.maps} if inputs.maps else _tap_sets(plan, backbone)
     if plan.head == MODULE:
         tap_sets = _fitting(tap_sets, backbone, plan, dataset, session)
-    recipe, proven = prove(dataset.pictures, backbone, preprocessing_of(plan, dataset.values), plan, session, inputs)
-    if plan.trains_network:  # it learns from one view at a time, even if it predicts over several
-        recipe = recipe.in_views(VIEW_POLICIES["none"])
-    return Ready(
+    recipe, proven = _proven(dataset, backbone, plan, session, inputs)
+    ready = Ready(
         plan=plan,
         listing=listing,
         dataset=dataset,
@@ -76,12 +77,27 @@ def make_ready(listing: Listing, dataset: Dataset, plan: Plan, session: Session)
         recipe=recipe,
         proven=proven,
     )
+    return _shown_best(ready, session) if left_open else ready
+
+
+def _shown_best(ready: Ready, session: Session) -> Ready:
+    """The same, in the mode of `session.resize`, where the centre crop shows little."""
+    choice = compared(ready, session)
+    if choice is None:
+        return ready
+    session.watcher.say(choice.in_words())
+    plan, dataset = replace(ready.plan, resize=choice.mode), replace(ready.dataset, resize=choice.mode, choice=choice)
+    if plan == ready.plan:
+        return replace(ready, dataset=dataset)
+    recipe, proven = _proven(dataset, ready.backbone, plan, session, ready.inputs)
+    return replace(ready, plan=plan, dataset=dataset, recipe=recipe, proven=proven)
 
 
 def extracted(ready: Ready, session: Session) -> Extracted:
     """All taps of every picture, from the store where they are. Raises DataError for a problem under ``strict``, StoreError."""
     begin = time.perf_counter()
     dataset = ready.dataset
+    choice = dataset.choice
     extraction = rows_of(dataset.pictures, ready.recipe, ready.proven, session, apart=ready.views_apart)
     together = None if ready.views_apart else near_copies_together(ready.listing, dataset, extraction, session)
     if together is not None:
@@ -89,7 +105,12 @@ def extracted(ready: Ready, session: Session) -> Extracted:
         if [p.digest for p in split_anew.pictures] != [p.digest for p in dataset.pictures]:
             raise DataError(f"{dataset.source}: pictures were changed, added or removed while they were being read. Run again.")
         # The range of values stays: rows were computed by it.
-        dataset = replace(split_anew, kept_together=together.pictures, values=dataset.values)
+        dataset = replace(split_anew, kept_together=together.pictures, values=dataset.values, choice=choice)
+        if choice is not None:  # what was train may be test now, and what was compared may have been copies
+            again = _shown_best(replace(ready, dataset=dataset), session)
+            if again.plan != ready.plan:
+                extraction = rows_of(dataset.pictures, again.recipe, again.proven, session)
+            ready, dataset = again, again.dataset
     dataset, kept = readable(dataset.with_losses(extraction.losses), extraction.broken, session.settings)
     return Extracted.of(
         ready,
@@ -180,6 +201,13 @@ def prove(
     return Recipe.of(prefix, preprocessing, proven), proven
 
 
+def _proven(dataset: Dataset, backbone: Backbone, plan: Plan, session: Session, inputs: Inputs) -> tuple[Recipe, Proven]:
+    recipe, proven = prove(dataset.pictures, backbone, preprocessing_of(plan, dataset.values), plan, session, inputs)
+    if plan.trains_network:  # it learns from one view at a time, even if it predicts over several
+        recipe = recipe.in_views(VIEW_POLICIES["none"])
+    return recipe, proven
+
+
 def rows_of(
     pictures: Sequence[Picture], recipe: Recipe, proven: Proven, session: Session, *, apart: bool = False
 ) -> Extraction:
@@ -191,11 +219,13 @@ def rows_of(
 
 
 def preprocessing_of(plan: Plan, values: ValueRange) -> Preprocessing:
-    """How this plan prepares the pictures of a data set with this range of values. The plan's image size must be resolved."""
+    """How this plan prepares the pictures of a data set with this range of values. Its image size must be resolved; a resize that is left
+    open is the centre crop.
+    """
     assert plan.image_size_px is not None
     return Preprocessing(
         size_px=plan.image_size_px,
-        resize=plan.resize,
+        resize=mode_of(plan.resize),
         views=VIEW_POLICIES[plan.views],
         values=values,
         keep_damaged=plan.keep_damaged,

@@ -14,15 +14,14 @@ import numpy as np
 
 from warmstart.data.depth import OWN, leaves_nothing
 from warmstart.data.flattening import CURES
-from warmstart.data.views import seen_share
+from warmstart.data.views import AUTO, RESIZE_MODES, mode_of, seen_share
 from warmstart.records import Notice, Picture, ValueRange
+from warmstart.strategy.resize import LITTLE_SEEN, ResizeChoice
 
-# Said from here on. The centre crop shows 0.77 of a square, 0.57 of 4:3 and 0.51 of 3:2, which is what the backbones were trained with and
-# nobody's loss; of 16:9 it shows 0.43, of 4:1 0.19.
-LITTLE_SEEN = 0.5
 NAMED = 3  # pictures of each kind
 
 CROP_CURE = "--resize squash shows all of each, its proportions changed; --resize pad shows all of each, smaller, on grey"
+OPEN_CURE = f"Training compares ways to show more of them, and takes one that does better. {CROP_CURE}"
 
 # Name → the end of a sentence about pictures, for `data.one_colour.LOSSES`.
 _LOSSES = {
@@ -52,7 +51,8 @@ class Seen:
 
 
 def seen_of(pictures: Sequence[Picture], resize: str) -> Seen:
-    """From sizes alone; pictures without facts are left out."""
+    """From sizes alone; pictures without facts are left out. ``resize`` that is left open is the centre crop."""
+    resize = mode_of(resize)
     shares = [seen_share((p.facts.width, p.facts.height), mode=resize) for p in pictures if p.facts is not None]
     if not shares:
         return Seen(resize=resize, pictures=0, median=None, worst_tenth=None)
@@ -81,31 +81,38 @@ def notices(
     values: ValueRange = OWN,
     losses: Mapping[bytes, str] | None = None,
     keep_damaged: bool | None = False,
+    choice: ResizeChoice | None = None,
 ) -> tuple[Notice, ...]:
     """What is to be said of these pictures, the worst first.
 
     ``losses``: digest → a name of `data.one_colour.LOSSES`, where rows were computed. ``keep_damaged``: whether damaged pictures are
-    used; if not, each is a problem and nothing is said of it here. None: that is not decided yet.
+    used; if not, each is a problem and nothing is said of it here. None: that is not decided yet. ``resize`` may be left open: it will be
+    compared. ``choice``: what the comparison said.
     """
-    found = [*_cropped(pictures, resize), *_lost(pictures, values, losses or {}), *_cured(pictures), *_pages(pictures)]
+    found = [*_cropped(pictures, resize, choice), *_lost(pictures, values, losses or {}), *_cured(pictures), *_pages(pictures)]
     return (*found, *_damaged(pictures, keep_damaged))
 
 
-def _cropped(pictures: Sequence[Picture], resize: str) -> list[Notice]:
-    seen = seen_of(pictures, resize)
+def _cropped(pictures: Sequence[Picture], resize: str, choice: ResizeChoice | None) -> list[Notice]:
+    seen = seen_of(pictures, RESIZE_MODES[0] if choice else resize)
     if not seen.little:
         return []
     least = sorted(
         (
             (share, p)
             for p in pictures
-            if p.facts and (share := seen_share((p.facts.width, p.facts.height), mode=resize)) < LITTLE_SEEN
+            if p.facts and (share := seen_share((p.facts.width, p.facts.height), mode=seen.resize)) < LITTLE_SEEN
         ),
         key=lambda one: one[0],
     )
+    if choice is not None and choice.modes:
+        return [_notice("resize", choice.in_words(), [p for _, p in least])]
+    cure = OPEN_CURE if resize == AUTO else CROP_CURE
+    if choice is not None:
+        cure = f"Other ways were not compared: {choice.why_not}. {CROP_CURE}"
     message = (
         f"{_said(seen)}: {_many(len(least))} {'is' if len(least) == 1 else 'are'} elongated, and the centre crop cuts off the ends. "
-        f"{CROP_CURE}"
+        f"{cure}"
     )
     return [_notice("cropped", message, [p for _, p in least])]
 

@@ -15,6 +15,7 @@ from warmstart.data.listing import read_listing
 from warmstart.data.memory import header_of
 from warmstart.data.one_colour import Loss
 from warmstart.data.splitting import find_conflicts
+from warmstart.data.views import AUTO
 from warmstart.errors import PictureError
 from warmstart.extraction.prefetch import map_ahead
 from warmstart.extraction.rendering import PICTURES
@@ -108,7 +109,7 @@ def inspect(data: Any, *, exclude: tuple[str, ...] = (), nested: bool = False, w
         problems=tuple(problems),
         seen=seen_of(pictures, USUAL.resize),
         notices=(
-            *notices(pictures, resize=USUAL.resize, values=values, losses=losses),
+            *notices(pictures, resize=AUTO, values=values, losses=losses),
             *listing.notices,
             *alike_names(listing.class_names),
         ),

@@ -14,7 +14,7 @@ from warmstart.backbones.catalog import find
 from warmstart.data.augmentation import view_names
 from warmstart.data.depth import range_of
 from warmstart.data.hashing import keyed_hash
-from warmstart.data.views import VIEW_POLICIES, seen_share, seen_window
+from warmstart.data.views import VIEW_POLICIES, mode_of, seen_share, seen_window
 from warmstart.errors import DataError, PictureError
 from warmstart.extraction.rendering import render_views, upright
 from warmstart.extraction.scanning import scan_given
@@ -62,7 +62,8 @@ class Batch:
 def show(data: Any, plan: Plan, settings: TrainSettings, *, n: int = 6) -> Batch:
     """Of ``n`` pictures, drawn under the plan's seed, in the views that are averaged or, with an augmentation, learnt from.
 
-    Raises what `train` raises for data, and DataError where none of the pictures can be read.
+    A resize that is left open is the centre crop here. Raises what `train` raises for data, and DataError where none of the pictures can
+    be read.
     """
     listing, _ = listed(data, settings, plan, NullProgress())
     with Workspace.opened(settings.store_bytes) as workspace:
@@ -73,7 +74,7 @@ def show(data: Any, plan: Plan, settings: TrainSettings, *, n: int = 6) -> Batch
     views = averaged if plan.augment == "none" else view_names(plan.augment, min(4, plan.augment_views))
     how = Preprocessing(
         size_px=plan.image_size_px or find(plan.backbone).input_size_px,
-        resize=plan.resize,
+        resize=mode_of(plan.resize),
         values=range_of(picture.facts.depth for picture in there if picture.facts),
         keep_damaged=plan.keep_damaged,
     )

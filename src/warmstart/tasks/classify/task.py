@@ -79,6 +79,7 @@ class ClassifyTask:
         "advised training": "warmstart.tasks.classify.advice.auto_train:train_advised",
         "findings": "warmstart.tasks.classify.doctor.run_findings:examine",
         "fixes": "warmstart.tasks.classify.doctor.fixes:apply_fixes",
+        "judged": "warmstart.tasks.classify.fit:judged",
         "forecast": "warmstart.tasks.classify.fit:fit_seconds",
         "pictures": "warmstart.tasks.classify.embedding_map:write",
         "sure": "warmstart.tasks.classify.tree:surely",

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from warmstart.heads.folds import dealt
 from warmstart.heads.linear_map import LinearMap
 from warmstart.heads.logistic import binary_fit, held_out_path, log_losses
+from warmstart.strategy.resize import Judged
 from warmstart.task_protocol import Fitting, Learnt, Part
 from warmstart.tasks.multilabel.calibration import sigmoid
 from warmstart.tasks.multilabel.labeller import Labeller, LabelOutputs
@@ -99,6 +100,13 @@ def refitted(learnt: LabelLearnt, part: Part[LabelTargets]) -> Labeller:
     """The chosen taps and penalties on all of a part. Penalties fall as 1 / N: a prior, which does not know how many follow."""
     penalties = learnt.penalties * learnt.chosen_with / len(part)
     return replace(learnt.fitted, map=_map(part, learnt.fitted.taps, penalties))
+
+
+def judged(learnt: LabelLearnt, targets: LabelTargets) -> Judged:
+    """What train pictures lost by what was said of them while folds held them out: the mean over the labels that are known of each."""
+    Y, W = _entries(targets)
+    entries = log_losses(learnt.held_out.logits, Y) * W
+    return Judged(losses=entries.sum(axis=1) / np.maximum(W.sum(axis=1), 1), words="log-loss of a label")
 
 
 def _map(part: Part[LabelTargets], taps: tuple[str, ...], penalties: NDArray[np.float64]) -> LinearMap:

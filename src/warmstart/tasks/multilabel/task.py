@@ -75,6 +75,7 @@ class MultilabelTask(BaseTask):
     name: ClassVar[str] = "multilabel"
     parts: ClassVar[Mapping[str, str]] = {
         "shown": "warmstart.tasks.multilabel.shown",
+        "judged": "warmstart.tasks.multilabel.fit:judged",
         "figures": "warmstart.tasks.multilabel.figures:figures",
     }
     tunable: ClassVar[Tunable | None] = LabelTunable()

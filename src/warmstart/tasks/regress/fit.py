@@ -18,6 +18,7 @@ from warmstart.heads.folds import chosen_by_others, dealt
 from warmstart.heads.least_squares import RidgeFit, huber_weights, ridge_path
 from warmstart.heads.linear_map import LinearMap
 from warmstart.plan import GIVEN, HEAD_WAS_GIVEN, MODULE
+from warmstart.strategy.resize import Judged
 from warmstart.task_protocol import Fitting, Learnt, Part
 from warmstart.tasks.regress.given import fitted_map, held_out, require_regressor
 from warmstart.tasks.regress.regressor import NumberOutputs, Regressor
@@ -202,6 +203,12 @@ def refitted(learnt: NumberLearnt, part: Part[NumberTargets]) -> Regressor:
         _reweighted(X, Y, penalty, part.units) if learnt.robust else next(iter(ridge_path(X, Y, [penalty], units=part.units)))
     )
     return replace(learnt.fitted, map=in_units(found.map, mean, deviation))
+
+
+def judged(learnt: NumberLearnt, targets: NumberTargets) -> Judged:
+    """How far off what was said of train pictures was while they were held out, in deviations of train."""
+    errors = (learnt.held_out.values - targets.values) / learnt.deviation
+    return Judged(losses=losses(errors, robust=learnt.robust), words="squared error" if not learnt.robust else "Huber's loss")
 
 
 def losses(errors: NDArray[np.float64], *, robust: bool) -> NDArray[np.float64]:

@@ -82,6 +82,7 @@ class RegressTask(BaseTask):
     name: ClassVar[str] = "regress"
     parts: ClassVar[Mapping[str, str]] = {
         "shown": "warmstart.tasks.regress.shown",
+        "judged": "warmstart.tasks.regress.fit:judged",
         "figures": "warmstart.tasks.regress.figures:figures",
     }
     tunable: ClassVar[Tunable | None] = NumberTunable()

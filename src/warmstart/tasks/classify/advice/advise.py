@@ -21,6 +21,8 @@ from warmstart import machine
 from warmstart.atomic import require_writable
 from warmstart.backbones.catalog import find
 from warmstart.data.decoding import DECODER_ID
+from warmstart.data.drawing import drawn
+from warmstart.data.views import mode_of
 from warmstart.engines.build import LIBRARIES
 from warmstart.errors import DataError, UsageError
 from warmstart.extraction.reader import Reader
@@ -38,10 +40,11 @@ from warmstart.session.settings import TrainSettings
 from warmstart.session.what_is_lost import before_blame
 from warmstart.store.memo import remembered
 from warmstart.strategy.forecast import Forecast, Speed, forecast
+from warmstart.strategy.resize import ResizeChoice
 from warmstart.tasks.classify.advice.backbone_competition import Competition, check_names, competition
 from warmstart.tasks.classify.advice.rules import DEFAULT_BUDGET_S, OURS, Advice, Reason, input_size, recommended
 from warmstart.tasks.classify.advice.rules import advise as advise_from
-from warmstart.tasks.classify.evidence.gathering import MOST_PICTURES, Evidence, Seen, drawn, gather
+from warmstart.tasks.classify.evidence.gathering import MOST_PICTURES, Evidence, Seen, gather
 from warmstart.tasks.classify.evidence.pictures import picture_signs
 from warmstart.tasks.classify.listed import classified
 from warmstart.tasks.classify.task import TASK
@@ -63,6 +66,7 @@ class Advised:
     forecasts: tuple[Forecast, ...]  # of advice.plans, in their order
     competition: Competition | None
     seconds: Mapping[str, float]
+    resize: ResizeChoice | None = None  # why pictures are shown as they are, where that was left open and the crop shows little
 
     @property
     def chosen(self) -> int:
@@ -80,6 +84,7 @@ class Advised:
             "forecast": self.forecasts[self.chosen].to_dict(),
             "forecasts": [f.to_dict() for f in self.forecasts],
             "speed": self.speed.to_dict(),
+            "resize": self.resize.to_dict() if self.resize else {},
             "backbones": self.competition.to_dict() if self.competition else None,
             "seconds": dict(self.seconds),
             "machine": machine.describe(),
@@ -116,12 +121,13 @@ def advise(
         contest = None
         if backbones:
             split = _as_train_splits(listing, dataset, plan, session)
-            contest = competition(backbones, split, plan, session, size_of=partial(_input_size, split, plan))
+            shown = replace(plan, resize=split.resize)
+            contest = competition(backbones, split, shown, session, size_of=partial(_input_size, split, shown))
             plan = replace(plan, backbone=contest.recommended)
         start = time.perf_counter()
         ready = make_ready(listing, dataset, plan_for_advice(dataset, plan, session), session)
         start_s = seconds_before + time.perf_counter() - start
-        looked_at = _looked_at(ready, session)
+        ready, looked_at = _looked_at(ready, session)
         result = advised(ready, looked_at, session, budget_s=settings.budget_s or DEFAULT_BUDGET_S, start_s=start_s)
     if plot is not None:
         draw_evidence(result.evidence, listing.source, plot)
@@ -156,17 +162,18 @@ def of_all(seen: Extracted, seed: int) -> LookedAt:
     )
 
 
-def _looked_at(ready: Ready, session: Session) -> LookedAt:
+def _looked_at(ready: Ready, session: Session) -> tuple[Ready, LookedAt]:
     """Small data as `train` will see it, near copies and all; of larger data no more than evidence needs, unless copies are to be found."""
     if _is_looked_at_whole(ready.dataset, session.settings):
-        return of_all(extracted(ready, session), ready.plan.seed)
+        seen = extracted(ready, session)
+        return seen, of_all(seen, ready.plan.seed)
     begin = time.perf_counter()
     chosen = _drawn(ready.dataset, ready.plan.seed)
     extraction = rows_of([ready.dataset.pictures[i] for i in chosen], ready.recipe, ready.proven, session)
     looked_at = ready.dataset.with_losses({int(chosen[i]): loss for i, loss in extraction.losses.items()})
     dataset, kept = readable(looked_at, {int(chosen[i]): why for i, why in extraction.broken.items()}, session.settings)
     left = np.isin(chosen, kept)
-    return LookedAt(
+    return ready, LookedAt(
         dataset=dataset,
         positions=np.searchsorted(kept, chosen[left]),
         rows=extraction.rows[left],
@@ -229,7 +236,7 @@ def advised(ready: Ready, looked_at: LookedAt, session: Session, *, budget_s: fl
     measured = remembered(kept, question, _Measured, measure_evidence, lasting=lambda: _all_there(shown.pictures))
     evidence = measured.evidence
     advice = advise_from(evidence.measured(backbone.cuts[1:-1], val_images=len(dataset.positions("val"))), plan)
-    if (first := before_blame(dataset.seen())) is not None:
+    if (first := _of_the_crop(dataset)) is not None:
         advice = replace(advice, reasons=(Reason(text=first, source=OURS), *advice.reasons))
     probe_s = time.perf_counter() - begin
 
@@ -267,7 +274,16 @@ def advised(ready: Ready, looked_at: LookedAt, session: Session, *, budget_s: fl
         forecasts=forecasts,
         competition=None,
         seconds={"probe": probe_s, "measure": time.perf_counter() - begin},
+        resize=dataset.choice,
     )
+
+
+def _of_the_crop(dataset: Dataset) -> str | None:
+    """What is to be said first, where the centre crop shows little of the pictures."""
+    if dataset.choice is None or not dataset.choice.modes:
+        return before_blame(dataset.seen())
+    said = dataset.choice.in_words()
+    return f"{said[:1].upper()}{said[1:]}."
 
 
 def draw_evidence(evidence: Evidence, source: str, folder: Path) -> tuple[Path, Path]:
@@ -349,5 +365,5 @@ def _check_writable(plan_out: Path | None, plot: Path | None) -> None:
 
 def _input_size(dataset: Dataset, plan: Plan, own: int) -> int:
     paths = [dataset.pictures[i].path for i in dataset.positions("train")]
-    signs = picture_signs(paths, size_px=own, resize=plan.resize, seed=plan.seed)
+    signs = picture_signs(paths, size_px=own, resize=mode_of(plan.resize), seed=plan.seed)
     return input_size(signs.shorter_side_px[1], own) if signs else own

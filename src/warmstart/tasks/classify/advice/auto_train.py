@@ -59,7 +59,7 @@ def train_advised(
     tried: list[Tried] = []
     stopped = False
     try:
-        advice = advised(ready, of_all(seen, plan.seed), session, budget_s=budget_s, start_s=0.0)
+        advice = advised(seen, of_all(seen, plan.seed), session, budget_s=budget_s, start_s=0.0)
         draw_evidence(advice.evidence, listing.source, folder)
         candidates = ranked(advice.advice, advice.forecasts, probe) if first else []
         expected = _expected(candidates, session.clock)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from warmstart import machine
 from warmstart.backbones.catalog import find
 from warmstart.backbones.chain import Backbone
+from warmstart.data.drawing import ranking
 from warmstart.errors import BackboneError, UsageError
 from warmstart.extraction.features import Extraction, columns
 from warmstart.extraction.recipe import Recipe
@@ -27,7 +28,6 @@ from warmstart.session.probe import loaded, preprocessing_of, prove
 from warmstart.session.session import Session
 from warmstart.strategy.taps import tap_sets
 from warmstart.tasks.classify.evidence.backbone_ranking import FIRST_PICTURES, MOST_PICTURES, Place, compete
-from warmstart.tasks.classify.evidence.gathering import ranking
 from warmstart.tasks.classify.evidence.knn_accuracy import knn_accuracy
 
 RANDOM = "@random"  # 'lite0@random': the same network with random weights, as a check that the ranking sees anything

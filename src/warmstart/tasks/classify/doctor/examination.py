@@ -22,7 +22,7 @@ from warmstart import machine
 from warmstart.data.class_names import alike_names
 from warmstart.data.depth import range_of
 from warmstart.data.listing import read_listing
-from warmstart.data.views import needed_shorter_side_px
+from warmstart.data.views import mode_of, needed_shorter_side_px
 from warmstart.errors import DataError
 from warmstart.extraction.features import columns
 from warmstart.extraction.scanning import scan_given
@@ -110,7 +110,8 @@ class Diagnosis:
 def doctor(
     data: Any, plan: Plan | None = None, settings: TrainSettings | None = None, *, watcher: Watcher | None = None
 ) -> Diagnosis:
-    """Look for what is wrong with a folder, manifest, list, data frame or listing. ``plan`` says which backbone looks, at which size.
+    """Look for what is wrong with a folder, manifest, list, data frame or listing. ``plan`` says which backbone looks, at which size;
+    where it leaves resize open, by the centre crop.
 
     Raises DataError where there is no picture to look at.
     """
@@ -211,7 +212,7 @@ def _see(
         labels=np.array([class_names.index(there[i][0].class_name) for i in good], np.int64),
         original=np.array([first.setdefault(there[i][1].digest, n) for n, i in enumerate(good)], np.int64),
         features={name: reader(sets.get(name, everything)) for name in ("all", "middle", "pooled")},
-        needed_px=needed_shorter_side_px(plan.image_size_px, plan.resize),
+        needed_px=needed_shorter_side_px(plan.image_size_px, mode_of(plan.resize)),
     )
     usable = [pictures[i] for i in good]
     losses = {pictures[i].digest: loss for i, loss in extraction.losses.items()}

@@ -20,6 +20,7 @@ from warmstart.records import Scores
 from warmstart.report.line_charts import Line, learning
 from warmstart.report.page import Page, environment
 from warmstart.report.printable import printable
+from warmstart.report.resize_modes import modes_grid
 from warmstart.report.run_record import RunRecord
 from warmstart.report.thumbnails import Thumbnails
 from warmstart.tasks.classify.report import charts, confusion, sentences
@@ -79,6 +80,7 @@ def run_page(run: RunFiles, created: str, looks: Looks) -> Page:
         run=run,
         record=record,
         names=[printable(name) for name in names],
+        modes=modes_grid(record.resize) if record.resize and record.resize.modes else None,
         plan=sentences.plan_in_words(record),
         verdict=sentences.verdict(record),
         calibration=sentences.calibration_in_words(record),

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from warmstart.data.drawing import drawn
 from warmstart.records import Picture
-from warmstart.tasks.classify.evidence.gathering import drawn
 
 
 def pictures(n: int, first: int = 0) -> list[Picture]:
