@@ -166,7 +166,9 @@ class _Runner:
 def test_one_bad_object_costs_only_itself_with_an_exported_file_too(resize_inside: bool) -> None:
     preprocessing = Preprocessing(size_px=32)
     reading = ClassAnswers(class_names=("a", "b"), positive=None, threshold=None, trust=None, uncalibrated="")
-    document = SimpleNamespace(reading=reading, preprocessing=preprocessing, resize_inside=resize_inside, places=False)
+    document = SimpleNamespace(
+        task="classify", reading=reading, preprocessing=preprocessing, resize_inside=resize_inside, places=False
+    )
     exported = Exported(document, _Runner())  # type: ignore[arg-type]
     bad = bad_objects()
     results = list(exported.predict_each(one for each in bad for one in (draw_shape("circle", 2), each)))

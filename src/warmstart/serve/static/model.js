@@ -85,7 +85,7 @@ function plainCard(file, prediction) {
   }
   const strange = prediction.novelty != null && prediction.novelty >= STRANGE;
   const heading = prediction.labels ? make("h3", {}, prediction.labels.join(", ") || "none of its labels") : ordered ? make("h3", {}, prediction.value) : null;
-  const within = ordered && prediction.set ? make("p", {}, `${prediction.set[0]}${prediction.set.length > 1 ? ` to ${prediction.set.at(-1)}` : ""} in ${Math.round(100 * prediction.coverage)} of 100 pictures`) : null;
+  const within = ordered && prediction.set ? make("p", {}, `Likely: ${prediction.set[0]}${prediction.set.length > 1 ? ` to ${prediction.set.at(-1)}` : ""} (so in ${Math.round(100 * prediction.coverage)} of 100 pictures)`) : null;
   return make("li", { class: "answer" }, image, make("div", {}, heading, within, said,
     strange ? make("p", { class: "note" }, `Unlike the pictures it learnt from: ${prediction.novelty.toFixed(1)} % of those lie nearer to the others. Do not rely on this answer.`) : null,
     make("p", { class: "small" }, prediction.path)));
