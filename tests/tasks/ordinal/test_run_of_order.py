@@ -17,13 +17,18 @@ import warmstart as ws
 from patience import PATIENCE_S
 from warmstart.backbones.weights import load_backbone
 from warmstart.errors import UsageError
+from warmstart.heads.cumulative import log_losses, prior_logits
 from warmstart.heads.linear_map import LinearMap
 from warmstart.report.cards import Matrix
 from warmstart.report.shown import shown_by
 from warmstart.session.outcome import Run
 from warmstart.task_registry import find_task
+from warmstart.tasks.ordinal.fit import OrderLearnt
+from warmstart.tasks.ordinal.options import OrderOptions
 from warmstart.tasks.ordinal.ranker import Ranker
+from warmstart.tasks.ordinal.targets import OrderTargets
 from warmstart.training.tuned import TunedSuffix, cold_start
+from warmstart.training_settings import TrainingSettings
 from warmstart.workflows.evaluate import evaluate
 
 ORDER = ["none", "some", "many"]
@@ -207,4 +212,32 @@ def test_a_tied_head_gives_what_its_map_says_at_first_and_back() -> None:
     back = module.learnt_head()
     np.testing.assert_allclose(back.coef, head.coef, atol=1e-5)
     np.testing.assert_allclose(back.intercept, head.intercept, atol=1e-2)
+<<<<<<< HEAD
     assert cold_start(backbone, ("pooled",), 3, tied=True).learnt_head().coef.shape == (width, 1)
+=======
+    features = torch.randn(5, width, generator=torch.Generator().manual_seed(0))
+    (weight,), bias = module.head.weight, module.head.bias
+    for k in range(3):
+        torch.testing.assert_close(module.head(features)[:, k], features @ weight + bias[k])
+    tied = find_task("ordinal").tunable.tied  # type: ignore[union-attr]
+    assert cold_start(backbone, ("pooled",), 3, tied=tied).to_map().coef.shape == (width, 1)
+
+
+def test_training_begins_with_what_the_frozen_head_says() -> None:
+    y = np.array([0, 0, 1, 2, 2, 2, 1])
+    targets = OrderTargets(names=("1", "2", "3"), labels=y)
+    head = LinearMap(coef=np.ones((2, 1), np.float32), intercept=np.array([-1.5, 2], np.float32))
+    fitted = Ranker(order=targets.names, columns=(), taps=("pooled",), map=head)
+    learnt = OrderLearnt(
+        fitted=fitted, tap_set="all", by_folds=True, held_out=None, record={}, chosen_with=7, prior=prior_logits(y, 3)
+    )
+    tunable = find_task("ordinal").tunable
+    start = tunable.start(learnt)  # type: ignore[union-attr]
+    objective = tunable.objective(targets, TrainingSettings(), OrderOptions())  # type: ignore[union-attr]
+    X = np.random.default_rng(0).normal(size=(7, 2)).astype(np.float32)
+    loss = objective.loss(torch.from_numpy(start(X)), objective.targets(torch.from_numpy(y)))
+    assert loss.item() == pytest.approx(log_losses(head(X), y).sum(), rel=1e-5)
+    np.testing.assert_allclose(tunable.tuned(learnt, start).map.intercept, head.intercept, atol=1e-6)  # type: ignore[union-attr]
+    crossed = LinearMap(coef=start.coef, intercept=start.intercept[::-1].copy())
+    assert (np.diff(tunable.tuned(learnt, crossed).map.intercept) >= 0).all()  # type: ignore[union-attr]
+>>>>>>> h-ordinal

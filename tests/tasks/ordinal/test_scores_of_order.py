@@ -80,6 +80,16 @@ def test_the_loss_of_training_is_the_solvers_and_its_gradient_that_of_finite_dif
     close[:, 1] = close[:, 0] + torch.linspace(-0.6, 0.1, 7) - float(np.diff(objective.prior)[0])  # beyond `NEAR`, too
     for at in (outputs, close):
         assert torch.autograd.gradcheck(lambda o: objective.loss(o, targets), (at.clone().requires_grad_(),), eps=NEAR / 1e4)
+
+    def pull(gap: float) -> float:
+        """How strongly the loss leads two thresholds apart that are this near."""
+        of_middle = torch.tensor([[0.0, 1.0, 0.0]], dtype=torch.float64)
+        at = torch.tensor([[0.0, gap]], dtype=torch.float64) - torch.from_numpy(objective.prior)
+        (gradient,) = torch.autograd.grad(objective.loss(at.requires_grad_(), of_middle), at)
+        return -float(gradient[0, 1])
+
+    assert pull(NEAR * 0.999) == pytest.approx(pull(NEAR * 1.001), rel=0.01)
+    assert pull(-1.0) > pull(0.1) > 0
     scores = objective.scores([outputs.float()], [labels])
     assert scores.named["calibrated_loss"] <= scores.loss + 1e-6
     assert not objective.scores([outputs.float() * float("nan")], [labels]).better_than(scores)
