@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from warmstart.heads.cumulative import cumulative_fit, held_out_path, log_losses, log_probabilities, prior_logits
 from warmstart.heads.folds import chosen_by_others, dealt
+from warmstart.strategy.resize import Judged
 from warmstart.task_protocol import Fitting, Learnt, Part
 from warmstart.tasks.ordinal.ranker import OrderOutputs, Ranker
 from warmstart.tasks.ordinal.targets import OrderTargets, ranking
@@ -86,6 +87,12 @@ def fitted(train: Part[OrderTargets], columns: Sequence[str], run: Fitting) -> O
         chosen_with=len(train),
         prior=prior_logits(y, len(order)),
     )
+
+
+def judged(learnt: OrderLearnt, targets: OrderTargets) -> Judged:
+    """What train pictures lost by what was said of them while folds held them out."""
+    losses = log_losses(learnt.held_out.logits, targets.ranks(learnt.fitted.order))
+    return Judged(losses=losses, words="log-loss")
 
 
 def refitted(learnt: OrderLearnt, part: Part[OrderTargets]) -> Ranker:

@@ -84,6 +84,7 @@ class OrdinalTask(BaseTask):
     parts: ClassVar[Mapping[str, str]] = {
         "shown": "warmstart.tasks.ordinal.shown",
         "figures": "warmstart.tasks.ordinal.figures:figures",
+        "judged": "warmstart.tasks.ordinal.fit:judged",
     }
     tunable: ClassVar[Tunable | None] = OrderTunable()
     target_words: ClassVar[tuple[str, str]] = ("value", "values")
