@@ -249,3 +249,10 @@ def test_numbers_and_labels_are_compared_by_what_their_tasks_lose(
     assert read_record(Path(record.run_dir)).resize == record.resize
     page, _ = task_page(Path(record.run_dir), "today", find_task(record.task))
     assert f"{record.resize.mode} ← taken" in page.html
+
+
+def test_values_in_an_order_are_compared_too(run_of: Callable[..., Run], at_the_end: Path) -> None:
+    record = run_of(at_the_end, task="ordinal", options={"order": ",".join(CLASSES)}).record
+    assert record.resize is not None
+    assert record.resize.mode == record.plan.resize in ("squash", "pad")
+    assert record.resize.loss == "log-loss"
