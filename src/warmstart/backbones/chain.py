@@ -23,6 +23,10 @@ from warmstart.backbones.cut_names import unknown_cut
 from warmstart.backbones.functional_layers import SpatialMean
 from warmstart.errors import BackboneError
 
+# What layers make of a size. A run opens the same network more than once, a server and a search many times, and a trace takes 0.2 s. The
+# name of a network of one's own tells what it computes (`own._structure`).
+_TRACED: dict[str, dict[str, tuple[int, ...]]] = {}
+
 
 @dataclass(frozen=True)
 class Link:
@@ -106,7 +110,10 @@ class Backbone:
         """
         size_px = size_px or self.spec.input_size_px
         if size_px not in self._shapes:
-            self._shapes[size_px] = self._traced_shapes(size_px)
+            layers = repr((self.spec.name, size_px, self.stages, [link.module for link in self.links]))
+            if layers not in _TRACED:
+                _TRACED[layers] = self._traced_shapes(size_px)
+            self._shapes[size_px] = _TRACED[layers]
         return dict(self._shapes[size_px])
 
     @classmethod
