@@ -4,7 +4,8 @@
 
 torch's threads (libgomp) and numpy's (OpenBLAS) wait for each other by spinning unless they are told not to, by variables that are read
 when the libraries are loaded: OMP_WAIT_POLICY and OPENBLAS_THREAD_TIMEOUT. Alone on a machine that saves microseconds. Where something
-else runs, the thread that is waited for may not be on a core, and the others burn its time.
+else runs, the thread that is waited for may not be on a core, and the others burn its time. The command line sets the first of them
+(`machine.wait_asleep`); of the second the figures here do not say that it helps.
 
 Each measurement is a process of its own: beside nothing, and beside one process for each core that counts. Medians of ``--rounds``,
 interleaved.

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from patience import PATIENCE_S
+from warmstart.cli.main import run
 from warmstart.session.outcome import Run
 
 # argv: a command line. Says on stderr which heavy libraries were imported, after the command is over.
@@ -84,3 +85,14 @@ def test_a_reader_that_is_gone_and_a_terminal_without_unicode_are_no_faults(tmp_
     ascii_only = python(LOOKS, "inspect", tmp_path / "日本", PYTHONIOENCODING="ascii")
     assert ascii_only.returncode == 1
     assert r"\u65e5\u672c" in ascii_only.stderr
+
+
+def test_threads_of_torch_sleep_while_they_wait_unless_the_user_has_said_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    for before, after in ((None, "PASSIVE"), ("ACTIVE", "ACTIVE")):
+        if before is None:
+            monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+        else:
+            monkeypatch.setenv("OMP_WAIT_POLICY", before)
+        with pytest.raises(SystemExit):
+            run(["--version"])
+        assert os.environ["OMP_WAIT_POLICY"] == after

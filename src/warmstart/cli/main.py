@@ -33,7 +33,7 @@ from warmstart.cli.options import (
 )
 from warmstart.cli.terminal import Terminal, command, printable, stderr
 from warmstart.errors import InputError, UsageError, WarmstartError
-from warmstart.machine import installed_version, process_seconds
+from warmstart.machine import installed_version, process_seconds, wait_asleep
 from warmstart.options import read_gigabytes, read_names, read_seconds
 from warmstart.refusals import explained, refusal
 
@@ -319,6 +319,7 @@ def _say_what_is_next(as_json: bool) -> None:
 def run(arguments: list[str] | None = None) -> None:
     """The entry point: runs a command and exits with its code; nothing escapes as a traceback unless --debug was given."""
     _have_streams()
+    wait_asleep()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # a name that the terminal's encoding lacks is shown as escapes, not a crash
             stream.reconfigure(errors="backslashreplace")
