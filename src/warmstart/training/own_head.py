@@ -28,9 +28,9 @@ EXPECTED = "expected a module that takes float32 features (B, D) and gives float
 # alike whatever is read (G. Yang et al., "Tensor Programs V", 2022, §5 and table 8).
 BATCH = 64
 LARGEST_RATE = 0.01
+WEIGHT_DECAY = 0.01
 # How long it learns is what regularises it, from most to least. Steps, not epochs: of 24 pictures an epoch is one step.
 STEPS = (100, 300, 1000)
-WEIGHT_DECAY = 0.01
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
