@@ -3,6 +3,8 @@
 import asyncio
 import errno
 import io
+import re
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -21,7 +23,7 @@ from starlette.testclient import TestClient
 from drawn_shapes import draw_folder, draw_shape
 from warmstart.errors import UsageError
 from warmstart.serve import jobs as jobs_module
-from warmstart.serve import run_routes, uploads
+from warmstart.serve import run_routes, server, uploads
 from warmstart.serve.body import read_bytes
 from warmstart.serve.database import Database
 from warmstart.serve.datasets import Datasets
@@ -460,3 +462,23 @@ def test_a_transaction_that_a_full_disk_has_ended_tells_of_the_disk(tmp_path: Pa
     with database.together():  # and the next one begins
         pass
     database.close()
+
+
+def test_the_address_is_said_when_it_can_be_reached(tmp_path: Path, warm_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Ended:
+        def __init__(self, config: Any, stop: Callable[[], None]) -> None:
+            self.app = config.app
+
+        def run(self, sockets: list[socket.socket]) -> None:
+            sockets[0].close()
+            self.app.state.server.close()
+
+    def come(sentence: str) -> None:
+        if found := re.search(r"http://([\d.]+):(\d+)/", sentence):
+            socket.create_connection((found[1], int(found[2])), timeout=5).close()
+            came.append(sentence)
+
+    came: list[str] = []
+    monkeypatch.setattr(server, "_Server", Ended)
+    server.serve(ServeSettings(home=tmp_path, port=0), say=come)
+    assert len(came) == 1

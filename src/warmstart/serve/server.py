@@ -38,6 +38,7 @@ def serve(settings: ServeSettings, *, say: Callable[[str], None]) -> None:
         raise UsageError(
             f"{settings.host}:{settings.port} cannot be listened on ({reason.strerror}); choose another --port or --host"
         ) from reason
+    listener.listen(config.backlog)  # who comes as soon as the address is said waits a moment, and is not refused
     host, port = listener.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
     say(f"serving on http://{shown}:{port}/ (home {settings.home}); Ctrl-C stops")
