@@ -13,7 +13,9 @@ import numpy as np
 
 from warmstart.engines.build import ENGINES, PRECISIONS
 from warmstart.errors import ModelFileError, UsageError
+from warmstart.evaluation.novelty import Novelty
 from warmstart.extraction.described import required
+from warmstart.heads.linear_map import LinearMap
 from warmstart.model.files import AGAIN
 from warmstart.task_protocol import Task
 from warmstart.task_registry import USUAL, find_task
@@ -87,6 +89,37 @@ def check_taps(name: str, taps: Any, widths: Mapping[str, int]) -> None:
     required(taps, name, tuple[str, ...])
     if not taps or len(set(taps)) < len(taps) or not set(taps) <= widths.keys():
         raise ValueError(f"{name!r} = {taps!r:.80}, expected some of {', '.join(widths)}")
+
+
+def read_map(arrays: Mapping[str, Any], width: int, n_outputs: int, *, rows: int | None = None) -> LinearMap:
+    """'map.coef' (``width``, O) and 'map.intercept' (O,); ``rows``: of weights, where all outputs share one."""
+    coef, intercept = arrays["map.coef"], arrays["map.intercept"]
+    for name, array, shape in (
+        ("map.coef", coef, (width, n_outputs if rows is None else rows)),
+        ("map.intercept", intercept, (n_outputs,)),
+    ):
+        if array.shape != shape or array.dtype != np.float32 or not np.isfinite(array).all():
+            raise ValueError(f"{name!r} of shape {array.shape} and type {array.dtype}, expected finite float32 {shape}")
+    return LinearMap(coef=coef, intercept=intercept)
+
+
+def read_novelty(settings: Any, arrays: Mapping[str, Any], widths: Mapping[str, int]) -> Novelty | None:
+    """What tells how unlike training a picture is, out of the entry 'novelty' and its tensors; None where there is none."""
+    if not required(settings, "novelty", Mapping | None):
+        return None
+    check_taps("novelty.taps", settings["taps"], widths)
+    own = {name.removeprefix("novelty."): array for name, array in arrays.items() if name.startswith("novelty.")}
+    if own["bank"].shape[1:] != (expected := (sum(widths[tap] for tap in settings["taps"]),)):
+        raise ValueError(f"'novelty.bank' of shape {own['bank'].shape}, expected {expected[0]} columns")
+    return Novelty.from_arrays(settings, own)
+
+
+def read_share(value: Any, name: str) -> float:
+    """A share between 0 and 1, neither of them."""
+    share = float(required(value, name, float))
+    if not 0 < share < 1:
+        raise ValueError(f"{name!r} = {share!r}, expected a share between 0 and 1")
+    return share
 
 
 def _check_about(about: Mapping[str, Any]) -> None:

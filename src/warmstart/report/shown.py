@@ -134,6 +134,19 @@ def novelty(percentile: float | None) -> str:
     return Loud(f"{percentile:.1f}") if percentile >= UNLIKE else f"{percentile:.1f}"
 
 
+def unlike(found: Sequence[Any]) -> list[str]:
+    """What is to be said of answers with a ``novelty``: how many pictures are unlike training; nothing where none is."""
+    count = sum(one.novelty is not None and one.novelty >= UNLIKE for one in found)
+    if not count:
+        return []
+    return [
+        Loud(
+            f"{count:,} of {len(found):,} pictures are unlike training: farther from its pictures than {UNLIKE:g} % of these are from "
+            "each other. What the model says of them means little."
+        )
+    ]
+
+
 def _flat(document: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
     for name, value in document.items():
         if isinstance(value, Mapping):

@@ -3,12 +3,11 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from warmstart.evaluation.novelty import UNLIKE
 from warmstart.records import Prediction, Scores, Sure
 from warmstart.report.cards import Matrix
 from warmstart.report.printable import printable
 from warmstart.report.run_record import RunRecord
-from warmstart.report.shown import Grid, Loud, novelty
+from warmstart.report.shown import Grid, Loud, novelty, unlike
 from warmstart.tasks.classify.parity import Parity
 from warmstart.tasks.classify.tree import levels, tree_of
 from warmstart.tasks.classify.trust import Coverage
@@ -138,14 +137,7 @@ def answers(
         )
     notes = [_coverage(coverage)] if coverage else []
     notes += [_how_sure(found, asked)] if asked is not None else []
-    unlike = sum(prediction.novelty is not None and prediction.novelty >= UNLIKE for prediction in found)
-    if unlike:
-        notes.append(
-            Loud(
-                f"{unlike:,} of {len(found):,} pictures are unlike training: farther from its pictures than {UNLIKE:g} % of these are from "
-                "each other. What the model says of them means little."
-            )
-        )
+    notes += unlike(found)
     numbers = tuple(i for i, column in enumerate(columns) if column in ("probability", "novelty"))
     return Grid(columns=(*columns, "next"), rows=tuple(rows), numbers=numbers), tuple(notes)
 

@@ -3,10 +3,9 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from warmstart.evaluation.novelty import UNLIKE
 from warmstart.report.printable import percent, printable
 from warmstart.report.run_record import RunRecord
-from warmstart.report.shown import Grid, Loud, novelty
+from warmstart.report.shown import Grid, Loud, novelty, unlike
 from warmstart.tasks.multilabel.labeller import Labelled
 from warmstart.tasks.multilabel.parity import LabelParity
 from warmstart.tasks.multilabel.recall import RecallFound
@@ -85,14 +84,7 @@ def answers(
             )
         )
     notes = [_recalled(coverage)] if coverage else []
-    unlike = sum(one.novelty is not None and one.novelty >= UNLIKE for one in found)
-    if unlike:
-        notes.append(
-            Loud(
-                f"{unlike:,} of {len(found):,} pictures are unlike training: farther from its pictures than {UNLIKE:g} % of these are from "
-                "each other. What the model says of them means little."
-            )
-        )
+    notes += unlike(found)
     numbers = tuple(i for i, column in enumerate(columns) if column == "novelty")
     return Grid(columns=(*columns, "next"), rows=tuple(rows), numbers=numbers), tuple(notes)
 

@@ -14,7 +14,7 @@ from warmstart.extraction.described import required
 from warmstart.extraction.features import Rows
 from warmstart.heads.least_squares import FLOOR
 from warmstart.heads.linear_map import LinearMap
-from warmstart.model.checking import check_taps
+from warmstart.model.checking import check_taps, read_map, read_novelty, read_share
 from warmstart.plan import Plan
 from warmstart.records import Example, Listing, Problem
 from warmstart.task_base import BaseTask
@@ -309,36 +309,24 @@ class MultilabelTask(BaseTask):
         names, layout = _names(document["labels"]), dict(document["layout"])
         taps = tuple(required(document["taps"], "taps", tuple[str, ...]))
         check_taps("taps", list(taps), layout)
-        width, o = sum(layout[tap] for tap in taps), len(names)
-        for name, shape, kind in (
-            ("map.coef", (width, o), np.float32),
-            ("map.intercept", (o,), np.float32),
-            ("scale", (2, o), np.float64),
-        ):
-            array = arrays[name]
-            if array.shape != shape or array.dtype != kind or not np.isfinite(array).all():
-                raise ValueError(
-                    f"{name!r} of shape {array.shape} and type {array.dtype}, expected finite {np.dtype(kind).name} {shape}"
-                )
-        if not (arrays["scale"][0] > 0).all():
+        learnt, scale = read_map(arrays, sum(layout[tap] for tap in taps), len(names)), arrays["scale"]
+        if scale.shape != (2, len(names)) or scale.dtype != np.float64 or not np.isfinite(scale).all():
+            raise ValueError(
+                f"'scale' of shape {scale.shape} and type {scale.dtype}, expected finite float64 {(2, len(names))}"
+            )
+        if not (scale[0] > 0).all():
             raise ValueError("'scale', expected slopes above 0")
-        novelty = required(document["novelty"], "novelty", Mapping | None)
-        if novelty:
-            check_taps("novelty.taps", novelty["taps"], layout)
-            bank = {n.removeprefix("novelty."): a for n, a in arrays.items() if n.startswith("novelty.")}
-            if bank["bank"].shape[1:] != (expected := (sum(layout[tap] for tap in novelty["taps"]),)):
-                raise ValueError(f"'novelty.bank' of shape {bank['bank'].shape}, expected {expected[0]} columns")
         control = {n.removeprefix("recall."): a for n, a in arrays.items() if n.startswith("recall.")}
         return Labeller(
             names=names,
             columns=_columns(document["columns"], names),
             taps=taps,
-            map=LinearMap(coef=arrays["map.coef"], intercept=arrays["map.intercept"]),
-            scale=arrays["scale"],
+            map=learnt,
+            scale=scale,
             thresholds=_thresholds(arrays["thresholds"], names),
             recall=_share(document["recall"]),
             control=RecallControl.from_arrays(control) if document["calibrated"] else None,
-            novelty=Novelty.from_arrays(novelty, bank) if novelty else None,
+            novelty=read_novelty(document["novelty"], arrays, layout),
         )
 
 
@@ -372,7 +360,4 @@ def _thresholds(values: NDArray[Any], names: tuple[str, ...]) -> NDArray[np.floa
 
 
 def _share(value: Any) -> float | None:
-    share = required(value, "recall", float | None)
-    if share is not None and not 0 < share < 1:
-        raise ValueError(f"'recall' = {share!r}, expected a share between 0 and 1")
-    return None if share is None else float(share)
+    return None if value is None else read_share(value, "recall")

@@ -3,11 +3,10 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from warmstart.evaluation.novelty import UNLIKE
 from warmstart.report.cards import Matrix
 from warmstart.report.printable import percent
 from warmstart.report.run_record import RunRecord
-from warmstart.report.shown import Grid, Loud, novelty
+from warmstart.report.shown import Grid, Loud, novelty, unlike
 from warmstart.tasks.ordinal.parity import OrderParity
 from warmstart.tasks.ordinal.ranker import Ranked
 from warmstart.tasks.ordinal.scores import OrderScores
@@ -81,14 +80,7 @@ def answers(
             )
         )
     notes = [_held(coverage)] if coverage is not None else []
-    unlike = sum(one.novelty is not None and one.novelty >= UNLIKE for one in found)
-    if unlike:
-        notes.append(
-            Loud(
-                f"{unlike:,} of {len(found):,} pictures are unlike training: farther from its pictures than {UNLIKE:g} % of these are from "
-                "each other. What the model says of them means little."
-            )
-        )
+    notes += unlike(found)
     numbers = tuple(i for i, column in enumerate(columns) if column in ("probability", "novelty"))
     return Grid(columns=(*columns, "next"), rows=tuple(rows), numbers=numbers), tuple(notes)
 

@@ -13,7 +13,7 @@ from warmstart.extraction.described import required
 from warmstart.extraction.features import Rows
 from warmstart.heads.least_squares import FLOOR
 from warmstart.heads.linear_map import LinearMap
-from warmstart.model.checking import check_taps
+from warmstart.model.checking import check_taps, read_map, read_novelty, read_share
 from warmstart.plan import Plan
 from warmstart.records import Example, Listing, Problem
 from warmstart.task_base import BaseTask
@@ -256,7 +256,7 @@ class OrdinalTask(BaseTask):
         if arrays and not arrays["test"].size:
             arrays["test"] = np.zeros((0, len(order)))
         sets = OrderSets.from_arrays(arrays, len(order)) if arrays else None
-        return OrderAnswers(order=order, usual=_share(document["coverage"]), sets=sets)
+        return OrderAnswers(order=order, usual=read_share(document["coverage"], "coverage"), sets=sets)
 
     def described(self, document: Mapping[str, Any]) -> dict[str, Any]:
         """The order, and whether sets can be asked for."""
@@ -264,7 +264,7 @@ class OrdinalTask(BaseTask):
             "head": HEAD,
             "order": list(_order(document["order"])),
             "calibrated": document["calibrated"] is True,
-            "coverage": _share(document["coverage"]),
+            "coverage": read_share(document["coverage"], "coverage"),
         }
 
     def restore(self, document: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Ranker:
@@ -272,31 +272,22 @@ class OrdinalTask(BaseTask):
         order, layout = _order(document["order"]), dict(document["layout"])
         taps = tuple(required(document["taps"], "taps", tuple[str, ...]))
         check_taps("taps", list(taps), layout)
-        width, coef, intercept = sum(layout[tap] for tap in taps), arrays["map.coef"], arrays["map.intercept"]
-        for name, array, shape in (("map.coef", coef, (width, 1)), ("map.intercept", intercept, (len(order) - 1,))):
-            if array.shape != shape or array.dtype != np.float32 or not np.isfinite(array).all():
-                raise ValueError(f"{name!r} of shape {array.shape} and type {array.dtype}, expected finite float32 {shape}")
-        if np.any(np.diff(intercept) < 0):
+        learnt = read_map(arrays, sum(layout[tap] for tap in taps), len(order) - 1, rows=1)
+        if np.any(np.diff(learnt.intercept) < 0):
             raise ValueError("'map.intercept', expected thresholds in ascending order")
         temperature = float(required(document["temperature"], "temperature", float))
         if not 0.9 * TEMPERATURES[0] <= temperature <= 1.1 * TEMPERATURES[1]:
             raise ValueError(f"'temperature' = {temperature!r}, expected {TEMPERATURES[0]} … {TEMPERATURES[1]}")
-        novelty = required(document["novelty"], "novelty", Mapping | None)
-        if novelty:
-            check_taps("novelty.taps", novelty["taps"], layout)
-            bank = {n.removeprefix("novelty."): a for n, a in arrays.items() if n.startswith("novelty.")}
-            if bank["bank"].shape[1:] != (expected := (sum(layout[tap] for tap in novelty["taps"]),)):
-                raise ValueError(f"'novelty.bank' of shape {bank['bank'].shape}, expected {expected[0]} columns")
         of_sets = {n.removeprefix("sets."): a for n, a in arrays.items() if n.startswith("sets.")}
         return Ranker(
             order=order,
             columns=tuple(required(document["columns"], "columns", tuple[str, ...])),
             taps=taps,
-            map=LinearMap(coef=coef, intercept=intercept),
+            map=learnt,
             temperature=temperature,
-            usual=_share(document["coverage"]),
+            usual=read_share(document["coverage"], "coverage"),
             sets=OrderSets.from_arrays(of_sets, len(order)) if document["calibrated"] else None,
-            novelty=Novelty.from_arrays(novelty, bank) if novelty else None,
+            novelty=read_novelty(document["novelty"], arrays, layout),
         )
 
 
@@ -308,10 +299,3 @@ def _order(values: Any) -> tuple[str, ...]:
     if len(order) < 2 or len(set(order)) < len(order) or not all(order):
         raise ValueError(f"'order' = {values!r:.80}, expected two or more names, each once")
     return order
-
-
-def _share(value: Any) -> float:
-    share = float(required(value, "coverage", float))
-    if not 0 < share < 1:
-        raise ValueError(f"'coverage' = {share!r}, expected a share between 0 and 1")
-    return share

@@ -3,10 +3,9 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from warmstart.evaluation.novelty import UNLIKE
 from warmstart.report.printable import percent, printable
 from warmstart.report.run_record import RunRecord
-from warmstart.report.shown import Grid, Loud, novelty
+from warmstart.report.shown import Grid, Loud, novelty, unlike
 from warmstart.tasks.regress.intervals import IntervalCoverage
 from warmstart.tasks.regress.parity import NumberParity
 from warmstart.tasks.regress.regressor import Estimate
@@ -103,14 +102,7 @@ def answers(
             f"asked for {coverage.asked:g}; on {coverage.pictures:,} test pictures the interval held the truth {coverage.measured:.3f} of "
             f"the time (95 % interval {low:.3f}-{high:.3f}; calibrated on {coverage.calibrated_on:,} pictures)"
         )
-    unlike = sum(one.novelty is not None and one.novelty >= UNLIKE for one in found)
-    if unlike:
-        notes.append(
-            Loud(
-                f"{unlike:,} of {len(found):,} pictures are unlike training: farther from its pictures than {UNLIKE:g} % of these are from "
-                "each other. What the model says of them means little."
-            )
-        )
+    notes += unlike(found)
     return Grid(columns=tuple(columns), rows=tuple(rows), numbers=tuple(range(1, len(columns)))), tuple(notes)
 
 

@@ -14,7 +14,7 @@ from warmstart.extraction.features import Rows
 from warmstart.heads.least_squares import FLOOR
 from warmstart.heads.linear_map import LinearMap
 from warmstart.heads.written import Written
-from warmstart.model.checking import check_taps
+from warmstart.model.checking import check_taps, read_map, read_novelty, read_share
 from warmstart.plan import GIVEN, MODULE, Plan
 from warmstart.records import Example, Listing, Problem
 from warmstart.task_base import BaseTask
@@ -267,7 +267,9 @@ class RegressTask(BaseTask):
             arrays["test"] = np.zeros((2, 0, len(names)))
         head = document.get("head")
         head = head if head in (GIVEN, MODULE) else RIDGE
-        return NumberAnswers(names=names, usual=_share(document["coverage"]), intervals=_intervals(names, arrays), head=head)
+        return NumberAnswers(
+            names=names, usual=read_share(document["coverage"], "coverage"), intervals=_intervals(names, arrays), head=head
+        )
 
     def described(self, document: Mapping[str, Any]) -> dict[str, Any]:
         """Targets, and whether intervals can be asked for."""
@@ -275,7 +277,7 @@ class RegressTask(BaseTask):
             "head": RIDGE if "head" not in document else MODULE if "operations" in document["head"] else GIVEN,
             "targets": list(_names(document["targets"])),
             "calibrated": document["intervals"] is True,
-            "coverage": _share(document["coverage"]),
+            "coverage": read_share(document["coverage"], "coverage"),
         }
 
     def restore(self, document: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Regressor:
@@ -284,19 +286,13 @@ class RegressTask(BaseTask):
         taps = tuple(required(document["taps"], "taps", tuple[str, ...]))
         check_taps("taps", list(taps), layout)
         of_intervals = {n.removeprefix("intervals."): a for n, a in arrays.items() if n.startswith("intervals.")}
-        novelty = required(document["novelty"], "novelty", Mapping | None)
-        if novelty:
-            check_taps("novelty.taps", novelty["taps"], layout)
-            bank = {n.removeprefix("novelty."): a for n, a in arrays.items() if n.startswith("novelty.")}
-            if bank["bank"].shape[1:] != (expected := (sum(layout[tap] for tap in novelty["taps"]),)):
-                raise ValueError(f"'novelty.bank' of shape {bank['bank'].shape}, expected {expected[0]} columns")
         return Regressor(
             names=names,
             taps=taps,
             map=_map(document.get("head"), arrays, sum(layout[tap] for tap in taps), len(names)),
-            usual=_share(document["coverage"]),
+            usual=read_share(document["coverage"], "coverage"),
             intervals=_intervals(names, of_intervals if document["intervals"] else {}),
-            novelty=Novelty.from_arrays(novelty, bank) if novelty else None,
+            novelty=read_novelty(document["novelty"], arrays, layout),
         )
 
 
@@ -315,11 +311,7 @@ def _map(head: Any, arrays: Mapping[str, NDArray[Any]], width: int, n_targets: i
                 f"'map' from {found.n_features} features to {found.n_outputs} numbers, expected {width} and {n_targets}"
             )
         return found
-    coef, intercept = arrays["map.coef"], arrays["map.intercept"]
-    for name, array, shape in (("map.coef", coef, (width, n_targets)), ("map.intercept", intercept, (n_targets,))):
-        if array.shape != shape or array.dtype != np.float32 or not np.isfinite(array).all():
-            raise ValueError(f"{name!r} of shape {array.shape} and type {array.dtype}, expected finite float32 {shape}")
-    return LinearMap(coef=coef, intercept=intercept)
+    return read_map(arrays, width, n_targets)
 
 
 def _names(values: Any) -> tuple[str, ...]:
@@ -327,13 +319,6 @@ def _names(values: Any) -> tuple[str, ...]:
     if not names or len(set(names)) < len(names) or not all(names):
         raise ValueError(f"'targets' = {values!r:.80}, expected names, each once")
     return names
-
-
-def _share(value: Any) -> float:
-    share = float(required(value, "coverage", float))
-    if not 0 < share < 1:
-        raise ValueError(f"'coverage' = {share!r}, expected a share between 0 and 1")
-    return share
 
 
 def _intervals(names: tuple[str, ...], arrays: Mapping[str, NDArray[Any]]) -> Intervals | None:
